@@ -1,0 +1,11 @@
+// Package loadtest is the home of what puts load on a cache and judges the answers. The parts:
+//
+//   - selfcheck: bodies whose every byte follows from a name, a version and an offset
+//   - accesslog: reading and generating access logs in the combined format
+//   - script: an origin that does byte for byte what a scenario tells it to
+//   - storefront: the demo's origin, a small shop with real cache headers
+//   - replay: sends a log through a running proxy and compares every body
+//
+// None of them imports the proxy: what they know of it is HTTP and the Cache-Status field (RFC 9211).
+// Everything that sends load refuses a target that is not loopback.
+package loadtest
