@@ -1,0 +1,142 @@
+package metrics
+
+// kind is the TYPE of a family as the text format spells it.
+type kind uint8
+
+const (
+	counter kind = iota
+	gauge
+	histogramKind
+	summary
+)
+
+func (k kind) String() string {
+	switch k {
+	case counter:
+		return "counter"
+	case gauge:
+		return "gauge"
+	case histogramKind:
+		return "histogram"
+	case summary:
+		return "summary"
+	}
+	return "untyped"
+}
+
+// family is one row of the page's table of contents.
+type family struct {
+	name string
+	kind kind
+	help string
+}
+
+// Names of the families that more than one line of this package mentions.
+const (
+	nameRequests      = "weir_requests_total"
+	nameDuration      = "weir_request_duration_seconds"
+	nameTTFB          = "weir_time_to_first_byte_seconds"
+	nameResponseBytes = "weir_response_bytes_total"
+	nameOriginReqs    = "weir_origin_requests_total"
+	nameOriginTime    = "weir_origin_duration_seconds"
+	nameOriginBytes   = "weir_origin_response_bytes_total"
+	nameOffload       = "weir_origin_offload_ratio"
+	nameByteOffload   = "weir_origin_byte_offload_ratio"
+	nameCoalesced     = "weir_coalesced_requests_total"
+	nameNotCached     = "weir_not_cached_total"
+	nameEvictions     = "weir_evictions_total"
+	nameCorrupt       = "weir_corrupt_records_total"
+	nameTierBytes     = "weir_tier_bytes"
+	nameTierObjects   = "weir_tier_objects"
+	nameTierCapacity  = "weir_tier_capacity_bytes"
+	nameReloads       = "weir_config_reloads_total"
+	nameReloadOK      = "weir_config_last_reload_success"
+	nameConfigTime    = "weir_config_loaded_timestamp_seconds"
+	nameInFlight      = "weir_requests_in_flight"
+	nameBuildInfo     = "weir_build_info"
+)
+
+// families are all families that may appear on the page. Lines of any other
+// family are dropped: the library's process page holds some whose names or
+// types the format's linter rejects.
+var families = []family{
+	{nameRequests, counter, "Client requests answered, by what the cache decided and the tier that delivered the body."},
+	{nameDuration, histogramKind, "Time from the first byte of a request to the last byte of its response, by tier."},
+	{nameTTFB, histogramKind, "Time from the first byte of a request to the first byte of its response, by tier."},
+	{nameResponseBytes, counter, "Body bytes sent to clients, by tier."},
+	{nameOriginReqs, counter, "Requests sent to origins, retries and background refreshes included, by outcome."},
+	{nameOriginTime, histogramKind, "Time from sending a request to an origin until its response ended or failed."},
+	{nameOriginBytes, counter, "Body bytes received from origins."},
+	{nameOffload, gauge, "One minus origin requests per client request over the last 5 minutes; 0 without client requests, negative when origins get more than clients send."},
+	{nameByteOffload, gauge, "One minus origin body bytes per client body byte over the last 5 minutes; 0 without client bytes, negative when more is fetched than delivered."},
+	{nameCoalesced, counter, "Client requests that waited for a fetch which another request had started."},
+	{nameNotCached, counter, "Responses that were not stored, by reason."},
+	{nameEvictions, counter, "Objects evicted, by tier and reason; fresh: evicted before they were stale."},
+	{nameCorrupt, counter, "Stored records that failed their check and were dropped, by tier."},
+	{nameTierBytes, gauge, "Bytes that a tier holds."},
+	{nameTierObjects, gauge, "Objects that a tier holds."},
+	{nameTierCapacity, gauge, "Bytes that a tier may hold."},
+	{nameInFlight, gauge, "Client requests received and not yet answered to the end."},
+	{nameReloads, counter, "Configuration reloads since start, by outcome."},
+	{nameReloadOK, gauge, "1 when the last load of the configuration succeeded, 0 when it had faults and the old one was kept."},
+	{nameConfigTime, gauge, "Unix time at which the configuration in effect was loaded."},
+	{nameBuildInfo, gauge, "Always 1; the version and the Go release are in the labels."},
+
+	{SourceClientConnections.String(), gauge, "Open client connections."},
+	{SourceFlights.String(), gauge, "Fetches from origins that are under way."},
+	{SourceDiskUp.String(), gauge, "1 while the disk tier is in use, 0 when it was switched off after a fault; absent when none is configured."},
+	{SourceAccessLogDropped.String(), counter, "Access log lines lost because the log could not keep up or a write failed."},
+	{SourceAccessLogErrors.String(), counter, "Writes to the access log that failed."},
+
+	{"go_gc_duration_seconds", summary, "Pauses of the garbage collector, the last 256."},
+	{"go_gc_cpu_seconds_total", counter, "CPU time spent on garbage collection."},
+	{"go_gc_mark_assist_cpu_seconds_total", counter, "CPU time that goroutines spent helping the garbage collector."},
+	{"go_scavenge_cpu_seconds_total", counter, "CPU time spent on returning memory to the operating system."},
+	{"go_mutex_wait_seconds_total", counter, "Time that goroutines spent blocked on locks."},
+	{"go_gomaxprocs", gauge, "Threads that may run Go code at once."},
+	{"go_goroutines", gauge, "Goroutines."},
+	{"go_threads", gauge, "Threads created by the Go runtime."},
+	{"go_info", gauge, "Always 1; the Go release is in the label."},
+	{"go_memlimit_bytes", gauge, "The soft memory limit of the Go runtime."},
+	{"go_memstats_alloc_bytes_total", counter, "Bytes allocated on the heap since start."},
+	{"go_memstats_mallocs_total", counter, "Heap objects allocated since start."},
+	{"go_memstats_frees_total", counter, "Heap objects freed since start."},
+	{"go_memstats_heap_alloc_bytes", gauge, "Bytes of heap objects, garbage not yet swept included."},
+	{"go_memstats_heap_idle_bytes", gauge, "Bytes in heap spans without objects."},
+	{"go_memstats_heap_inuse_bytes", gauge, "Bytes in heap spans with objects."},
+	{"go_memstats_heap_objects", gauge, "Objects on the heap."},
+	{"go_memstats_heap_released_bytes", gauge, "Bytes of the heap returned to the operating system."},
+	{"go_memstats_heap_sys_bytes", gauge, "Bytes of address space held for the heap."},
+	{"go_memstats_next_gc_bytes", gauge, "Heap size at which the next garbage collection starts."},
+	{"go_memstats_last_gc_time_seconds", gauge, "Unix time of the last garbage collection."},
+	{"go_memstats_stack_inuse_bytes", gauge, "Bytes in stacks."},
+	{"go_memstats_sys_bytes", gauge, "Bytes that the Go runtime obtained from the operating system."},
+	{"process_cpu_seconds_total", counter, "CPU time of the process, user and system."},
+	{"process_cpu_seconds_user_total", counter, "CPU time of the process in user mode."},
+	{"process_cpu_seconds_system_total", counter, "CPU time of the process in the kernel."},
+	{"process_major_pagefaults_total", counter, "Page faults that had to read from disk."},
+	{"process_minor_pagefaults_total", counter, "Page faults answered from memory."},
+	{"process_num_threads", gauge, "Threads of the process."},
+	{"process_open_fds", gauge, "Open file descriptors."},
+	{"process_max_fds", gauge, "The limit on open file descriptors."},
+	{"process_start_time_seconds", gauge, "Unix time at which the process started."},
+	{"process_resident_memory_bytes", gauge, "Resident memory."},
+	{"process_resident_memory_peak_bytes", gauge, "The highest resident memory so far."},
+	{"process_resident_memory_anon_bytes", gauge, "Resident memory that is not backed by files."},
+	{"process_resident_memory_file_bytes", gauge, "Resident memory backed by files."},
+	{"process_resident_memory_shared_bytes", gauge, "Resident shared memory."},
+	{"process_virtual_memory_bytes", gauge, "Virtual memory."},
+	{"process_virtual_memory_peak_bytes", gauge, "The highest virtual memory so far."},
+	{"process_io_read_bytes_total", counter, "Bytes read through system calls, sockets included."},
+	{"process_io_written_bytes_total", counter, "Bytes written through system calls, sockets included."},
+	{"process_io_read_syscalls_total", counter, "Read system calls."},
+	{"process_io_write_syscalls_total", counter, "Write system calls."},
+	{"process_io_storage_read_bytes_total", counter, "Bytes fetched from storage."},
+	{"process_io_storage_written_bytes_total", counter, "Bytes sent to storage."},
+	{"process_pressure_cpu_waiting_seconds_total", counter, "Time in which some thread of the control group waited for CPU."},
+	{"process_pressure_cpu_stalled_seconds_total", counter, "Time in which every thread of the control group waited for CPU."},
+	{"process_pressure_io_waiting_seconds_total", counter, "Time in which some thread of the control group waited for I/O."},
+	{"process_pressure_io_stalled_seconds_total", counter, "Time in which every thread of the control group waited for I/O."},
+	{"process_pressure_memory_waiting_seconds_total", counter, "Time in which some thread of the control group waited for memory."},
+	{"process_pressure_memory_stalled_seconds_total", counter, "Time in which every thread of the control group waited for memory."},
+}

@@ -1,0 +1,93 @@
+package metrics
+
+import "fmt"
+
+// Source names a value that another part holds and the page asks for.
+type Source uint8
+
+const (
+	// SourceClientConnections is the number of open client connections.
+	SourceClientConnections Source = iota
+	// SourceFlights is the number of fetches under way.
+	SourceFlights
+	// SourceDiskUp is 1 while the disk tier is in use, else 0.
+	SourceDiskUp
+	// SourceAccessLogDropped is the number of access log lines lost.
+	SourceAccessLogDropped
+	// SourceAccessLogErrors is the number of failed writes to the access log.
+	SourceAccessLogErrors
+
+	numSources
+)
+
+// String returns the family that the source feeds.
+func (s Source) String() string {
+	switch s {
+	case SourceClientConnections:
+		return "weir_client_connections"
+	case SourceFlights:
+		return "weir_flights"
+	case SourceDiskUp:
+		return "weir_disk_up"
+	case SourceAccessLogDropped:
+		return "weir_access_log_dropped_total"
+	case SourceAccessLogErrors:
+		return "weir_access_log_write_errors_total"
+	}
+	return fmt.Sprintf("Source(%d)", uint8(s))
+}
+
+// TierFuncs are read at each scrape, without any lock of the Registry held. A
+// nil function leaves its family without the tier.
+type TierFuncs struct {
+	Bytes    func() float64
+	Objects  func() float64
+	Capacity func() float64
+}
+
+// SetSource makes f the value of s from now on. A source that was never set is
+// absent from the page; set it once more after a part was rebuilt. f is called
+// at each scrape and must be safe for concurrent calls.
+func (r *Registry) SetSource(s Source, f func() float64) {
+	if s >= numSources || f == nil {
+		panic(fmt.Sprintf("BUG: cannot set metrics source %v without a function or outside the list", s))
+	}
+	if r.sources[s].Swap(&f) == nil {
+		r.set.GetOrCreateGauge(s.String(), func() float64 { return (*r.sources[s].Load())() })
+	}
+}
+
+// SetTier makes f the source of a tier's gauges. It may be called once for each
+// tier; a tier outside the list is ignored, since "other" holds nothing.
+func (r *Registry) SetTier(tier uint8, f TierFuncs) {
+	if int(tier) >= len(r.tiers)-1 {
+		return
+	}
+	name := r.tiers[tier]
+	for _, g := range []struct {
+		family string
+		f      func() float64
+	}{
+		{nameTierBytes, f.Bytes},
+		{nameTierObjects, f.Objects},
+		{nameTierCapacity, f.Capacity},
+	} {
+		if g.f != nil {
+			r.set.NewGauge(series(g.family, "tier", name), g.f)
+		}
+	}
+}
+
+func (r *Registry) registerGauges(o Options) {
+	r.set.NewGauge(nameInFlight, r.inFlight)
+	r.set.NewGauge(nameOffload, func() float64 { requests, _ := r.Offload(); return requests })
+	r.set.NewGauge(nameByteOffload, func() float64 { _, bytes := r.Offload(); return bytes })
+	r.set.NewGauge(nameReloadOK, func() float64 {
+		if r.reloadOK.Load() {
+			return 1
+		}
+		return 0
+	})
+	r.set.NewGauge(nameConfigTime, func() float64 { return float64(r.configTime.Load()) / 1e9 })
+	r.set.NewGauge(series(nameBuildInfo, "version", o.Version, "goversion", o.GoVersion), func() float64 { return 1 })
+}

@@ -1,0 +1,120 @@
+package metrics
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	vm "github.com/VictoriaMetrics/metrics"
+)
+
+// WriteMetrics writes the whole page: ours, then the process's. The error is
+// that of w.
+func (r *Registry) WriteMetrics(w io.Writer) error {
+	var raw bytes.Buffer
+	r.set.WritePrometheus(&raw)
+	vm.WriteProcessMetrics(&raw)
+	vm.WriteFDMetrics(&raw)
+	if _, err := w.Write(annotate(raw.Bytes())); err != nil {
+		return fmt.Errorf("cannot write metrics page: %w", err)
+	}
+	return nil
+}
+
+// writeRequests writes the families that the hit path feeds. Lines for "other"
+// appear only once something was counted there.
+func (r *Registry) writeRequests(w io.Writer) {
+	var b []byte
+	for i, result := range r.results {
+		for j, tier := range r.tiers {
+			var n uint64
+			for k := range r.shards {
+				n += r.shards[k].requests[i*len(r.tiers)+j].Load()
+			}
+			if n > 0 || result != other && tier != other {
+				b = appendSample(b, nameRequests, labels("result", result, "tier", tier), n)
+			}
+		}
+	}
+	durations := make([]histogramSnapshot, len(r.tiers))
+	ttfb := make([]histogramSnapshot, len(r.tiers))
+	sent := make([]uint64, len(r.tiers))
+	for k := range r.shards {
+		for j := range r.shards[k].tiers {
+			cells := &r.shards[k].tiers[j]
+			durations[j].add(&cells.durations)
+			ttfb[j].add(&cells.ttfb)
+			sent[j] += cells.bytes.Load()
+		}
+	}
+	b = appendByTier(b, nameDuration, r.tiers, durations)
+	b = appendByTier(b, nameTTFB, r.tiers, ttfb)
+	for j, tier := range r.tiers {
+		if tier != other || sent[j] > 0 {
+			b = appendSample(b, nameResponseBytes, labels("tier", tier), sent[j])
+		}
+	}
+	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
+}
+
+func appendByTier(b []byte, name string, tiers []string, snaps []histogramSnapshot) []byte {
+	for j, tier := range tiers {
+		if tier == other && snaps[j].empty() {
+			continue
+		}
+		b = snaps[j].appendTo(b, name, labels("tier", tier))
+	}
+	return b
+}
+
+func (s *histogramSnapshot) empty() bool {
+	for _, n := range s.buckets {
+		if n > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// annotate sorts the lines of raw into the families of the table, writes HELP
+// and TYPE before each, and drops lines of families that are not in the table.
+// Lines of one family keep their order.
+func annotate(raw []byte) []byte {
+	index := make(map[string]int, len(families))
+	for i, f := range families {
+		index[f.name] = i
+	}
+	lines := make([][]byte, len(families))
+	for line := range bytes.Lines(raw) {
+		if i, ok := index[familyOf(line, index)]; ok {
+			lines[i] = append(lines[i], line...)
+		}
+	}
+	out := make([]byte, 0, len(raw)+len(families)*128)
+	for i, f := range families {
+		if len(lines[i]) == 0 {
+			continue
+		}
+		out = fmt.Appendf(out, "# HELP %s %s\n# TYPE %s %s\n", f.name, f.help, f.name, f.kind)
+		out = append(out, lines[i]...)
+	}
+	return out
+}
+
+// familyOf returns the name of the family that a line belongs to: the name of
+// its series, less the suffixes that histograms and summaries add.
+func familyOf(line []byte, index map[string]int) string {
+	name := string(line)
+	if end := strings.IndexAny(name, "{ "); end >= 0 {
+		name = name[:end]
+	}
+	for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+		if base, ok := strings.CutSuffix(name, suffix); ok {
+			if i, ok := index[base]; ok && (families[i].kind == histogramKind || families[i].kind == summary) {
+				return base
+			}
+		}
+	}
+	return name
+}

@@ -1,0 +1,225 @@
+package metrics
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	vm "github.com/VictoriaMetrics/metrics"
+)
+
+// other is the label value for an index outside its list.
+const other = "other"
+
+// Options are the closed lists of label values and the facts of the build. A
+// list's order gives the indices that the methods take, so an enum's String
+// for each of its values in order is what belongs here. No value may be
+// "other" or appear twice in its list.
+type Options struct {
+	Results         []string
+	Tiers           []string
+	Reasons         []string // why a response was not stored
+	EvictionReasons []string
+	OriginOutcomes  []string
+	Origins         []string // as for SetOrigins
+
+	Version   string
+	GoVersion string
+
+	// Now is the clock of the offload window; nil means time.Now.
+	Now func() time.Time
+}
+
+// Registry holds one process's metrics. All methods may be called from any
+// goroutine. Start must be called for the offload ratios to cover the last
+// five minutes, and Close to end what it started.
+type Registry struct {
+	results, tiers, originOutcomes []string
+
+	shards    []shard
+	shardMask uint32
+
+	set        *vm.Set
+	notCached  []*vm.Counter
+	evictions  [][]*vm.Counter // by tier, then reason
+	corrupt    []*vm.Counter
+	coalesced  *vm.Counter
+	reloads    [2]*vm.Counter // failed, ok
+	reloadOK   atomic.Bool
+	configTime atomic.Int64 // Unix nanoseconds
+
+	origins originTable
+	offload *offloadWindow
+	sources [numSources]atomic.Pointer[func() float64]
+
+	mu   sync.Mutex // protects the field below
+	loop sampleLoop
+}
+
+// New returns a Registry that counts from zero. It starts nothing. It panics
+// when a list holds a value twice: that is a programmer's error.
+func New(o Options) *Registry {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	r := &Registry{
+		results:        withOther("Results", o.Results),
+		tiers:          withOther("Tiers", o.Tiers),
+		originOutcomes: withOther("OriginOutcomes", o.OriginOutcomes),
+		set:            vm.NewSet(),
+	}
+	r.shards = newShards(len(r.results), len(r.tiers))
+	r.shardMask = uint32(len(r.shards) - 1)
+	r.origins.init(r.originOutcomes)
+	r.offload = newOffloadWindow(o.Now)
+	r.registerCounters(withOther("Reasons", o.Reasons), withOther("EvictionReasons", o.EvictionReasons))
+	r.registerGauges(o)
+	r.set.RegisterMetricsWriter(r.writeRequests)
+	r.set.RegisterMetricsWriter(r.origins.write)
+	r.SetOrigins(o.Origins)
+	return r
+}
+
+func withOther(list string, values []string) []string {
+	out := append(slices.Clone(values), other)
+	for i, v := range out {
+		if slices.Contains(out[:i], v) {
+			panic(fmt.Sprintf("BUG: metrics.Options.%s holds %q twice (%q is always added)", list, v, other))
+		}
+	}
+	return out
+}
+
+func (r *Registry) registerCounters(reasons, evictionReasons []string) {
+	for _, reason := range reasons {
+		r.notCached = append(r.notCached, r.set.NewCounter(series(nameNotCached, "reason", reason)))
+	}
+	for _, tier := range r.tiers {
+		var row []*vm.Counter
+		for _, reason := range evictionReasons {
+			row = append(row, r.set.NewCounter(series(nameEvictions, "tier", tier, "reason", reason)))
+		}
+		r.evictions = append(r.evictions, row)
+		r.corrupt = append(r.corrupt, r.set.NewCounter(series(nameCorrupt, "tier", tier)))
+	}
+	r.coalesced = r.set.NewCounter(nameCoalesced)
+	r.reloads[0] = r.set.NewCounter(series(nameReloads, "outcome", "failed"))
+	r.reloads[1] = r.set.NewCounter(series(nameReloads, "outcome", "ok"))
+}
+
+// Begin counts a request as in flight. Each Begin needs exactly one Request
+// after it. shard is any number that spreads requests over cores, such as the
+// connection's number; Begin and Request of one request may name different ones.
+func (r *Registry) Begin(shard uint32) {
+	r.shards[shard&r.shardMask].started.Add(1)
+}
+
+// Request counts a client request that is over. dur and ttfb are the times to
+// the last and the first byte of the response, bytes the body bytes sent; a
+// negative value counts as zero. It takes no lock and allocates nothing.
+func (r *Registry) Request(result, tier uint8, dur, ttfb time.Duration, bytes int64, shard uint32) {
+	s := &r.shards[shard&r.shardMask]
+	nt := len(r.tiers)
+	t := min(int(tier), nt-1)
+	s.requests[min(int(result), len(r.results)-1)*nt+t].Add(1)
+	cells := &s.tiers[t]
+	cells.durations.observe(dur)
+	cells.ttfb.observe(ttfb)
+	cells.bytes.Add(uint64(max(bytes, 0)))
+}
+
+// NotCached counts a response that was not stored.
+func (r *Registry) NotCached(reason uint8) { at(r.notCached, int(reason)).Inc() }
+
+// Coalesced counts a client request that waited for another one's fetch.
+func (r *Registry) Coalesced() { r.coalesced.Inc() }
+
+// Evicted counts n objects evicted from a tier; negative n counts nothing.
+func (r *Registry) Evicted(tier, reason uint8, n int) {
+	at(at(r.evictions, int(tier)), int(reason)).Add(max(n, 0))
+}
+
+// Corrupt counts a stored record that failed its check.
+func (r *Registry) Corrupt(tier uint8) { at(r.corrupt, int(tier)).Inc() }
+
+// ConfigLoaded notes the configuration that the process started with.
+func (r *Registry) ConfigLoaded(at time.Time) {
+	r.configTime.Store(at.UnixNano())
+	r.reloadOK.Store(true)
+}
+
+// Reloaded counts a reload that took effect at the time given.
+func (r *Registry) Reloaded(at time.Time) {
+	r.reloads[1].Inc()
+	r.ConfigLoaded(at)
+}
+
+// ReloadFailed counts a reload that kept the old configuration.
+func (r *Registry) ReloadFailed() {
+	r.reloads[0].Inc()
+	r.reloadOK.Store(false)
+}
+
+// at returns list[i], or the last item ("other") when i is outside the list.
+func at[T any](list []T, i int) T {
+	if i < 0 || i >= len(list) {
+		i = len(list) - 1
+	}
+	return list[i]
+}
+
+// totals are the sums that the offload ratios are made of.
+func (r *Registry) totals() offloadSample {
+	var t offloadSample
+	for i := range r.shards {
+		s := &r.shards[i]
+		for j := range s.requests {
+			t.clientRequests += s.requests[j].Load()
+		}
+		for j := range s.tiers {
+			t.clientBytes += s.tiers[j].bytes.Load()
+		}
+	}
+	t.originRequests = r.origins.requests.Load()
+	t.originBytes = r.origins.bytes.Load()
+	return t
+}
+
+// inFlight returns the requests begun and not over.
+func (r *Registry) inFlight() float64 {
+	// Finished first: a request that ends between the two loops is then counted
+	// as in flight once more, while the other order could go below zero.
+	finished := r.totals().clientRequests
+	var started uint64
+	for i := range r.shards {
+		started += r.shards[i].started.Load()
+	}
+	if started < finished {
+		return 0
+	}
+	return float64(started - finished)
+}
+
+// series returns name with label pairs, values escaped as the text format asks.
+func series(name string, pairs ...string) string {
+	return name + "{" + labels(pairs...) + "}"
+}
+
+func labels(pairs ...string) string {
+	var b strings.Builder
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(pairs[i])
+		b.WriteString(`="`)
+		labelEscaper.WriteString(&b, strings.ToValidUTF8(pairs[i+1], "\ufffd"))
+		b.WriteByte('"')
+	}
+	return b.String()
+}
+
+var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
