@@ -1,0 +1,28 @@
+package policy
+
+import "strconv"
+
+// AppendAge appends an Age value in decimal.
+func AppendAge(dst []byte, seconds int64) []byte {
+	return strconv.AppendInt(dst, clampSeconds(seconds), 10)
+}
+
+// ParseAge reads an Age value (RFC 9111 section 5.1): the first member where
+// there is a list, saturating. ok is false when it is no number of seconds and
+// so is to be ignored.
+func ParseAge(value string) (seconds int64, ok bool) {
+	first, _ := cutComma(value)
+	return parseDelta(trim(first))
+}
+
+// initialAge is the corrected initial age of RFC 9111 section 4.2.3, in
+// nanoseconds.
+func initialAge(r *Response) int64 {
+	apparent := clampSeconds(r.ResponseTime/second-dateOf(r)) * second
+	delay := min(max(r.ResponseTime-r.RequestTime, 0), maxDelta*second)
+	var stated int64
+	if age, ok := ParseAge(r.Fields.Get("Age")); ok {
+		stated = age * second
+	}
+	return min(max(apparent, stated+delay), maxDelta*second)
+}
