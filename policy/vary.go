@@ -1,0 +1,139 @@
+package policy
+
+import "slices"
+
+// VarySpec is what a response's Vary names (RFC 9110 section 12.5.5).
+type VarySpec struct {
+	// Names are canonical, sorted and unique; nil when nothing varies.
+	Names []string
+	// Star: no later request is answered from it.
+	Star bool
+}
+
+// Bounds of a Vary list: more names than this select nothing useful.
+const (
+	MaxVaryNames = 32
+	maxVaryBytes = 2048
+)
+
+// ParseVary reads the values of a response's Vary fields. The reason is why
+// the response cannot be stored: "*", a list that is no list of field names,
+// or one beyond MaxVaryNames.
+func ParseVary(values []string) (VarySpec, Reason) {
+	var s VarySpec
+	malformed, size := false, 0
+	for _, list := range values {
+		for len(list) > 0 {
+			var name string
+			name, list = cutComma(list)
+			switch name = trim(name); {
+			case name == "":
+			case name == "*":
+				s.Star = true
+			case !isToken(name):
+				malformed = true
+			default:
+				if size += len(name); size <= maxVaryBytes {
+					s.Names = append(s.Names, CanonicalName(name))
+				}
+			}
+		}
+	}
+	slices.Sort(s.Names)
+	s.Names = slices.Compact(s.Names)
+	switch {
+	case s.Star:
+		return VarySpec{Star: true}, ReasonVaryStar
+	case malformed:
+		return VarySpec{}, ReasonMalformed
+	case size > maxVaryBytes || len(s.Names) > MaxVaryNames:
+		return VarySpec{}, ReasonVaryLimit
+	}
+	return s, ReasonNone
+}
+
+// Equal tells whether two responses vary on the same fields.
+func (s VarySpec) Equal(t VarySpec) bool { return s.Star == t.Star && slices.Equal(s.Names, t.Names) }
+
+// AppendVariant appends the text that tells q's variant from others to dst, in
+// the form of a key text: for each name a line "\n v:name=value", without "="
+// where the request lacks the field. Values are normalised as RFC 9111 section
+// 4.1 allows: lines joined, white space around commas removed, and the lists
+// of Accept-Encoding and Accept-Language in one order and case, by weight.
+// Allocates nothing when dst has room.
+func (s VarySpec) AppendVariant(dst []byte, rule *Rule, q *Request) []byte {
+	return s.AppendVariantIn(dst, rule, q, nil)
+}
+
+// AppendVariantIn is AppendVariant as if q's Accept-Language were language,
+// the AcceptLanguageText of the request that a variant was stored for; nil
+// takes q's own. With it the variant that ChooseLanguage picked is looked up.
+func (s VarySpec) AppendVariantIn(dst []byte, rule *Rule, q *Request, language []byte) []byte {
+	for _, name := range s.Names {
+		dst = append(dst, "\n v:"...)
+		dst = appendLower(dst, name)
+		if name == "Accept-Language" && language != nil {
+			dst = append(append(dst, '='), language...)
+			continue
+		}
+		var lines [][]byte
+		if q.Header != nil {
+			lines = q.Header.PeekAll(name)
+		}
+		if len(lines) == 0 {
+			continue
+		}
+		dst = appendSelecting(append(dst, '='), name, lines)
+	}
+	return dst
+}
+
+// AcceptLanguageText appends what AppendVariant writes behind the "=" for q's
+// Accept-Language; ok is false when q has none.
+func AcceptLanguageText(dst []byte, q *Request) (text []byte, ok bool) {
+	if q.Header == nil {
+		return dst, false
+	}
+	lines := q.Header.PeekAll("Accept-Language")
+	if len(lines) == 0 {
+		return dst, false
+	}
+	return appendSelecting(dst, "Accept-Language", lines), true
+}
+
+// appendSelecting appends a selecting field's value, normalised.
+func appendSelecting(dst []byte, name string, lines [][]byte) []byte {
+	if name == "Accept-Encoding" || name == "Accept-Language" {
+		var room [maxWeighted]weighted
+		if list, ok := parseWeighted(room[:0], lines); ok {
+			sortWeighted(list)
+			return appendWeighted(dst, list)
+		}
+	}
+	for i, line := range lines {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendList(dst, line)
+	}
+	return dst
+}
+
+// appendList appends a value without the white space around its commas.
+// Commas in quoted strings are no separators.
+func appendList(dst, value []byte) []byte {
+	start := 0
+	for i := 0; i < len(value); i++ {
+		switch value[i] {
+		case '"':
+			if closing := closingQuote(value, i); closing >= 0 {
+				i = closing
+			}
+		case ',':
+			dst = appendPrintable(dst, trim(value[start:i]))
+			dst = append(dst, ',')
+			start = i + 1
+		}
+	}
+	return appendPrintable(dst, trim(value[start:]))
+}
