@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"net/netip"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -185,6 +186,10 @@ func appendIDNA(dst, name []byte) ([]byte, HostFault) {
 		if c < 0x80 && hostBytes[c] == 0 {
 			return dst, HostBytes
 		}
+	}
+	// The library takes broken UTF-8 for U+FFFD, and that for a letter.
+	if !utf8.Valid(name) || bytes.ContainsRune(name, utf8.RuneError) {
+		return dst, HostIDNA
 	}
 	ascii, err := idna.Lookup.ToASCII(string(name))
 	if err != nil {

@@ -154,7 +154,7 @@ func compileNames(globs []string, field string, report reporter) []string {
 		case g == "":
 			report(at, g, "it fits no parameter; write a name, with * for any characters")
 		case len(g) > maxPattern:
-			report(at, g[:32]+"...", fmt.Sprintf("it is longer than %d bytes", maxPattern))
+			report(at, g, fmt.Sprintf("it is longer than %d bytes", maxPattern))
 		case holdsTriplet(g):
 			report(at, g, "it is compared with decoded names; write the character itself")
 		}

@@ -112,7 +112,7 @@ func (m *Match) compile(report reporter) {
 			report(at, h.Name, "it is not the name of a header field")
 		}
 		if len(h.Value) > maxPattern {
-			report(at, h.Value[:32]+"...", fmt.Sprintf("it is longer than %d bytes", maxPattern))
+			report(at, h.Value, fmt.Sprintf("it is longer than %d bytes", maxPattern))
 		}
 		h.Name = CanonicalName(h.Name)
 	}

@@ -46,12 +46,12 @@ type RuleFault struct {
 	Value, Reason string
 }
 
-// Error gives the rule, the field, the value and the reason.
+// Error gives the rule, the field, the value (cut short) and the reason.
 func (f *RuleFault) Error() string {
 	if f.Value == "" {
 		return fmt.Sprintf("cannot compile policy %q: %s: %s", f.Rule, f.Field, f.Reason)
 	}
-	return fmt.Sprintf("cannot compile policy %q: %s: %q: %s", f.Rule, f.Field, f.Value, f.Reason)
+	return fmt.Sprintf("cannot compile policy %q: %s: %.80q: %s", f.Rule, f.Field, f.Value, f.Reason)
 }
 
 // reporter takes the faults of one rule.

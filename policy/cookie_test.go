@@ -1,0 +1,61 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestAppendCookie(t *testing.T) {
+	for _, c := range []struct {
+		lines []string
+		want  string
+	}{
+		{nil, ""},
+		{[]string{""}, ""},
+		{[]string{"id=1"}, "\n c:id=1"},
+		{[]string{"a=b; id=1; c=d"}, "\n c:id=1"},
+		{[]string{"a=b;id=1;c=d"}, "\n c:id=1"},
+		{[]string{" \tid\t=\t1 \t; "}, "\n c:id=1"},
+		{[]string{"id="}, "\n c:id="},
+		{[]string{"id"}, "\n c:id"},
+		{[]string{"id;id="}, "\n c:id\n c:id="},
+		{[]string{"id=2; id=1"}, "\n c:id=2\n c:id=1"},
+		{[]string{"id=1", "x=y; id=2"}, "\n c:id=1\n c:id=2"},
+		{[]string{"id=a=b"}, "\n c:id=a=b"},
+		{[]string{`id="a b"`}, "\n c:id=\"a b\""},
+		{[]string{"ID=1; idx=2; xid=3; =id; =;;;"}, ""},
+		{[]string{"x=id=1"}, ""},
+		{[]string{"id=a%\xffb\nc:id=2"}, "\n c:id=a%25%FFb%0Ac:id=2"},
+	} {
+		h := keyHeader{}
+		for _, l := range c.lines {
+			h.add("Cookie", l)
+		}
+		if got := appendCookie([]byte("dst"), h, "id"); string(got) != "dst"+c.want {
+			t.Errorf("%q gives %q, want %q", c.lines, got[3:], c.want)
+		}
+	}
+}
+
+func FuzzNextCookie(f *testing.F) {
+	for _, s := range []string{"a=b; c=d", ";;", "=", "a", " \t=\t "} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		pairs := 0
+		for rest := []byte(line); len(rest) > 0; pairs++ {
+			before := len(rest)
+			var name, value []byte
+			name, value, rest = nextCookie(rest)
+			if len(name)+len(value)+len(rest) > before || len(rest) == before {
+				t.Fatalf("%q: %q, %q, %q left of %d", line, name, value, rest, before)
+			}
+			if strings.ContainsAny(string(name), ";=") || strings.ContainsAny(string(value), ";") {
+				t.Fatalf("%q: %q, %q", line, name, value)
+			}
+		}
+		if pairs > strings.Count(line, ";")+1 {
+			t.Fatalf("%q: %d pairs", line, pairs)
+		}
+	})
+}
