@@ -1,0 +1,203 @@
+package origin
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// Defaults of Config; each is what an empty field stands for.
+const (
+	DefaultConnectTimeout      = 3 * time.Second
+	DefaultFirstByteTimeout    = 30 * time.Second
+	DefaultBetweenBytesTimeout = 30 * time.Second
+	DefaultWaitTimeout         = 5 * time.Second
+	DefaultMaxConnsPerServer   = 1024
+	DefaultMaxHeaderBytes      = 64 << 10
+)
+
+// Config describes one pool. New keeps a copy of it; empty fields take the
+// defaults above.
+type Config struct {
+	// Name is the pool's name, in errors and for the Observer.
+	Name string
+	// Servers are "http://host[:port]" or "https://host[:port]"; at least one.
+	Servers []string
+
+	// ConnectTimeout bounds one connection: name, TCP and TLS handshake.
+	ConnectTimeout time.Duration
+	// FirstByteTimeout bounds the wait for the response header, from when the
+	// request has been handed over whole.
+	FirstByteTimeout time.Duration
+	// BetweenBytesTimeout bounds each wait for more of a response body, and for
+	// the server to take the next piece of a request body. Time in which it is
+	// the caller who does not read, or does not send, is not counted.
+	BetweenBytesTimeout time.Duration
+	// WaitTimeout bounds the wait for one of MaxConnsPerServer.
+	WaitTimeout time.Duration
+
+	// MaxConnsPerServer bounds the exchanges in flight with one server, and so
+	// its connections (with HTTP/2: its streams).
+	MaxConnsPerServer int
+	// MaxHeaderBytes bounds a response header, each interim one included.
+	MaxHeaderBytes int64
+	// Retries bounds how often a failed request is sent again; 0 is never.
+	Retries int
+
+	// Host, when set, replaces the request's Host towards the origin.
+	Host string
+	// TLS concerns https servers only.
+	TLS TLSConfig
+	// HTTP2 offers HTTP/2 to https servers; others speak HTTP/1.1 always.
+	HTTP2 bool
+
+	// Observer is told the end of every attempt; nil is nobody.
+	Observer Observer
+}
+
+// TLSConfig says how https servers prove who they are, and how we do.
+type TLSConfig struct {
+	// CAFile (PEM) or CAs replace the system's roots; not both.
+	CAFile string
+	CAs    *x509.CertPool
+	// ServerName is sent as SNI and verified. Empty: the Host that is sent.
+	ServerName string
+	// CertFile and KeyFile (PEM) are our certificate for servers that ask.
+	CertFile, KeyFile string
+	// Insecure accepts any certificate: for tests and closed networks only.
+	Insecure bool
+}
+
+// Observer is told about every attempt once, when it ends: outcome is one of
+// Outcomes, d the time from its start (waiting for a connection included) to the
+// response header or to the failure before it. It must not block.
+type Observer interface {
+	OriginDone(origin, outcome string, d time.Duration)
+}
+
+func (c *Config) ensureDefaults() {
+	setDefault(&c.ConnectTimeout, DefaultConnectTimeout)
+	setDefault(&c.FirstByteTimeout, DefaultFirstByteTimeout)
+	setDefault(&c.BetweenBytesTimeout, DefaultBetweenBytesTimeout)
+	setDefault(&c.WaitTimeout, DefaultWaitTimeout)
+	setDefault(&c.MaxConnsPerServer, DefaultMaxConnsPerServer)
+	setDefault(&c.MaxHeaderBytes, DefaultMaxHeaderBytes)
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate reports every fault at once.
+func (c *Config) validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if len(c.Servers) == 0 {
+		fault("servers is empty: at least one is needed")
+	}
+	for name, d := range map[string]time.Duration{
+		"ConnectTimeout": c.ConnectTimeout, "FirstByteTimeout": c.FirstByteTimeout,
+		"BetweenBytesTimeout": c.BetweenBytesTimeout, "WaitTimeout": c.WaitTimeout,
+	} {
+		if d < 0 {
+			fault("%s is %v: must not be negative", name, d)
+		}
+	}
+	if c.MaxConnsPerServer < 0 {
+		fault("MaxConnsPerServer is %d: must not be negative", c.MaxConnsPerServer)
+	}
+	if c.MaxHeaderBytes < 0 {
+		fault("MaxHeaderBytes is %d: must not be negative", c.MaxHeaderBytes)
+	}
+	if c.Retries < 0 {
+		fault("Retries is %d: must not be negative", c.Retries)
+	}
+	if c.Host != "" && !validHost(c.Host) {
+		fault("Host is %q: must be a host name, with or without a port", c.Host)
+	}
+	if c.TLS.CAFile != "" && c.TLS.CAs != nil {
+		fault("CAFile and CAs are both set: give one")
+	}
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		fault("CertFile and KeyFile must be set together")
+	}
+	return errors.Join(faults...)
+}
+
+// parseServer checks one entry of Config.Servers and returns its scheme and
+// host:port.
+func parseServer(s string) (scheme, addr string, err error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", "", fmt.Errorf("cannot use server %q: %w", s, err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return "", "", fmt.Errorf("cannot use server %q: want http://host:port or https://host:port", s)
+	}
+	if u.Hostname() == "" || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery {
+		return "", "", fmt.Errorf("cannot use server %q: only a scheme, a host and a port may stand there", s)
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme, net.JoinHostPort(u.Hostname(), port), nil
+}
+
+// clientTLS builds the base configuration for https servers; ServerName is
+// filled in per connection.
+func (c *Config) clientTLS() (*tls.Config, error) {
+	t := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		RootCAs:            c.TLS.CAs,
+		InsecureSkipVerify: c.TLS.Insecure,
+		NextProtos:         []string{"http/1.1"},
+		ClientSessionCache: tls.NewLRUClientSessionCache(64),
+	}
+	if c.HTTP2 {
+		t.NextProtos = []string{"h2", "http/1.1"}
+	}
+	if c.TLS.CAFile != "" {
+		pem, err := os.ReadFile(c.TLS.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read CA file: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("cannot read CA file %s: no PEM certificate in it", c.TLS.CAFile)
+		}
+	}
+	if c.TLS.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("cannot load client certificate: %w", err)
+		}
+		t.Certificates = []tls.Certificate{cert}
+	}
+	return t, nil
+}
+
+// validHost reports whether h may be sent as Host: ASCII, no spaces, no
+// delimiters that would end the authority in an absolute URI.
+func validHost(h string) bool {
+	if h == "" || !httpguts.ValidHostHeader(h) || strings.ContainsAny(h, "/?#@\\ \t,\"<>") {
+		return false
+	}
+	for i := range len(h) {
+		if h[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,18 @@
+// Package origin sends requests to pools of origin servers over net/http's
+// transport and hands back responses whose completeness the caller can trust.
+//
+// What it guarantees:
+//   - the request target, Host and header reach the origin as given; nothing is
+//     invented (no User-Agent, no Accept-Encoding, no default headers);
+//   - a response body ends in io.EOF only when the framing proves it complete;
+//     the exception, a body that ends with the connection, is marked
+//     Response.CloseDelimited. Anything else ends in an *Error;
+//   - every failure is an *Error with a Kind from a closed list;
+//   - every wait has a bound, and retries never multiply the bounds (see Pool.Do);
+//   - bytes that an origin sends beyond its answer never become the answer to
+//     another request, and a response framed by both Content-Length and
+//     Transfer-Encoding is refused (RFC 9112, section 6.3).
+//
+// What it refuses: protocol upgrades (101), CONNECT, request trailers, proxies
+// from the environment, certificates that do not verify unless told otherwise.
+package origin

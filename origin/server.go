@@ -1,0 +1,132 @@
+package origin
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// cooldown is how long a server that could not be reached is tried last: long
+// enough to spare most requests the failed attempt, short enough that a server
+// which is back gets its share at once.
+const cooldown = 2 * time.Second
+
+// idleTimeout is how long a connection is kept without use. Origins commonly
+// close after 60 s or more; closing first avoids requests on dying connections.
+const idleTimeout = 45 * time.Second
+
+// server is one member of a pool, with a transport of its own: its connections
+// are told apart only by the TLS name they were opened for.
+type server struct {
+	pool      *Pool
+	scheme    string
+	addr      string // host:port
+	port      string
+	tls       *tls.Config // nil for http; ServerName is filled in per connection
+	transport *http.Transport
+	permits   chan struct{} // one element for each exchange in flight
+	downUntil atomic.Int64  // by the pool's clock, in nanoseconds
+}
+
+func newServer(p *Pool, scheme, addr string, tlsConf *tls.Config) *server {
+	_, port, _ := net.SplitHostPort(addr)
+	s := &server{
+		pool: p, scheme: scheme, addr: addr, port: port,
+		permits: make(chan struct{}, p.conf.MaxConnsPerServer),
+	}
+	if scheme == "https" {
+		s.tls = tlsConf
+	}
+	h2 := p.conf.HTTP2 && scheme == "https"
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(h2)
+	s.transport = &http.Transport{
+		DialContext:            func(ctx context.Context, network, _ string) (net.Conn, error) { return s.dial(ctx, network) },
+		DialTLSContext:         s.dialTLS,
+		DisableCompression:     true,
+		MaxIdleConns:           p.conf.MaxConnsPerServer,
+		MaxIdleConnsPerHost:    p.conf.MaxConnsPerServer,
+		IdleConnTimeout:        idleTimeout,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: p.conf.MaxHeaderBytes,
+		ReadBufferSize:         16 << 10, // the header and a median object in one read
+		Protocols:              &protocols,
+	}
+	if h2 {
+		// A connection that died in silence is found by pings; each request on it
+		// has its own bounds.
+		s.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second}
+	} else {
+		// Dials that outlive their request would otherwise add to the permits.
+		s.transport.MaxConnsPerHost = p.conf.MaxConnsPerServer
+	}
+	return s
+}
+
+// dial opens a TCP connection, whatever name the transport keeps it under.
+func (s *server) dial(ctx context.Context, network string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.pool.conf.ConnectTimeout)
+	defer cancel()
+	c, err := s.open(ctx, network)
+	if err != nil {
+		return nil, err
+	}
+	return &wire{Conn: c, askedAt: -1}, nil
+}
+
+// open connects; a server that answers is up again.
+func (s *server) open(ctx context.Context, network string) (net.Conn, error) {
+	c, err := s.pool.dial(ctx, network, s.addr)
+	if err != nil {
+		return nil, &kindError{kind: kindOfDial(err), err: err}
+	}
+	s.downUntil.Store(0)
+	return c, nil
+}
+
+// dialTLS opens a TLS connection for the name in addr: the Host that is sent, or
+// the configured ServerName (see exchange.urlHost).
+func (s *server) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.pool.conf.ConnectTimeout)
+	defer cancel()
+	raw, err := s.open(ctx, network)
+	if err != nil {
+		return nil, err
+	}
+	conf := s.tls.Clone()
+	conf.ServerName, _, _ = net.SplitHostPort(addr)
+	c := tls.Client(raw, conf)
+	if err := c.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		if ctx.Err() == context.DeadlineExceeded {
+			return nil, &kindError{kind: ConnectTimeout, err: err}
+		}
+		return nil, &kindError{kind: TLS, err: err}
+	}
+	if c.ConnectionState().NegotiatedProtocol == "h2" {
+		return c, nil
+	}
+	return &wire{Conn: c, askedAt: -1}, nil
+}
+
+func (s *server) down() {
+	s.downUntil.Store(int64(s.pool.now() + cooldown))
+}
+
+func (s *server) up(now time.Duration) bool { return int64(now) >= s.downUntil.Load() }
+
+// tryAcquire takes a permit if one is free.
+func (s *server) tryAcquire() bool {
+	select {
+	case s.permits <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *server) release() { <-s.permits }

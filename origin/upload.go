@@ -1,0 +1,164 @@
+package origin
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// errReleased is what the transport reads from a body that was taken back.
+var errReleased = errors.New("request body was released")
+
+// upload is a request body on its way. The transport reads it in a goroutine of
+// its own, which may outlive RoundTrip and even the response; upload makes sure
+// that the caller's reader is not touched once release has returned.
+type upload struct {
+	size   int64                // as declared; -1 when unknown
+	seeker io.Seeker            // not nil when the body may be sent again
+	start  int64                // where seeker stood at first
+	closer io.Closer            // not nil when a Read in progress can be ended
+	once   sync.Once            // guards closer
+	latest atomic.Pointer[part] // the attempt that may read
+
+	mu      sync.Mutex // protects the fields below; held during a Read of src
+	src     io.Reader  // nil once released
+	touched bool       // something was read
+	failed  error      // what reading src failed with
+}
+
+// newUpload returns nil for a request without a body, on which every method may
+// be called.
+func newUpload(r *Request) (*upload, error) {
+	if r.Body == nil || r.ContentLength == 0 {
+		return nil, nil
+	}
+	u := &upload{size: r.ContentLength, src: r.Body}
+	if !r.Replayable {
+		u.closer, _ = r.Body.(io.Closer)
+		return u, nil
+	}
+	s, ok := r.Body.(io.Seeker)
+	if !ok {
+		return nil, errors.New("the body is said to be replayable but cannot seek")
+	}
+	at, err := s.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the start of the body: %w", err)
+	}
+	u.seeker, u.start = s, at
+	return u, nil
+}
+
+// part begins a new attempt to send the body; what the attempts before it still
+// read fails from here on.
+func (u *upload) part(w *watch) (*part, error) {
+	if u == nil {
+		return nil, nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.touched && u.seeker != nil {
+		if _, err := u.seeker.Seek(u.start, io.SeekStart); err != nil {
+			return nil, fmt.Errorf("cannot rewind the body: %w", err)
+		}
+	}
+	p := &part{up: u, watch: w}
+	u.latest.Store(p)
+	return p, nil
+}
+
+// sendable reports whether another attempt can send the whole body.
+func (u *upload) sendable() bool {
+	if u == nil {
+		return true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.failed == nil && (!u.touched || u.seeker != nil)
+}
+
+// err is what reading the caller's body failed with, or nil.
+func (u *upload) err() error {
+	if u == nil {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.failed
+}
+
+// release takes the body back. It ends the Read in progress where the body can
+// be closed, and waits for it.
+func (u *upload) release() {
+	if u == nil {
+		return
+	}
+	if p := u.latest.Load(); p != nil {
+		p.abandon()
+	}
+	u.mu.Lock()
+	u.src = nil
+	u.mu.Unlock()
+}
+
+// part is the body as one attempt sends it: what the transport reads.
+type part struct {
+	up        *upload
+	watch     *watch
+	abandoned atomic.Bool
+	reading   atomic.Bool
+	n         int64 // bytes handed out; under up.mu
+}
+
+// Read hands out no more than the declared size, and fails when the body is
+// shorter: a cut upload must not look whole to the origin.
+func (p *part) Read(b []byte) (int, error) {
+	u := p.up
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	// The order (reading, then abandoned) pairs with abandon's: one of the two
+	// always sees the other, so no Read starts that nobody would end.
+	p.reading.Store(true)
+	defer p.reading.Store(false)
+	if u.src == nil || u.latest.Load() != p || p.abandoned.Load() {
+		return 0, errReleased
+	}
+	if u.size >= 0 {
+		if rest := u.size - p.n; rest == 0 {
+			return 0, io.EOF
+		} else if int64(len(b)) > rest {
+			b = b[:rest]
+		}
+	}
+	p.watch.hold()
+	n, err := u.src.Read(b)
+	p.n += int64(n)
+	u.touched = u.touched || n > 0
+	if err == io.EOF && u.size >= 0 && p.n < u.size {
+		err = fmt.Errorf("request body ends after %d of %d bytes: %w", p.n, u.size, io.ErrUnexpectedEOF)
+	}
+	if err != nil && err != io.EOF && !p.abandoned.Load() {
+		u.failed = err
+	}
+	p.watch.sent(err == io.EOF || p.n == u.size)
+	return n, err
+}
+
+// Close is the transport's: it will read no more.
+func (p *part) Close() error {
+	p.abandon()
+	return nil
+}
+
+// abandon makes later reads fail and ends the one in progress, if it can be.
+func (p *part) abandon() {
+	if p == nil {
+		return
+	}
+	p.abandoned.Store(true)
+	if p.reading.Load() && p.up.closer != nil {
+		p.up.once.Do(func() { _ = p.up.closer.Close() })
+	}
+}

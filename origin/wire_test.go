@@ -1,0 +1,131 @@
+package origin
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// sink is a connection of which only Write is used.
+type sink struct {
+	net.Conn
+	b *bytes.Buffer
+}
+
+func (s sink) Write(p []byte) (int, error) { return s.b.Write(p) }
+
+type lineWriter struct {
+	w io.Writer
+	b []byte
+}
+
+func (l *lineWriter) Write(p []byte) (int, error) {
+	l.b = append(l.b, p...)
+	return len(p), nil
+}
+
+func TestSniffer(t *testing.T) {
+	tests := []struct {
+		raw  string
+		want fields
+	}{
+		{"HTTP/1.1 200 OK\r\n\r\nContent-Length: 5\r\n", fields{}},
+		{"HTTP/1.1 200 OK\r\ncontent-LENGTH: 5\r\n\r\n", fields{contentLength: true}},
+		{"HTTP/1.1 200\nTransfer-Encoding:chunked\nContent-Length: 1\n\n", fields{contentLength: true, transferEncoding: true}},
+		{"HTTP/1.1 200 OK\r\nX: y\r\n Content-Length: 5\r\nCache-Control: a\r\n\r\n", fields{cacheControl: true}},
+		{"HTTP/1.1 103 Early\r\nContent-Length: 5\r\nCache-Control: x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", fields{transferEncoding: true}},
+		{"HTTP/1.1 101 Switch\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", fields{}},
+		{"HTTP/1.1  103 Odd\r\n\r\n", fields{oddStatusLine: true}},
+		{"HTTP/1.1 2000 Odd\r\n\r\n", fields{oddStatusLine: true}},
+		{"ICY 200 OK\r\n\r\n", fields{oddStatusLine: true}},
+	}
+	for _, tt := range tests {
+		for size := 1; size <= len(tt.raw); size++ {
+			var s sniffer
+			for rest := tt.raw; rest != ""; rest = rest[min(size, len(rest)):] {
+				s.feed([]byte(rest[:min(size, len(rest))]))
+			}
+			if s.seen != tt.want {
+				t.Errorf("%q in pieces of %d: %+v, want %+v", tt.raw, size, s.seen, tt.want)
+			}
+		}
+	}
+}
+
+// FuzzSniffer holds the sniffer against net/http's parser: what net/http shows in
+// a final response, the sniffer has seen, however the bytes are cut up.
+func FuzzSniffer(f *testing.F) {
+	f.Add("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nCache-Control: no-store\r\n\r\n", 3)
+	f.Add("HTTP/1.1 100 C\r\n\r\nHTTP/1.1 103 E\r\nLink: x\r\n\r\nHTTP/1.0 200 OK\nTransfer-Encoding: chunked\nContent-Length: 3\n\n0\n\n", 1)
+	f.Add("HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 1, 1\r\n\r\n", 7)
+	f.Fuzz(func(t *testing.T, raw string, size int) {
+		size = max(1, size%64)
+		var s sniffer
+		for rest := raw; rest != ""; rest = rest[min(size, len(rest)):] {
+			s.feed([]byte(rest[:min(size, len(rest))]))
+		}
+		br := bufio.NewReader(strings.NewReader(raw))
+		req := &http.Request{Method: "GET"}
+		resp, err := http.ReadResponse(br, req)
+		for err == nil && resp.StatusCode >= 100 && resp.StatusCode < 200 && resp.StatusCode != 101 {
+			resp, err = http.ReadResponse(br, req)
+		}
+		if err != nil || s.seen.oddStatusLine {
+			return
+		}
+		if len(resp.TransferEncoding) > 0 && !s.seen.transferEncoding {
+			t.Fatalf("transfer encoding not seen in %q", raw)
+		}
+		if resp.Header.Get("Content-Length") != "" && !s.seen.contentLength {
+			t.Fatalf("content length not seen in %q", raw)
+		}
+		if cc := resp.Header["Cache-Control"]; len(cc) > 0 && resp.Header.Get("Pragma") == "" && !s.seen.cacheControl {
+			t.Fatalf("cache control not seen in %q", raw)
+		}
+	})
+}
+
+// TestEarlyBytesAreTold plays the losing interleaving by hand.
+func TestEarlyBytesAreTold(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	w := &wire{Conn: near, askedAt: -1}
+	buf := make([]byte, 64)
+	exchange := func(answer string) {
+		go func() { _, _ = far.Read(make([]byte, 64)); _, _ = io.WriteString(far, answer) }()
+		if _, err := w.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Read(buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.expect("GET", "", nil)
+	exchange("answer and surplus")
+	if w.early() {
+		t.Fatal("an answer after the question is called early")
+	}
+	w.expect("GET", "", nil)
+	if !w.early() {
+		t.Fatal("bytes from before the request is written are not called early")
+	}
+	go func() { _, _ = far.Read(make([]byte, 64)) }()
+	if _, err := w.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if !w.early() {
+		t.Fatal("bytes buffered before the request was written are not called early")
+	}
+	go func() { _, _ = io.WriteString(far, "answer") }()
+	if _, err := w.Read(buf); err != nil {
+		t.Fatal(err)
+	}
+	if w.early() {
+		t.Fatal("the real answer is called early")
+	}
+}
