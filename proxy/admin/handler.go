@@ -1,0 +1,227 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// StatusSource provides the body of /v1/status: a Status, or anything else that
+// encoding/json can write. It is called for each request, from any goroutine.
+type StatusSource interface {
+	Status() any
+}
+
+// ReadySource says whether the process should get traffic: nil, or why not.
+type ReadySource interface {
+	Ready() error
+}
+
+// MetricsSource writes the Prometheus text page.
+type MetricsSource interface {
+	WriteMetrics(w io.Writer) error
+}
+
+// maxBody bounds the body of a request in bytes. No route of today reads one.
+const maxBody = 1 << 20
+
+// Options are the parts that the plane shows; all are needed.
+type Options struct {
+	Status  StatusSource
+	Ready   ReadySource
+	Metrics MetricsSource
+	Tokens  []Token // as for SetTokens
+}
+
+// Handler answers the admin plane. It is safe for concurrent use.
+type Handler struct {
+	o      Options
+	gate   gate
+	routes []route
+}
+
+// access says who may use a route.
+type access uint8
+
+const (
+	// accessOpen: everybody.
+	accessOpen access = iota
+	// accessLocal: everybody when there are tokens, else this machine only. For
+	// what is no secret but no business of the network either.
+	accessLocal
+	// accessRead: whoever has the scope read.
+	accessRead
+)
+
+// route is one resource. All of today's are read with GET or HEAD.
+type route struct {
+	path   string
+	about  string
+	access access
+	serve  func(req *http.Request) reply
+}
+
+// reply is a response in full.
+type reply struct {
+	status      int
+	contentType string
+	body        []byte
+	header      map[string]string
+}
+
+// NewHandler returns the plane. The error is that of SetTokens.
+func NewHandler(o Options) (*Handler, error) {
+	h := &Handler{o: o}
+	h.routes = []route{
+		{"/", "this list", accessLocal, h.index},
+		{"/healthz", "200 while the process lives", accessOpen, healthz},
+		{"/readyz", "200 while it should get traffic, else 503", accessOpen, h.readyz},
+		{"/metrics", "metrics as Prometheus text", accessRead, h.metrics},
+		{"/v1/status", "version, tiers, configuration, peers as JSON", accessRead, h.status},
+	}
+	if err := h.SetTokens(o.Tokens); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// SetTokens replaces all tokens from the next request on. With none, only
+// this machine is answered. When a token has a fault nothing changes and the
+// error names every fault.
+func (h *Handler) SetTokens(tokens []Token) error { return h.gate.set(tokens) }
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	req.Body = http.MaxBytesReader(w, req.Body, maxBody)
+	h.respond(req).send(w)
+}
+
+func (h *Handler) respond(req *http.Request) reply {
+	at := slices.IndexFunc(h.routes, func(r route) bool { return r.path == req.URL.Path })
+	if at < 0 {
+		if no := h.permit(req, accessLocal); no != nil {
+			return no.reply()
+		}
+		return (&refusal{status: http.StatusNotFound, Error: "no such resource", Want: "one of the resources that exist", Resources: h.resources()}).reply()
+	}
+	r := h.routes[at]
+	if no := h.permit(req, r.access); no != nil {
+		return no.reply()
+	}
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		out := (&refusal{status: http.StatusMethodNotAllowed, Error: "method not allowed", Want: "GET or HEAD"}).reply()
+		out.header = map[string]string{"Allow": "GET, HEAD"}
+		return out
+	}
+	return r.serve(req)
+}
+
+func (h *Handler) permit(req *http.Request, a access) *refusal {
+	switch {
+	case a == accessRead, a == accessLocal && len(h.gate.list()) == 0:
+		return h.gate.permit(req, ScopeRead)
+	}
+	return nil
+}
+
+func (h *Handler) resources() []string {
+	out := make([]string, len(h.routes))
+	for i, r := range h.routes {
+		out[i] = "GET " + r.path
+	}
+	return out
+}
+
+func (h *Handler) index(*http.Request) reply {
+	var b strings.Builder
+	b.WriteString("weir admin plane\n\n")
+	for _, r := range h.routes {
+		b.WriteString("GET " + r.path + strings.Repeat(" ", max(1, 14-len(r.path))) + r.about)
+		if r.access == accessRead && len(h.gate.list()) > 0 {
+			b.WriteString(" (token with scope read)")
+		}
+		b.WriteByte('\n')
+	}
+	return text(http.StatusOK, b.String())
+}
+
+func healthz(*http.Request) reply { return text(http.StatusOK, "ok\n") }
+
+// readyz names the reason only to those who may read the status.
+func (h *Handler) readyz(req *http.Request) reply {
+	err := h.o.Ready.Ready()
+	switch {
+	case err == nil:
+		return text(http.StatusOK, "ready\n")
+	case h.gate.permit(req, ScopeRead) != nil:
+		return text(http.StatusServiceUnavailable, "not ready\n")
+	}
+	return text(http.StatusServiceUnavailable, "not ready: "+err.Error()+"\n")
+}
+
+func (h *Handler) metrics(*http.Request) reply {
+	var b bytes.Buffer
+	if err := h.o.Metrics.WriteMetrics(&b); err != nil {
+		return (&refusal{status: http.StatusInternalServerError, Error: err.Error()}).reply()
+	}
+	return reply{status: http.StatusOK, contentType: "text/plain; version=0.0.4; charset=utf-8", body: b.Bytes()}
+}
+
+func (h *Handler) status(*http.Request) reply {
+	s := h.o.Status.Status()
+	if ours, ok := s.(Status); ok {
+		s = ours.Normalized()
+	}
+	return jsonReply(http.StatusOK, s)
+}
+
+// refusal is the JSON body of every answer that is not the resource.
+type refusal struct {
+	status    int
+	Error     string   `json:"error"`
+	Want      string   `json:"want,omitempty"`
+	Resources []string `json:"resources,omitempty"`
+}
+
+func (r *refusal) reply() reply {
+	out := jsonReply(r.status, r)
+	if r.status == http.StatusUnauthorized {
+		out.header = map[string]string{"WWW-Authenticate": `Bearer realm="weir"`}
+	}
+	return out
+}
+
+func text(status int, body string) reply {
+	return reply{status: status, contentType: "text/plain; charset=utf-8", body: []byte(body)}
+}
+
+func jsonReply(status int, v any) reply {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		b.Reset()
+		status = http.StatusInternalServerError
+		_ = enc.Encode(refusal{Error: "cannot encode the answer: " + err.Error()}) // strings always encode
+	}
+	return reply{status: status, contentType: "application/json", body: b.Bytes()}
+}
+
+// send writes r; net/http leaves the body out for HEAD.
+func (r reply) send(w http.ResponseWriter) {
+	header := w.Header()
+	for name, value := range r.header {
+		header.Set(name, value)
+	}
+	header.Set("Content-Type", r.contentType)
+	header.Set("Content-Length", strconv.Itoa(len(r.body)))
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(r.status)
+	_, _ = w.Write(r.body) // the client went away: nobody is left to tell
+}
