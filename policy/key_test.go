@@ -288,7 +288,7 @@ func drawKeyInput(t *rapid.T, label string) *keyInput {
 	in := &keyInput{
 		scheme: rapid.SampledFrom([]string{"http", "https"}).Draw(t, label+" scheme"),
 		host:   rapid.SampledFrom([]string{"a", "ab", "a:81", "[::1]"}).Draw(t, label+" host"),
-		path:   "/" + text("b", "/", "%2f", "%2F", "%62", "%", "4", "1", "%31", "\xe9", "%e9", "?", "%3f", "\n h:x-a=b", "."),
+		path:   "/" + text("b", "/", "%2f", "%2F", "%62", "%", "4", "1", "%31", "\xe9", "%e9", "%3f", "\n h:x-a=b", "."),
 		other:  rapid.SampledFrom([]string{"", "b"}).Draw(t, label+" other"),
 	}
 	if rapid.Bool().Draw(t, label+" has query") {
@@ -319,47 +319,52 @@ func strayMark(s string) bool {
 // Two requests have one text when, and only when, they are the same for the
 // rule.
 func TestKeyTellsApart(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		spec := rapid.SampledFrom(propertySpecs).Draw(t, "spec")
-		set, err := NewSet([]Rule{{Name: "a", Origin: "o", Key: spec}})
-		if err != nil {
-			t.Fatal(err)
+	// Pairs that nearly meet are rare; a hundred draws would miss them.
+	for range 30 {
+		rapid.Check(t, checkKeyTellsApart)
+	}
+}
+
+func checkKeyTellsApart(t *rapid.T) {
+	spec := rapid.SampledFrom(propertySpecs).Draw(t, "spec")
+	set, err := NewSet([]Rule{{Name: "a", Origin: "o", Key: spec}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := set.Rules()[0]
+	a, b := drawKeyInput(t, "a"), drawKeyInput(t, "b")
+	// Two inputs drawn apart are rarely close to each other.
+	for i, take := range rapid.SliceOfN(rapid.Bool(), 6, 6).Draw(t, "same") {
+		if !take {
+			continue
 		}
-		rule := set.Rules()[0]
-		a, b := drawKeyInput(t, "a"), drawKeyInput(t, "b")
-		// Two inputs drawn apart are rarely close to each other.
-		for i, take := range rapid.SliceOfN(rapid.Bool(), 6, 6).Draw(t, "same") {
-			if !take {
-				continue
-			}
-			switch i {
-			case 0:
-				b.scheme = a.scheme
-			case 1:
-				b.host = a.host
-			case 2:
-				b.path = a.path
-			case 3:
-				b.query = a.query
-			case 4:
-				b.headers = a.headers
-			case 5:
-				b.cookies = a.cookies
-			}
+		switch i {
+		case 0:
+			b.scheme = a.scheme
+		case 1:
+			b.host = a.host
+		case 2:
+			b.path = a.path
+		case 3:
+			b.query = a.query
+		case 4:
+			b.headers = a.headers
+		case 5:
+			b.cookies = a.cookies
 		}
-		textA, textB := rule.AppendKey(nil, a.request()), rule.AppendKey(nil, b.request())
-		modelA, modelB := a.model(&spec), b.model(&spec)
-		if bytes.Equal(textA, textB) && modelA != modelB {
-			t.Fatalf("one text for two requests: %q\n%s\n%s", textA, modelA, modelB)
-		}
-		stray := strayMark(a.path) || strayMark(b.path)
-		for _, in := range []*keyInput{a, b} {
-			stray = stray || in.query != nil && strayMark(*in.query)
-		}
-		if !bytes.Equal(textA, textB) && modelA == modelB && !stray {
-			t.Fatalf("two texts for one request: %q %q\n%s", textA, textB, modelA)
-		}
-	})
+	}
+	textA, textB := rule.AppendKey(nil, a.request()), rule.AppendKey(nil, b.request())
+	modelA, modelB := a.model(&spec), b.model(&spec)
+	if bytes.Equal(textA, textB) && modelA != modelB {
+		t.Fatalf("one text for two requests: %q\n%s\n%s", textA, modelA, modelB)
+	}
+	stray := strayMark(a.path) || strayMark(b.path)
+	for _, in := range []*keyInput{a, b} {
+		stray = stray || in.query != nil && strayMark(*in.query)
+	}
+	if !bytes.Equal(textA, textB) && modelA == modelB && !stray {
+		t.Fatalf("two texts for one request: %q %q\n%s", textA, textB, modelA)
+	}
 }
 
 // The URI in a key, taken for a request, has that same key.

@@ -151,19 +151,23 @@ func appendPrintable(dst, s []byte) []byte {
 // dotSegments tells whether a normalised path holds a "." or ".." segment, as
 // an origin may see it that also takes "%2F", "\" and "%5C" for a "/".
 func dotSegments(path []byte) bool {
-	for i := 0; i < len(path); i++ {
-		if path[i] != '.' || separatorBefore(path[:i]) == 0 {
+	for from := 0; ; {
+		dot := bytes.IndexByte(path[from:], '.')
+		if dot < 0 {
+			return false
+		}
+		from += dot + 1
+		if !separatorBefore(path[:from-1]) {
 			continue
 		}
-		j := i + 1
-		if j < len(path) && path[j] == '.' {
-			j++
+		end := from
+		if end < len(path) && path[end] == '.' {
+			end++
 		}
-		if j == len(path) || separator(path[j:]) > 0 {
+		if end == len(path) || separator(path[end:]) > 0 {
 			return true
 		}
 	}
-	return false
 }
 
 // separator returns the length of the separator that s begins with, 0 for none.
@@ -179,19 +183,10 @@ func separator(s []byte) int {
 	return 0
 }
 
-// separatorBefore returns the length of the separator that s ends with.
-func separatorBefore(s []byte) int {
+// separatorBefore tells whether s ends with a separator.
+func separatorBefore(s []byte) bool {
 	n := len(s)
-	if n == 0 {
-		return 0
-	}
-	if s[n-1] == '/' || s[n-1] == '\\' {
-		return 1
-	}
-	if n >= 3 && separator(s[n-3:]) == 3 {
-		return 3
-	}
-	return 0
+	return n >= 1 && separator(s[n-1:]) == 1 || n >= 3 && separator(s[n-3:]) == 3
 }
 
 // appendWithoutDots appends what such an origin makes of a normalised path:

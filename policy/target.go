@@ -103,9 +103,9 @@ func SplitTarget(target []byte) (Target, error) {
 		if c <= ' ' || c == 0x7f {
 			return Target{}, TargetBytes
 		}
-	}
-	if bytes.IndexByte(target, '#') >= 0 {
-		return Target{}, TargetFragment
+		if c == '#' {
+			return Target{}, TargetFragment
+		}
 	}
 	if target[0] == '/' {
 		return splitPath(Target{Form: OriginForm}, target), nil
