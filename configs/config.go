@@ -1,0 +1,445 @@
+package configs
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Config is the effective configuration of one node, defaults filled in.
+// Durations are time.Duration, sizes are bytes. Nobody changes a Config, or
+// what its slices and maps hold, after Parse returned it.
+type Config struct {
+	// Listen holds at least one listener, in file order.
+	Listen []Listener
+	// TrustedProxies are the senders whose X-Forwarded-*, Forwarded and PROXY
+	// headers are believed. Masked prefixes; none by default.
+	TrustedProxies []netip.Prefix
+	Admin          Admin
+	Tiers          Tiers
+	// Origins are in file order; Origin finds one by name.
+	Origins []Origin
+	// Policies are in file order: the first that matches decides.
+	Policies []Policy
+	// Cluster is nil for a single node.
+	Cluster *Cluster
+	// CacheName is what Cache-Status and Via call this cache.
+	CacheName string
+	AccessLog AccessLog
+	Log       Log
+	Limits    Limits
+	Timeouts  Timeouts
+
+	// Warnings are places where the file is valid and yet surely not what was
+	// meant, in file order.
+	Warnings Faults
+
+	// file and files are for CheckFiles.
+	file  string
+	files []fileRef
+}
+
+// Origin returns the origin of that name.
+func (c *Config) Origin(name string) (Origin, bool) {
+	for _, o := range c.Origins {
+		if o.Name == name {
+			return o, true
+		}
+	}
+	return Origin{}, false
+}
+
+// Listener is one address of the data plane.
+type Listener struct {
+	// Address is host:port as net.Listen takes it; port 0 lets the system choose.
+	Address string
+	// TLS is nil for plain HTTP.
+	TLS *KeyPair
+	// ProxyProtocol: connections may begin with a PROXY header, which counts
+	// when the sender is one of Config.TrustedProxies.
+	ProxyProtocol bool
+}
+
+// KeyPair names the PEM files of a certificate chain and its key.
+type KeyPair struct {
+	Cert, Key string
+}
+
+// Admin is the plane for metrics, health and purges.
+type Admin struct {
+	Listen string
+	// Tokens is only ever empty when Listen is a loopback address.
+	Tokens []Token
+}
+
+// Token is a bearer token, known by its digest only.
+type Token struct {
+	Name   string
+	SHA256 [32]byte
+	Scopes []Scope
+}
+
+// Scope is a right that a Token carries.
+type Scope string
+
+// The scopes there are.
+const (
+	ScopeRead     Scope = "read"
+	ScopePurge    Scope = "purge"
+	ScopePurgeTag Scope = "purge:tag"
+)
+
+// Tiers sizes the cache.
+type Tiers struct {
+	RAM RAM
+	// Disk is nil for a cache in RAM only.
+	Disk *Disk
+}
+
+// RAM is the memory tier.
+type RAM struct {
+	// Size bounds bodies, headers, keys and overhead together, in bytes.
+	Size int64
+	// MaxObject is the largest body kept in RAM, in bytes; at most Size.
+	MaxObject int64
+}
+
+// Disk is the disk tier.
+type Disk struct {
+	// Path is the tier's own directory.
+	Path string
+	// Size bounds segments and index together, in bytes.
+	Size int64
+	// MaxObject is the largest body kept on disk, in bytes; at most Size.
+	MaxObject int64
+}
+
+// Origin is a pool of servers that answer for each other.
+type Origin struct {
+	Name string
+	// Servers are distinct base URLs, scheme://host[:port], without a path.
+	Servers []string
+	// ConnectTimeout covers name lookup, TCP and TLS.
+	ConnectTimeout time.Duration
+	// FirstByteTimeout runs from the request sent to the response header read.
+	FirstByteTimeout time.Duration
+	// BetweenBytesTimeout runs from one read of the body to the next.
+	BetweenBytesTimeout time.Duration
+	// WaitTimeout is the wait for a connection when all MaxConnections are busy.
+	WaitTimeout time.Duration
+	// MaxConnections is for each server.
+	MaxConnections int
+	// MaxHeaderSize bounds a response header, in bytes.
+	MaxHeaderSize int64
+	// Host replaces the Host header; empty passes on the client's.
+	Host string
+	TLS  OriginTLS
+	// HTTP2 offers HTTP/2 to https servers.
+	HTTP2 bool
+	// Retries is how many further servers or connections are tried for a
+	// request that may be repeated.
+	Retries int
+}
+
+// OriginTLS is how https servers of an origin are verified and shown who we are.
+type OriginTLS struct {
+	// CA is a PEM file of roots; empty: the system's.
+	CA string
+	// ServerName is what the certificate must be for; empty: the URL's host.
+	ServerName string
+	// InsecureSkipVerify accepts any certificate.
+	InsecureSkipVerify bool
+	// Client is our own certificate, or nil.
+	Client *KeyPair
+}
+
+// Policy says what happens to the requests that it matches.
+type Policy struct {
+	// Name is unique among the policies.
+	Name  string
+	Match Match
+	// Origin is the name of one of Config.Origins.
+	Origin string
+	// Pass sends every request to the origin and stores nothing.
+	Pass bool
+	TTL  TTL
+	Key  Key
+	// ClientDirectives says whether clients may steer with Cache-Control.
+	ClientDirectives ClientDirectives
+	Tags             Tags
+	// CacheStatusKey shows the key in Cache-Status.
+	CacheStatusKey bool
+	Purge          Purge
+}
+
+// Match is what a request must be; each empty part matches everything.
+type Match struct {
+	// Hosts are lower-case ASCII names or IP literals; "*.example.com" is any
+	// name below example.com, "*" is any host.
+	Hosts []string
+	// Paths are globs over the raw path.
+	Paths []string
+	// Methods are exact.
+	Methods []string
+	// Headers must all hold. Sorted by name.
+	Headers []HeaderMatch
+}
+
+// HeaderMatch is a condition on one request header.
+type HeaderMatch struct {
+	// Name is in canonical MIME form.
+	Name string
+	Want HeaderWant
+	// Glob is for HeaderGlob: "*" is any run of bytes.
+	Glob string
+}
+
+// HeaderWant is the kind of a HeaderMatch.
+type HeaderWant uint8
+
+const (
+	// HeaderGlob: one of the header's values fits the glob.
+	HeaderGlob HeaderWant = iota
+	// HeaderPresent: the header is there, whatever its value.
+	HeaderPresent
+	// HeaderAbsent: the header is not there.
+	HeaderAbsent
+)
+
+// String names the condition as the documentation does.
+func (w HeaderWant) String() string {
+	switch w {
+	case HeaderGlob:
+		return "glob"
+	case HeaderPresent:
+		return "present"
+	case HeaderAbsent:
+		return "absent"
+	}
+	return "unknown"
+}
+
+// TTL says how long responses are kept. Zero leaves it to the response, except
+// where noted.
+type TTL struct {
+	// Default is the lifetime of a response that states none.
+	Default time.Duration
+	// Override is the lifetime of every response that may be stored.
+	Override time.Duration
+	// Min and Max bound the lifetime a response states; Max 0 is no bound.
+	Min, Max time.Duration
+	// Negative is the lifetime of error responses (300 and above) that state
+	// none, by status; nil: as the RFC says.
+	Negative map[int]time.Duration
+	// StaleWhileRevalidate and StaleIfError hold where the response does not
+	// state its own.
+	StaleWhileRevalidate, StaleIfError time.Duration
+	// HitForMiss is how long an uncacheable answer is remembered; never zero.
+	HitForMiss time.Duration
+	// Targets are the targeted cache control fields that win over
+	// Cache-Control, in order, in canonical MIME form; empty: none.
+	Targets   []string
+	Heuristic Heuristic
+}
+
+// Heuristic is the lifetime guessed from Last-Modified (RFC 9111 section 4.2.2).
+type Heuristic struct {
+	Enabled bool
+	// Fraction of the time since Last-Modified, above 0 and at most 1.
+	Fraction float64
+	// Max bounds the guess.
+	Max time.Duration
+}
+
+// Key is what a policy adds to scheme, host and path in the cache key.
+type Key struct {
+	Query QueryKey
+	// Headers (canonical MIME form) and Cookies are names, in file order.
+	Headers, Cookies []string
+}
+
+// QueryKey says which parameters of the query count.
+type QueryKey struct {
+	Mode QueryMode
+	// Names are globs over parameter names, for QueryIgnore and QueryOnly.
+	Names []string
+	// Sort: the order of parameters does not count.
+	Sort bool
+}
+
+// QueryMode is how QueryKey.Names are read.
+type QueryMode uint8
+
+const (
+	// QueryAll: every parameter counts.
+	QueryAll QueryMode = iota
+	// QueryIgnore: every parameter but those named.
+	QueryIgnore
+	// QueryOnly: none but those named; with no names, no query at all.
+	QueryOnly
+)
+
+// String names the mode by its key in the file.
+func (m QueryMode) String() string {
+	switch m {
+	case QueryAll:
+		return "all"
+	case QueryIgnore:
+		return "ignore"
+	case QueryOnly:
+		return "only"
+	}
+	return "unknown"
+}
+
+// ClientDirectives says what Cache-Control and Pragma of requests do.
+type ClientDirectives uint8
+
+const (
+	// ClientHonor obeys them, as RFC 9111 section 5.2.1 says.
+	ClientHonor ClientDirectives = iota
+	// ClientIgnore treats requests as if they carried none.
+	ClientIgnore
+)
+
+// String names the value as the file does.
+func (c ClientDirectives) String() string {
+	if c == ClientIgnore {
+		return "ignore"
+	}
+	return "honor"
+}
+
+// Tags says where surrogate keys come from.
+type Tags struct {
+	// Headers are response header names in canonical MIME form; empty: none.
+	Headers []string
+	// Strip removes those headers from what clients get.
+	Strip bool
+}
+
+// Purge says who may use the PURGE method on the data port. Both empty: nobody.
+type Purge struct {
+	Networks []netip.Prefix
+	// Tokens are names of Admin.Tokens.
+	Tokens []string
+}
+
+// Cluster is this node's place among its peers.
+type Cluster struct {
+	Node string
+	// Listen is the address for routes; empty when NATS is set.
+	Listen string
+	Peers  []string
+	// NATS is the URL of an external NATS server, or empty.
+	NATS string
+	// SecretFile holds the shared secret; empty only when Listen is loopback or
+	// NATS is set.
+	SecretFile string
+	// TLS is nil only when Listen is loopback or NATS is set.
+	TLS         *ClusterTLS
+	OnIsolation OnIsolation
+	// Quorum is how many nodes, this one counted, must be heard from.
+	Quorum int
+}
+
+// ClusterTLS names the PEM files for routes; peers verify each other.
+type ClusterTLS struct {
+	CA, Cert, Key string
+}
+
+// OnIsolation is what a node does that hears from too few peers.
+type OnIsolation uint8
+
+const (
+	// IsolationServe goes on serving from the cache.
+	IsolationServe OnIsolation = iota
+	// IsolationRevalidate asks the origin before every use.
+	IsolationRevalidate
+)
+
+// String names the value as the file does.
+func (o OnIsolation) String() string {
+	if o == IsolationRevalidate {
+		return "revalidate"
+	}
+	return "serve"
+}
+
+// AccessLog is where requests are logged.
+type AccessLog struct {
+	To AccessLogTo
+	// File is the path for AccessLogFile.
+	File string
+}
+
+// AccessLogTo is a destination of the access log.
+type AccessLogTo uint8
+
+// The destinations of the access log.
+const (
+	AccessLogOff AccessLogTo = iota
+	AccessLogStderr
+	AccessLogFile
+)
+
+// String names the destination as the file does.
+func (a AccessLogTo) String() string {
+	switch a {
+	case AccessLogOff:
+		return "off"
+	case AccessLogStderr:
+		return "stderr"
+	case AccessLogFile:
+		return "file"
+	}
+	return "unknown"
+}
+
+// Log is the program's own log, on stderr.
+type Log struct {
+	Level  slog.Level
+	Format LogFormat
+}
+
+// LogFormat is the form of the program's own log.
+type LogFormat uint8
+
+// The forms of the program's own log.
+const (
+	LogText LogFormat = iota
+	LogJSON
+)
+
+// String names the form as the file does.
+func (f LogFormat) String() string {
+	if f == LogJSON {
+		return "json"
+	}
+	return "text"
+}
+
+// Limits bounds what clients can take.
+type Limits struct {
+	// Connections is how many client connections are open at once, over all
+	// listeners.
+	Connections int
+	// ConnectionsPerIP is the same for one address; 0 is no limit.
+	ConnectionsPerIP int
+	// HeaderSize bounds the request line and header, in bytes.
+	HeaderSize int64
+	// BodySize bounds a request body, in bytes; 0 is no limit.
+	BodySize int64
+}
+
+// Timeouts bounds how long clients can take.
+type Timeouts struct {
+	// Header is from the first byte of a request to the end of its header.
+	Header time.Duration
+	// Idle is from one request of a connection to the next.
+	Idle time.Duration
+	// Progress is how long a transfer may stand still.
+	Progress time.Duration
+	// Drain is how long requests in flight may take at shutdown.
+	Drain time.Duration
+}

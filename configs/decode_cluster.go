@@ -1,0 +1,79 @@
+package configs
+
+// decodeCluster reads what a node knows of its cluster, nil when left out.
+func decodeCluster(v value) *Cluster {
+	o := v.object("a mapping with node, listen and peers; leave cluster out for a single node")
+	nats := o.key("nats")
+	listen, peers, secret, tls := o.key("listen"), o.key("peers"), o.key("secret_file"), o.key("tls")
+	c := Cluster{
+		Node:       o.need("node", validName).str("", validName, checkName),
+		NATS:       nats.str("", "a URL such as nats://10.0.0.9:4222", checkNATS),
+		Listen:     listen.str("", validAddress, checkAddress),
+		Peers:      words(peers.list("a list of host:port"), "host:port of another node", checkPeer),
+		SecretFile: secret.file(),
+		TLS:        decodeClusterTLS(tls),
+	}
+	isolation, quorum := o.key("on_isolation"), o.key("quorum")
+	c.OnIsolation = OnIsolation(isolation.choice(int(IsolationServe), IsolationServe.String(), IsolationRevalidate.String()))
+	// A majority of the nodes named, so that two halves never both have one.
+	c.Quorum = quorum.integer((len(c.Peers)+1)/2+1, 1, 1000)
+	o.done()
+	if !isObject(v) {
+		return nil
+	}
+	if c.SecretFile != "" {
+		v.d.refer(fileRef{kind: fileSecret, value: secret, path: c.SecretFile})
+	}
+	checkRoutes(o, &c, nats, listen, secret, tls)
+	if quorum.given() && c.OnIsolation == IsolationServe {
+		quorum.warn("does nothing with on_isolation: serve")
+	}
+	o.value.at = o.head
+	o.warn("this is read and checked, but this version runs as a single node")
+	return &c
+}
+
+// checkRoutes holds that routes which other machines can reach are both
+// encrypted and secret.
+func checkRoutes(o *object, c *Cluster, nats, listen, secret, tls value) {
+	if nats.given() {
+		for _, v := range []value{listen, o.key("peers")} {
+			if v.given() {
+				v.fault("nats, or listen and peers", "the external server of cluster.nats leads to the peers; this does nothing beside it")
+			}
+		}
+		return
+	}
+	if !listen.given() {
+		o.missing("listen", "host:port for the peers, or nats: with the URL of a server")
+		return
+	}
+	if c.Listen == "" || loopback(c.Listen) {
+		return
+	}
+	const valid = "both secret_file and tls, or a loopback address"
+	if !secret.given() {
+		listen.fault(valid, "%s is open to other machines and there is no secret_file", quote(c.Listen))
+	}
+	if !tls.given() {
+		listen.fault(valid, "%s is open to other machines and there is no tls", quote(c.Listen))
+	}
+}
+
+func decodeClusterTLS(v value) *ClusterTLS {
+	const valid = "a mapping with ca, cert and key, the names of PEM files"
+	o := v.object(valid)
+	ca, cert, key := o.need("ca", valid), o.need("cert", valid), o.need("key", valid)
+	t := ClusterTLS{CA: ca.file(), Cert: cert.file(), Key: key.file()}
+	o.done()
+	if t.CA != "" {
+		v.d.refer(fileRef{kind: fileCA, value: ca, path: t.CA})
+	}
+	if t.Cert != "" && t.Key != "" {
+		v.d.refer(fileRef{kind: fileKeyPair, value: cert, path: t.Cert, keyValue: key, key: t.Key})
+	}
+	if !isObject(v) {
+		return nil
+	}
+	return &t
+}

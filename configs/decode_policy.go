@@ -1,0 +1,271 @@
+package configs
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Defaults of a policy.
+const (
+	DefaultHitForMiss        = 2 * time.Minute
+	DefaultHeuristicFraction = 0.1
+	DefaultHeuristicMax      = 7 * day
+
+	// longestTTL is ten years: more is a slip, or means for ever, which the
+	// protocol's seconds do not reach.
+	longestTTL = 3650 * day
+	// shortestTTL is the protocol's unit.
+	shortestTTL = time.Second
+)
+
+// negativeStatuses are those that a single ttl.negative stands for: the errors
+// that RFC 9110 section 15.1 lets a cache keep without being told.
+var negativeStatuses = []int{404, 405, 410, 414, 501}
+
+// policyLink is what of a policy can be checked only once all is read.
+type policyLink struct {
+	value       value // the policy
+	origin      value
+	purgeTokens []value
+}
+
+// decodePolicies reads the policies into cfg, and returns one link for each.
+func decodePolicies(cfg *Config, v value) []policyLink {
+	const valid = "a list of policies, each with a name and an origin"
+	items := v.list(valid)
+	if v.given() && !v.isNull() && len(items) == 0 && len(v.y.Content) == 0 && !isObject(v) {
+		v.fault(valid, "this is an empty list")
+	}
+	if !v.given() {
+		// Asks for the keys of a policy, so that the schema knows them.
+		decodePolicy(value{d: v.d, shape: "policies[]"})
+	}
+	names := make(map[string]int)
+	var links []policyLink
+	for _, item := range items {
+		p, name, link := decodePolicy(item)
+		if first, twice := names[p.Name]; twice && p.Name != "" {
+			name.fault("a name of its own", "%s is the name of the policy on line %d already", quote(p.Name), first)
+		} else {
+			names[p.Name] = name.at.line
+		}
+		cfg.Policies = append(cfg.Policies, p)
+		links = append(links, link)
+	}
+	return links
+}
+
+func decodePolicy(v value) (Policy, value, policyLink) {
+	o := v.object("a mapping with name and origin")
+	name := o.need("name", validName)
+	p := Policy{Name: name.str("", validName, checkName)}
+	p.Match = decodeMatch(o.key("match").object("a mapping with host, path, method and header"))
+	origin := o.need("origin", "the name of one of the origins")
+	p.Origin = origin.str("", "the name of one of the origins", checkGlob)
+	p.Pass = o.key("pass").boolean(false)
+	ttl, key := o.key("ttl"), o.key("key")
+	p.TTL = decodeTTL(ttl.object("a mapping such as {default: 1h, stale_if_error: 24h}"))
+	p.Key = decodeKey(key.object("a mapping with query, headers and cookies"))
+	p.ClientDirectives = ClientDirectives(o.key("client_directives").choice(int(ClientHonor), ClientHonor.String(), ClientIgnore.String()))
+	p.Tags = decodeTags(o.key("tags").object("a mapping with headers and strip"))
+	p.CacheStatusKey = o.key("cache_status_key").boolean(false)
+	purge, purgeTokens := decodePurge(o.key("purge"))
+	p.Purge = purge
+	o.done()
+
+	if p.Pass && ttl.given() {
+		ttl.warn("does nothing: pass: true stores nothing")
+	}
+	if p.Pass && key.given() {
+		key.warn("does nothing: pass: true stores nothing")
+	}
+	return p, name, policyLink{value: v, origin: origin, purgeTokens: purgeTokens}
+}
+
+func decodeMatch(o *object) Match {
+	m := Match{
+		Hosts:   words(o.key("host").oneOrMany(validHost), validHost, checkHostPattern),
+		Paths:   words(o.key("path").oneOrMany(validPath), validPath, checkPath),
+		Methods: words(o.key("method").oneOrMany(validMethod), validMethod, checkMethod),
+	}
+	headers := o.key("header").object("a mapping of header names to values")
+	seen := make(map[string]int)
+	for _, h := range headers.free("<name>") {
+		name, problem := checkHeader(h.name)
+		if problem != "" || name == "" {
+			h.key.fault(validHeader, "%s is not a header name", quote(h.name))
+			continue
+		}
+		if first, twice := seen[name]; twice {
+			h.key.fault("each header once, in any case", "%s is given twice, first on line %d", quote(h.name), first)
+			continue
+		}
+		seen[name] = h.key.at.line
+		m.Headers = append(m.Headers, headerMatch(name, h.value))
+	}
+	slices.SortFunc(m.Headers, func(a, b HeaderMatch) int { return cmp.Compare(a.Name, b.Name) })
+	headers.done()
+	o.done()
+	return m
+}
+
+// headerMatch reads true (present), false (absent), or a glob; in quotes, true
+// and false are globs as well.
+func headerMatch(name string, v value) HeaderMatch {
+	h := HeaderMatch{Name: name}
+	glob, ok := v.scalar(`a value, in which "*" stands for any characters, or true for present, false for absent`)
+	if !ok {
+		return h
+	}
+	switch {
+	case v.y.Tag == "!!bool" && glob == "true":
+		h.Want = HeaderPresent
+	case v.y.Tag == "!!bool" && glob == "false":
+		h.Want = HeaderAbsent
+	default:
+		h.Glob = v.str("", "a value without control characters", checkGlob)
+	}
+	return h
+}
+
+func decodeTTL(o *object) TTL {
+	span := func(name string, fallback, low time.Duration) (time.Duration, value) {
+		v := o.key(name)
+		return v.duration(fallback, low, longestTTL), v
+	}
+	var t TTL
+	var vOverride, vMin value
+	t.Default, _ = span("default", 0, shortestTTL)
+	t.Override, vOverride = span("override", 0, shortestTTL)
+	t.Min, vMin = span("min", 0, 0)
+	t.Max, _ = span("max", 0, shortestTTL)
+	t.Negative = decodeNegative(o.key("negative"))
+	t.StaleWhileRevalidate, _ = span("stale_while_revalidate", 0, 0)
+	t.StaleIfError, _ = span("stale_if_error", 0, 0)
+	t.HitForMiss, _ = span("hit_for_miss", DefaultHitForMiss, shortestTTL)
+	targets := o.key("targets")
+	t.Targets = []string{"Weir-Cache-Control", "Cdn-Cache-Control"}
+	if targets.given() {
+		t.Targets = words(targets.list("a list of header names"), validHeader, checkTarget)
+	}
+	t.Heuristic = decodeHeuristic(o.key("heuristic"))
+	o.done()
+
+	if t.Max > 0 && t.Min > t.Max {
+		vMin.fault("at most ttl.max, "+formatDuration(t.Max), "%s is longer than ttl.max", formatDuration(t.Min))
+	}
+	if t.Override > 0 && (t.Min > 0 || t.Max > 0) {
+		vOverride.fault("override, or min and max", "ttl.override sets every lifetime, so that min and max can bound none")
+	}
+	return t
+}
+
+// decodeNegative reads one duration for the usual error statuses, or a mapping
+// of statuses to durations.
+func decodeNegative(v value) map[int]time.Duration {
+	if !v.given() {
+		return nil
+	}
+	negative := make(map[int]time.Duration)
+	if !isObject(v) {
+		ttl := v.duration(0, 0, longestTTL)
+		for _, status := range negativeStatuses {
+			negative[status] = ttl
+		}
+		return negative
+	}
+	o := v.object("a duration, or a mapping of statuses to durations")
+	for _, m := range o.free("<status>") {
+		status, err := strconv.Atoi(m.name)
+		switch {
+		case err != nil || len(m.name) != 3 || status < 300 || status > 599:
+			m.key.fault("statuses from 300 to 599, such as 404", "%s is not a status that can have a lifetime of its own", quote(m.name))
+		case status == 304:
+			m.key.fault("another status", "304 is not stored: it refreshes what is")
+		default:
+			negative[status] = m.value.duration(0, 0, longestTTL)
+		}
+	}
+	o.done()
+	return negative
+}
+
+func decodeHeuristic(v value) Heuristic {
+	h := Heuristic{Enabled: true, Fraction: DefaultHeuristicFraction, Max: DefaultHeuristicMax}
+	const valid = "true, false or {fraction: 0.1, max: 7d}"
+	target := v
+	if !isObject(v) {
+		h.Enabled = v.str("true", valid, func(s string) (string, string) {
+			if s == "true" || s == "false" {
+				return s, ""
+			}
+			return "", "is not a choice"
+		}) == "true"
+		target.y = nil
+	}
+	o := target.object(valid)
+	if s, ok := o.key("fraction").scalar(validFraction); ok {
+		fraction := o.key("fraction")
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(f > 0 && f <= 1) {
+			fraction.fault(validFraction, "%s is not such a number", quote(s))
+		} else {
+			h.Fraction = f
+		}
+	}
+	h.Max = o.key("max").duration(h.Max, shortestTTL, longestTTL)
+	o.done()
+	return h
+}
+
+const validFraction = "a number above 0 and at most 1, such as 0.1; or heuristic: false"
+
+func decodeKey(o *object) Key {
+	var k Key
+	v := o.key("query")
+	q := v.object("a mapping with ignore or only, and sort")
+	ignore, only := q.key("ignore"), q.key("only")
+	switch {
+	case ignore.given() && only.given():
+		only.fault("one of the two", "ignore and only cannot stand together")
+	case ignore.given():
+		k.Query.Mode, k.Query.Names = QueryIgnore, words(ignore.list(validParameter), validParameter, checkParameter)
+	case only.given():
+		k.Query.Mode, k.Query.Names = QueryOnly, words(only.list(validParameter), validParameter, checkParameter)
+	}
+	k.Query.Sort = q.key("sort").boolean(false)
+	q.done()
+	k.Headers = words(o.key("headers").list("a list of header names"), validHeader, checkHeader)
+	k.Cookies = words(o.key("cookies").list("a list of cookie names"), validCookie, checkToken)
+	o.done()
+	return k
+}
+
+func decodeTags(o *object) Tags {
+	headers := o.key("headers")
+	t := Tags{Headers: []string{"Surrogate-Key", "Cache-Tag", "Xkey"}, Strip: o.key("strip").boolean(false)}
+	if headers.given() {
+		t.Headers = words(headers.list("a list of header names"), validHeader, checkHeader)
+	}
+	o.done()
+	return t
+}
+
+func decodePurge(v value) (Purge, []value) {
+	o := v.object("a mapping with networks and tokens")
+	tokens := o.key("tokens").list("a list of names of admin.tokens")
+	p := Purge{Networks: networks(o.key("networks")), Tokens: words(tokens, "names of admin.tokens", checkGlob)}
+	o.done()
+	if v.given() {
+		v.warn("this is read and checked, but this version answers PURGE on the data port with 405 all the same")
+	}
+	return p, tokens
+}
+
+// describe names a policy in a message about another.
+func describe(p Policy, v value) string {
+	return fmt.Sprintf("%s (line %d)", quote(p.Name), v.at.line)
+}

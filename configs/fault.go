@@ -1,0 +1,52 @@
+package configs
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Fault is one thing wrong in a file, or doubtful when it stands in
+// Config.Warnings.
+type Fault struct {
+	File string
+	// Line and Column count from 1, columns in characters.
+	Line, Column int
+	// Message names the key and the value.
+	Message string
+	// Valid says what would be valid, and may be empty.
+	Valid string
+}
+
+// String is file:line:column: message (valid: ...).
+func (f Fault) String() string {
+	s := fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, f.Message)
+	if f.Valid != "" {
+		s += " (valid: " + f.Valid + ")"
+	}
+	return s
+}
+
+// Faults are in file order.
+type Faults []Fault
+
+// Error is one fault to a line.
+func (f Faults) Error() string {
+	var b strings.Builder
+	for i, fault := range f {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(fault.String())
+	}
+	return b.String()
+}
+
+// sorted puts faults into file order; those at one place keep their order.
+func (f Faults) sorted() Faults {
+	slices.SortStableFunc(f, func(a, b Fault) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return f
+}

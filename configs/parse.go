@@ -1,0 +1,115 @@
+package configs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// MaxFile is the largest configuration file that is read, in bytes.
+const MaxFile = 1 << 20
+
+// Load reads, parses and validates a file, and looks at the files that it
+// names. The error is Faults when the file was read.
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read configuration: %w", err)
+	}
+	cfg, faults := parse(path, data)
+	faults = append(faults, CheckFiles(cfg)...)
+	if len(faults) > 0 {
+		return nil, faults.sorted()
+	}
+	return cfg, nil
+}
+
+// Parse reads a configuration and validates it; name stands for the file in
+// faults. It touches no file. The Config is nil when there is any fault. data
+// is not kept.
+func Parse(name string, data []byte) (*Config, Faults) {
+	cfg, faults := parse(name, data)
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return cfg, nil
+}
+
+// parse is Parse that returns what could be read beside the faults.
+func parse(name string, data []byte) (*Config, Faults) {
+	d := &decoder{file: name, schema: make(map[string]bool)}
+	cfg := &Config{file: name}
+	if root := d.document(data); root != nil {
+		top := value{d: d, head: place{1, 1}}
+		top = top.child(root, place{1, 1}, "", "")
+		d.config(cfg, top.object("a mapping with listen, origins and policies"))
+		d.reportUnknown()
+	}
+	cfg.Warnings = d.warnings.sorted()
+	cfg.files = d.files
+	return cfg, d.faults.sorted()
+}
+
+const validFile = "at least listen, origins and one policy"
+
+// document returns the value of the only YAML document in data, or nil after
+// it reported why there is none.
+func (d *decoder) document(data []byte) *yaml.Node {
+	if len(data) > MaxFile {
+		d.add(&d.faults, place{1, 1}, "at most "+formatSize(MaxFile), "the file is too large")
+		return nil
+	}
+	if at, message := badText(data); message != "" {
+		d.add(&d.faults, at, "text in UTF-8", message)
+		return nil
+	}
+	decode := yaml.NewDecoder(bytes.NewReader(data))
+	var first, second yaml.Node
+	if err := decode.Decode(&first); err != nil {
+		d.syntax(data, err)
+		return nil
+	}
+	switch err := decode.Decode(&second); {
+	case err == nil:
+		at := place{max(second.Line, 1), max(second.Column, 1)}
+		d.add(&d.faults, at, "one document", `a second YAML document begins ("---")`)
+	case !errors.Is(err, io.EOF):
+		d.syntax(data, err)
+	}
+	root := first.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+		d.add(&d.faults, place{1, 1}, validFile, "the file is empty")
+		return nil
+	}
+	return root
+}
+
+// badText finds the first byte that YAML cannot hold, which its parser reports
+// without a place.
+func badText(data []byte) (place, string) {
+	at := place{1, 1}
+	for i := 0; i < len(data); {
+		r, n := utf8.DecodeRune(data[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			return at, fmt.Sprintf("the byte 0x%02x is not UTF-8", data[i])
+		case r < ' ' && r != '\t' && r != '\n' && r != '\r', r >= 0x7f && r < 0xa0 && r != 0x85:
+			return at, fmt.Sprintf("the control character U+%04X", r)
+		case r == '\n':
+			at.line, at.column = at.line+1, 0
+		}
+		at.column++
+		i += n
+	}
+	return place{}, ""
+}
