@@ -262,6 +262,22 @@ func TestWriteErrorsAreCountedAndALaterLineStartsAfresh(t *testing.T) {
 	})
 }
 
+func TestATornLineStaysBehindWithItsTarget(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "access.log")
+	l := mustOpen(t, Options{Target: Target{Kind: Stderr}, Stderr: faultyWriter(func(b []byte) (int, error) {
+		return 1, errors.New("disk full")
+	})})
+	logTarget(l, "torn")
+	if err := l.SetTarget(t.Context(), Target{Kind: File, Path: path}); err != nil {
+		t.Fatal(err)
+	}
+	logTarget(l, "whole")
+	closeLog(t, l)
+	if text := readFile(t, path); !strings.HasPrefix(text, "{") || targets(t, text) != "whole" {
+		t.Errorf("the new file holds %q", text)
+	}
+}
+
 func TestReopenAfterRotation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
 	l := mustOpen(t, Options{Target: Target{Kind: File, Path: path}})

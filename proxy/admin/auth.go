@@ -196,7 +196,7 @@ var forwardedHeaders = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Hos
 func (g *gate) permitLocal(req *http.Request) *refusal {
 	const want = "a request from this machine to a loopback address, or tokens under admin.tokens"
 	peer, err := netip.ParseAddrPort(req.RemoteAddr)
-	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+	if err != nil || !peer.Addr().IsLoopback() {
 		return &refusal{status: http.StatusForbidden, Error: "no tokens are configured, and the client is not on this machine", Want: want}
 	}
 	if !loopbackHost(req.Host) {
@@ -221,5 +221,5 @@ func loopbackHost(host string) bool {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
+	return err == nil && addr.IsLoopback()
 }

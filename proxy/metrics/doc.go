@@ -15,6 +15,8 @@
 // page, and a new metric is a new row in the table and a new method.
 //
 // Histograms are our own because PrometheusHistogram of
-// github.com/VictoriaMetrics/metrics takes a mutex for each update. Everything
-// off the hit path uses that library's Set.
+// github.com/VictoriaMetrics/metrics takes a mutex for each update, and the
+// counters with labels are plain atomic cells beside them. That library's Set
+// holds the rest and puts the page together; its process page gives the go_ and
+// process_ families.
 package metrics

@@ -57,13 +57,15 @@ func (r *Registry) SetSource(s Source, f func() float64) {
 	}
 }
 
-// SetTier makes f the source of a tier's gauges. It may be called once for each
-// tier; a tier outside the list is ignored, since "other" holds nothing.
+// SetTier makes f the source of a tier's gauges, and puts its evictions and
+// corrupt records on the page from zero on. It may be called once for each tier
+// that stores something; a tier outside the list is ignored, since "other" holds nothing.
 func (r *Registry) SetTier(tier uint8, f TierFuncs) {
 	if int(tier) >= len(r.tiers)-1 {
 		return
 	}
 	name := r.tiers[tier]
+	r.storing[tier].Store(true)
 	for _, g := range []struct {
 		family string
 		f      func() float64

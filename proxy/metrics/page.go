@@ -58,6 +58,28 @@ func (r *Registry) writeRequests(w io.Writer) {
 	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
 }
 
+// writeStored writes what is counted about storing. A line at zero is there for
+// each known reason, and for each tier that stores something.
+func (r *Registry) writeStored(w io.Writer) {
+	var b []byte
+	for i, reason := range r.reasons {
+		if n := r.notCached[i].Load(); n > 0 || reason != other {
+			b = appendSample(b, nameNotCached, labels("reason", reason), n)
+		}
+	}
+	for i, tier := range r.tiers {
+		for j, reason := range r.evictionReasons {
+			if n := r.evictions[i][j].Load(); n > 0 || r.storing[i].Load() && reason != other {
+				b = appendSample(b, nameEvictions, labels("tier", tier, "reason", reason), n)
+			}
+		}
+		if n := r.corrupt[i].Load(); n > 0 || r.storing[i].Load() {
+			b = appendSample(b, nameCorrupt, labels("tier", tier), n)
+		}
+	}
+	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
+}
+
 func appendByTier(b []byte, name string, tiers []string, snaps []histogramSnapshot) []byte {
 	for j, tier := range tiers {
 		if tier == other && snaps[j].empty() {

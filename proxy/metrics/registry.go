@@ -37,15 +37,18 @@ type Options struct {
 // goroutine. Start must be called for the offload ratios to cover the last
 // five minutes, and Close to end what it started.
 type Registry struct {
-	results, tiers, originOutcomes []string
+	results, tiers, originOutcomes, reasons, evictionReasons []string
 
 	shards    []shard
 	shardMask uint32
 
+	notCached []atomic.Uint64
+	evictions [][]atomic.Uint64 // by tier, then reason
+	corrupt   []atomic.Uint64
+	// storing marks the tiers that SetTier named.
+	storing []atomic.Bool
+
 	set        *vm.Set
-	notCached  []*vm.Counter
-	evictions  [][]*vm.Counter // by tier, then reason
-	corrupt    []*vm.Counter
 	coalesced  *vm.Counter
 	reloads    [2]*vm.Counter // failed, ok
 	reloadOK   atomic.Bool
@@ -66,18 +69,21 @@ func New(o Options) *Registry {
 		o.Now = time.Now
 	}
 	r := &Registry{
-		results:        withOther("Results", o.Results),
-		tiers:          withOther("Tiers", o.Tiers),
-		originOutcomes: withOther("OriginOutcomes", o.OriginOutcomes),
-		set:            vm.NewSet(),
+		results:         withOther("Results", o.Results),
+		tiers:           withOther("Tiers", o.Tiers),
+		originOutcomes:  withOther("OriginOutcomes", o.OriginOutcomes),
+		reasons:         withOther("Reasons", o.Reasons),
+		evictionReasons: withOther("EvictionReasons", o.EvictionReasons),
+		set:             vm.NewSet(),
 	}
 	r.shards = newShards(len(r.results), len(r.tiers))
 	r.shardMask = uint32(len(r.shards) - 1)
 	r.origins.init(r.originOutcomes)
 	r.offload = newOffloadWindow(o.Now)
-	r.registerCounters(withOther("Reasons", o.Reasons), withOther("EvictionReasons", o.EvictionReasons))
+	r.makeCounters()
 	r.registerGauges(o)
 	r.set.RegisterMetricsWriter(r.writeRequests)
+	r.set.RegisterMetricsWriter(r.writeStored)
 	r.set.RegisterMetricsWriter(r.origins.write)
 	r.SetOrigins(o.Origins)
 	return r
@@ -93,17 +99,13 @@ func withOther(list string, values []string) []string {
 	return out
 }
 
-func (r *Registry) registerCounters(reasons, evictionReasons []string) {
-	for _, reason := range reasons {
-		r.notCached = append(r.notCached, r.set.NewCounter(series(nameNotCached, "reason", reason)))
-	}
-	for _, tier := range r.tiers {
-		var row []*vm.Counter
-		for _, reason := range evictionReasons {
-			row = append(row, r.set.NewCounter(series(nameEvictions, "tier", tier, "reason", reason)))
-		}
-		r.evictions = append(r.evictions, row)
-		r.corrupt = append(r.corrupt, r.set.NewCounter(series(nameCorrupt, "tier", tier)))
+func (r *Registry) makeCounters() {
+	r.notCached = make([]atomic.Uint64, len(r.reasons))
+	r.corrupt = make([]atomic.Uint64, len(r.tiers))
+	r.storing = make([]atomic.Bool, len(r.tiers))
+	r.evictions = make([][]atomic.Uint64, len(r.tiers))
+	for i := range r.evictions {
+		r.evictions[i] = make([]atomic.Uint64, len(r.evictionReasons))
 	}
 	r.coalesced = r.set.NewCounter(nameCoalesced)
 	r.reloads[0] = r.set.NewCounter(series(nameReloads, "outcome", "failed"))
@@ -132,18 +134,18 @@ func (r *Registry) Request(result, tier uint8, dur, ttfb time.Duration, bytes in
 }
 
 // NotCached counts a response that was not stored.
-func (r *Registry) NotCached(reason uint8) { at(r.notCached, int(reason)).Inc() }
+func (r *Registry) NotCached(reason uint8) { at(r.notCached, reason).Add(1) }
 
 // Coalesced counts a client request that waited for another one's fetch.
 func (r *Registry) Coalesced() { r.coalesced.Inc() }
 
 // Evicted counts n objects evicted from a tier; negative n counts nothing.
 func (r *Registry) Evicted(tier, reason uint8, n int) {
-	at(at(r.evictions, int(tier)), int(reason)).Add(max(n, 0))
+	at(*at(r.evictions, tier), reason).Add(uint64(max(n, 0)))
 }
 
 // Corrupt counts a stored record that failed its check.
-func (r *Registry) Corrupt(tier uint8) { at(r.corrupt, int(tier)).Inc() }
+func (r *Registry) Corrupt(tier uint8) { at(r.corrupt, tier).Add(1) }
 
 // ConfigLoaded notes the configuration that the process started with.
 func (r *Registry) ConfigLoaded(at time.Time) {
@@ -163,13 +165,8 @@ func (r *Registry) ReloadFailed() {
 	r.reloadOK.Store(false)
 }
 
-// at returns list[i], or the last item ("other") when i is outside the list.
-func at[T any](list []T, i int) T {
-	if i < 0 || i >= len(list) {
-		i = len(list) - 1
-	}
-	return list[i]
-}
+// at returns the item i of list, or the last one ("other") when i is outside.
+func at[T any](list []T, i uint8) *T { return &list[min(int(i), len(list)-1)] }
 
 // totals are the sums that the offload ratios are made of.
 func (r *Registry) totals() offloadSample {
