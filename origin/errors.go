@@ -148,6 +148,8 @@ func kindOf(err error, inBody bool) Kind {
 		return Truncated
 	case errors.Is(err, io.EOF):
 		return Reset
+	case errors.Is(err, errReleased):
+		return Reset
 	case errors.Is(err, http.ErrBodyReadAfterClose):
 		return Canceled
 	}
@@ -206,9 +208,10 @@ var texts = []struct {
 	{"too much non-data", Malformed},
 	{"bad trailer key", Malformed},
 	{"invalid Trailer key", Malformed},
-	{"suspiciously long trailer", Malformed},
+	{"suspiciously long trailer", Truncated}, // its end is not in sight; mostly there is none
 	{"line too long", Malformed},
 	{"more than declared Content-Length", Malformed},
+	{"connection error:", Malformed}, // HTTP/2: the server broke the protocol
 	{"PROTOCOL_ERROR", Malformed},
 	{"unexpected EOF reading trailer", Truncated},
 	{"stream error", Reset},

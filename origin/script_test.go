@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -15,7 +16,11 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// net/http logs what servers send unasked, which some tests make them do.
+	log.SetOutput(io.Discard)
+	goleak.VerifyTestMain(m)
+}
 
 // script is a raw TCP origin: play runs for each connection, in its own
 // goroutine, and the connection is closed when it returns.

@@ -8,7 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// errReleased is what the transport reads from a body that was taken back.
+// errReleased is what the transport reads from a body that was taken back. It may
+// report that instead of what happened to the connection.
 var errReleased = errors.New("request body was released")
 
 // upload is a request body on its way. The transport reads it in a goroutine of
@@ -139,7 +140,11 @@ func (p *part) Read(b []byte) (int, error) {
 	if err == io.EOF && u.size >= 0 && p.n < u.size {
 		err = fmt.Errorf("request body ends after %d of %d bytes: %w", p.n, u.size, io.ErrUnexpectedEOF)
 	}
-	if err != nil && err != io.EOF && !p.abandoned.Load() {
+	switch {
+	case err == nil || err == io.EOF:
+	case p.abandoned.Load():
+		err = errReleased // it was us who ended the Read
+	default:
 		u.failed = err
 	}
 	p.watch.sent(err == io.EOF || p.n == u.size)
