@@ -5,8 +5,8 @@ package policy
 const maxPattern = 1024
 
 // glob tells whether the whole of s fits pattern: "*" stands for any run of
-// bytes, the empty one too, "?" for any one byte. Only the last "*" is ever
-// tried again, so that the cost is at most len(pattern)*len(s).
+// bytes, the empty one too, everything else for itself. Only the last "*" is
+// ever tried again, so that the cost is at most len(pattern)*len(s).
 func glob(pattern string, s []byte) bool {
 	p, i := 0, 0
 	star, retry := -1, 0
@@ -18,7 +18,7 @@ func glob(pattern string, s []byte) bool {
 			}
 			star, retry = p, i
 			p++
-		case p < len(pattern) && (pattern[p] == s[i] || pattern[p] == '?'):
+		case p < len(pattern) && pattern[p] == s[i]:
 			p++
 			i++
 		case star >= 0:

@@ -33,11 +33,9 @@ func TestGlob(t *testing.T) {
 		{"a**b", "ab", true},
 		{"*a*b*", "xxaxxbxx", true},
 		{"*a*b*", "xxbxxaxx", false},
-		{"a?c", "abc", true},
-		{"a?c", "ac", false},
-		{"?", "", false},
-		{"*?", "", false},
-		{"*?", "a", true},
+		{"a?c", "a?c", true},
+		{"a?c", "abc", false},
+		{"*?*", "/a?b", true},
 		{"ab*ab", "ab", false},
 		{"*aab", "aaab", true},
 	} {
@@ -49,14 +47,14 @@ func TestGlob(t *testing.T) {
 
 // A regular expression says the same in another way.
 func globModel(pattern string) *regexp.Regexp {
-	quoted := strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(regexp.QuoteMeta(pattern))
+	quoted := strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, `.*`)
 	return regexp.MustCompile(`(?s)^` + quoted + `$`)
 }
 
 func TestGlobAgreesWithRegexp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pattern := rapid.StringOfN(rapid.RuneFrom([]rune("ab/*?")), 0, 8, -1).Draw(t, "pattern")
-		text := rapid.StringOfN(rapid.RuneFrom([]rune("ab/")), 0, 12, -1).Draw(t, "text")
+		text := rapid.StringOfN(rapid.RuneFrom([]rune("ab/?")), 0, 12, -1).Draw(t, "text")
 		if got, want := glob(pattern, []byte(text)), globModel(pattern).MatchString(text); got != want {
 			t.Fatalf("glob(%q, %q) = %v, want %v", pattern, text, got, want)
 		}
@@ -66,13 +64,13 @@ func TestGlobAgreesWithRegexp(t *testing.T) {
 func FuzzGlob(f *testing.F) {
 	f.Add("/static/*", "/static/a")
 	f.Add("*a*a*a*b", strings.Repeat("a", 100))
-	f.Add("?*?", "ab")
+	f.Add("?*?", "?a?")
 	f.Fuzz(func(t *testing.T, pattern, text string) {
 		got := glob(pattern, []byte(text))
 		if glob("*"+pattern+"*", []byte("x"+text+"y")) != true && got {
 			t.Fatalf("%q fits %q, but not with * around it", pattern, text)
 		}
-		if !strings.ContainsAny(pattern, "*?") && got != (pattern == text) {
+		if !strings.ContainsAny(pattern, "*") && got != (pattern == text) {
 			t.Fatalf("glob(%q, %q) = %v", pattern, text, got)
 		}
 	})

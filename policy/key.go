@@ -18,7 +18,7 @@ type KeySpec struct {
 	// SortQuery sorts parameters by decoded name; the values of one name keep
 	// their order.
 	SortQuery bool
-	// NoQuery leaves the whole query out; none of the above goes with it.
+	// NoQuery leaves the whole query out; no filter goes with it.
 	NoQuery bool
 	// Headers are the names of request fields that belong to the key, every
 	// line of them. A Set holds them in canonical form, sorted.
@@ -117,8 +117,8 @@ func appendLower(dst []byte, name string) []byte {
 // compile puts the specification into the form in which AppendKey uses it and
 // reports every fault. The slices of k are replaced, not written to.
 func (k *KeySpec) compile(report reporter) {
-	if k.NoQuery && (k.SortQuery || len(k.QueryOnly) > 0 || len(k.QueryIgnore) > 0) {
-		report("key.query", "", "a query that is left out can be neither filtered nor sorted")
+	if k.NoQuery && (len(k.QueryOnly) > 0 || len(k.QueryIgnore) > 0) {
+		report("key.query", "", "a query that is left out cannot be filtered too")
 	}
 	k.QueryOnly = compileNames(k.QueryOnly, "key.query.only", report)
 	k.QueryIgnore = compileNames(k.QueryIgnore, "key.query.ignore", report)

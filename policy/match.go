@@ -14,8 +14,8 @@ type Match struct {
 	// with the port that the scheme implies fits a host without a port.
 	Hosts []string
 	// Paths are globs over the whole path, in the form it has in the key: "*"
-	// stands for any run of characters, "/" among them. "?" is refused, since
-	// no path holds one and queries are not matched.
+	// stands for any run of characters, "/" among them. A pattern with "?" is
+	// refused: no path holds one, and queries are not matched.
 	Paths []string
 	// Methods are compared exactly: HEAD is not implied by GET.
 	Methods []string
