@@ -140,9 +140,8 @@ func join(r []ByteRange) int {
 	return n + 1
 }
 
-// maxOffset keeps arithmetic on positions from wrapping around; no
-// representation is that large.
-const maxOffset = int64(1) << 60
+// maxOffset is beyond any representation, and ten times it still fits an int64.
+const maxOffset = int64(1) << 59
 
 // parseOffset reads a byte position, saturating at maxOffset.
 func parseOffset[T text](s T) (n int64, ok bool) {

@@ -1,0 +1,80 @@
+package policy
+
+import "time"
+
+// Rule is one policy of the configuration, compiled. The first rule whose
+// Match fits a request decides everything about it. Immutable once in a Set.
+type Rule struct {
+	// Name is unique in its Set and appears in logs and in `weir key`.
+	Name string
+	// Index is the rule's place in its Set; NewSet assigns it.
+	Index int
+	// Origin names the pool that answers.
+	Origin string
+	// Pass sends every request straight to the origin, nothing is stored.
+	Pass bool
+
+	Match Match
+	Key   KeySpec
+	TTL   TTL
+
+	// IgnoreClient makes Cache-Control and Pragma of requests count for
+	// nothing. The RFC's default is to honour them.
+	IgnoreClient bool
+	// ShowKey adds the key to Cache-Status.
+	ShowKey bool
+	// TagFields are the canonical names of the fields whose values are
+	// surrogate keys; nil means DefaultTagFields.
+	TagFields []string
+	// StripTags removes TagFields from what clients get.
+	StripTags bool
+}
+
+// DefaultTagFields are the fields that carry surrogate keys.
+var DefaultTagFields = []string{"Surrogate-Key", "Cache-Tag", "Xkey"}
+
+// TTL says how long responses are kept, where the response does not say or
+// where the operator knows better. Zero values leave it to the response.
+type TTL struct {
+	// Default is the freshness lifetime of a response that states none.
+	// It comes before heuristics.
+	Default time.Duration
+	// Override is the freshness lifetime of every response that may be stored
+	// at all, whatever max-age, Expires or no-cache it states; no-store and
+	// private still forbid storing.
+	Override time.Duration
+	// Min and Max bound the lifetime a response states; Max 0 is no bound.
+	Min, Max time.Duration
+	// Negative gives error statuses (300 and above) that state no lifetime
+	// one of their own. nil: as the RFC says.
+	Negative map[int]time.Duration
+	// StaleWhileRevalidate and StaleIfError apply where the response does not
+	// state its own (RFC 5861).
+	StaleWhileRevalidate time.Duration
+	StaleIfError         time.Duration
+	// HitForMiss is how long an uncacheable answer is remembered, so that
+	// requests for it do not wait for each other; 0 means DefaultHitForMiss.
+	HitForMiss time.Duration
+	// HeuristicFraction of the time since Last-Modified is the lifetime of a
+	// response that states none (RFC 9111 section 4.2.2); 0 means 0.1.
+	HeuristicFraction float64
+	// HeuristicMax bounds the heuristic lifetime; 0 means DefaultHeuristicMax.
+	HeuristicMax time.Duration
+	// NoHeuristic switches heuristics off.
+	NoHeuristic bool
+	// Targets are the targeted fields (RFC 9213) that win over Cache-Control,
+	// in order; nil means DefaultTargets. Empty, not nil: none.
+	Targets []string
+}
+
+// DefaultTargets are the targeted cache control fields that weir obeys.
+var DefaultTargets = []string{"Weir-Cache-Control", "Cdn-Cache-Control"}
+
+const (
+	// DefaultHitForMiss bounds how long requests for what was uncacheable go
+	// alone; short enough that a page that becomes cacheable is noticed.
+	DefaultHitForMiss = 2 * time.Minute
+	// DefaultHeuristicMax keeps a guess from outliving a week: RFC 9111
+	// warns beyond a day, and ten years old images would else stay a year.
+	DefaultHeuristicMax = 7 * 24 * time.Hour
+)

@@ -1,0 +1,253 @@
+package proxy
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/origin"
+	"weir/policy"
+	"weir/tiers"
+)
+
+// state is where the client machine stands.
+type state uint8
+
+const (
+	stateReceive state = iota
+	stateLookup
+	stateJoin
+	statePass
+	stateDeliver
+	stateRefuse
+	stateFinish
+	stateDone
+)
+
+// String is the state's name in the package's drawing.
+func (s state) String() string {
+	switch s {
+	case stateReceive:
+		return "Receive"
+	case stateLookup:
+		return "Lookup"
+	case stateJoin:
+		return "Join"
+	case statePass:
+		return "Pass"
+	case stateDeliver:
+		return "Deliver"
+	case stateRefuse:
+		return "Refuse"
+	case stateFinish:
+		return "Finish"
+	case stateDone:
+		return "Done"
+	}
+	return "unknown"
+}
+
+// exchange is the client machine: one request from Receive to Finish. It is
+// pooled; everything that points into the request dies with finish.
+type exchange struct {
+	p     *Proxy
+	cfg   *Config
+	ctx   *fasthttp.RequestCtx
+	start time.Time
+	now   int64 // unix nanoseconds of start
+
+	req       policy.Request
+	asterisk  bool
+	directive policy.ClientDirectives
+	rule      *policy.Rule
+
+	// text is the canonical key that hash is of; primary the length of its
+	// part without the variant.
+	text    []byte
+	primary int
+	hash    policy.Hash
+	host    []byte
+	status  []byte // scratch for Cache-Status
+	age     []byte // scratch for Age
+	fields  fieldScan
+
+	verdict   policy.Verdict
+	reason    policy.Reason
+	tier      policy.Tier
+	code      int // what the client gets
+	fwdStatus int // what the origin said, 0 when it was not asked
+	stored    bool
+	collapsed bool
+	hasTTL    bool
+	ttl       int64 // nanoseconds
+	detail    policy.Reason
+	originDur time.Duration
+	hops      int
+
+	// What Deliver delivers: obj alone (its body in memory or on disk), obj
+	// with fill (the head of a response whose body still arrives), or live.
+	obj    *tiers.Object
+	fill   *tiers.FillReader
+	live   *origin.Response
+	cancel func()
+	// stale is what Join may revalidate.
+	stale *tiers.Object
+	// refuseText explains what weir answers by itself.
+	refuseText string
+
+	bodyBytes int64
+	firstByte time.Time
+	// streaming is set when the body goes out after the handler returned; the
+	// stream then finishes the exchange.
+	streaming bool
+}
+
+// handle is fasthttp's entry.
+func (p *Proxy) handle(ctx *fasthttp.RequestCtx) {
+	x := p.pool.Get().(*exchange)
+	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
+	x.now = x.start.UnixNano()
+	p.inFlight.Add(1)
+	x.run()
+}
+
+// run drives the machine. A panic becomes a 500 and a log line: one request
+// must not take the others with it.
+func (x *exchange) run() {
+	defer func() {
+		if r := recover(); r != nil {
+			x.panicked(r)
+		}
+	}()
+	for s := stateReceive; s != stateDone; {
+		switch s {
+		case stateReceive:
+			s = x.receive()
+		case stateLookup:
+			s = x.lookup()
+		case stateJoin:
+			s = x.join()
+		case statePass:
+			s = x.pass()
+		case stateDeliver:
+			s = x.deliver()
+		case stateRefuse:
+			s = x.refuse()
+		case stateFinish:
+			s = x.handOver()
+		default:
+			panic(fmt.Sprintf("BUG: client machine in state %d", s))
+		}
+	}
+}
+
+func (x *exchange) panicked(r any) {
+	x.p.log.Error("request failed", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	x.ctx.Response.Reset()
+	x.ctx.SetConnectionClose()
+	x.drop()
+	x.refusal(fasthttp.StatusInternalServerError, policy.ReasonInternal, "an internal error; it is in weir's log")
+	x.refuse()
+	x.finish()
+}
+
+// handOver ends the handler. A streaming body finishes the exchange itself
+// when fasthttp has written it.
+func (x *exchange) handOver() state {
+	if !x.streaming {
+		x.finish()
+	}
+	return stateDone
+}
+
+// finish is the only exit: it gives everything back, and counts and logs the
+// request once.
+func (x *exchange) finish() {
+	p := x.p
+	end := p.now()
+	if x.firstByte.IsZero() {
+		x.firstByte = end
+	}
+	x.drop()
+	p.opts.Observer.Finished(&Outcome{exchange: x, End: end})
+	p.inFlight.Add(-1)
+	x.reset()
+	p.pool.Put(x)
+}
+
+// drop gives back whatever the exchange still holds.
+func (x *exchange) drop() {
+	if x.fill != nil {
+		x.fill.Close()
+		x.fill = nil
+	}
+	if x.live != nil {
+		x.live.Body.Close()
+		x.live = nil
+	}
+	if x.cancel != nil {
+		x.cancel()
+		x.cancel = nil
+	}
+	if x.obj != nil {
+		x.obj.Close()
+		x.obj = nil
+	}
+	if x.stale != nil {
+		x.stale.Close()
+		x.stale = nil
+	}
+}
+
+func (x *exchange) reset() {
+	*x = exchange{
+		p: x.p, text: x.text[:0], host: x.host[:0], status: x.status[:0], age: x.age[:0], fields: x.fields.reset(),
+	}
+}
+
+// setKey makes text and hash the primary key of the request.
+func (x *exchange) setKey() {
+	x.text = x.rule.AppendKey(x.text[:0], &x.req)
+	x.primary = len(x.text)
+	x.hash = policy.HashKey(x.text)
+}
+
+// setVariant makes text and hash those of the request's variant under spec.
+func (x *exchange) setVariant(spec *policy.VarySpec) {
+	x.text = spec.AppendVariant(x.text[:x.primary], x.rule, &x.req)
+	x.hash = policy.HashKey(x.text)
+}
+
+// Observer is told of finished requests.
+type Observer interface {
+	// Finished is called once for each request, from whatever goroutine ended
+	// it. The outcome is borrowed: it is valid during the call only.
+	Finished(o *Outcome)
+	// NotCached is told of each response that was not stored, and why.
+	NotCached(r policy.Reason)
+	// Fetched is told of body bytes that arrived from an origin.
+	Fetched(bytes int64)
+	// Coalesced is told of each request that shared another's fetch.
+	Coalesced()
+}
+
+type nobody struct{}
+
+func (nobody) Finished(*Outcome)       {}
+func (nobody) NotCached(policy.Reason) {}
+func (nobody) Fetched(int64)           {}
+func (nobody) Coalesced()              {}
+
+// Outcome is a finished request as the metrics and the access log see it. Its
+// methods return borrowed bytes.
+type Outcome struct {
+	exchange *exchange
+	End      time.Time
+}
+
+// shardHint spreads counters over shards without asking which processor this
+// is: consecutive requests take consecutive shards.
+var shardHint atomic.Uint32

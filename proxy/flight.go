@@ -1,0 +1,238 @@
+package proxy
+
+import (
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/origin"
+	"weir/policy"
+	"weir/tiers"
+)
+
+// flights are the fetches under way that others may join, by key.
+type flights struct {
+	shards [64]flightShard
+	count  atomic.Int64
+}
+
+type flightShard struct {
+	// mu protects byKey.
+	mu    sync.Mutex
+	byKey map[policy.Hash]*flight
+}
+
+func (t *flights) init() {
+	for i := range t.shards {
+		t.shards[i].byKey = make(map[policy.Hash]*flight)
+	}
+}
+
+func (t *flights) shard(h *policy.Hash) *flightShard { return &t.shards[h[0]%64] }
+
+// flight is the fetch machine: one request to the origin, and what comes of it.
+type flight struct {
+	p    *Proxy
+	cfg  *Config
+	rule *policy.Rule
+	// req is a copy of the leader's request that outlives the leader.
+	req policy.Request
+	// forwarded are the fields that name the leader and its connection.
+	forwarded http.Header
+	// hash is what the flight is registered under, text its key, and primary
+	// the length of the key without the variant.
+	hash    policy.Hash
+	text    []byte
+	primary int
+	// listed is false for a flight that nobody can join.
+	listed bool
+	// stale is what a 304 would renew; the flight closes it.
+	stale *tiers.Object
+	// leading is set while the exchange that started the flight waits for its
+	// answer, and may take the origin's answer itself.
+	leading bool
+	// outdated is set by an invalidation that came while the flight was under
+	// way: what it brings was made before, and is not stored.
+	outdated atomic.Bool
+
+	// ready is closed once answer is set; answer is immutable from then on.
+	ready  chan struct{}
+	once   sync.Once
+	answer answer
+}
+
+// answerKind is what a flight tells those who wait to do.
+type answerKind uint8
+
+const (
+	// answerAgain: look up again; one of you will lead.
+	answerAgain answerKind = iota
+	// answerBody: take the response whose body arrives in fill.
+	answerBody
+	// answerObject: take the stored object.
+	answerObject
+	// answerAlone: the response is the leader's only; the others fetch alone.
+	answerAlone
+	// answerFail: there is no response; use what is stale, or fail.
+	answerFail
+)
+
+// String names the kind.
+func (k answerKind) String() string {
+	switch k {
+	case answerAgain:
+		return "again"
+	case answerBody:
+		return "body"
+	case answerObject:
+		return "object"
+	case answerAlone:
+		return "alone"
+	case answerFail:
+		return "fail"
+	}
+	return "unknown"
+}
+
+// answer is how a flight ends for those who wait.
+type answer struct {
+	kind answerKind
+	// hash is the key that the response belongs to, and spec the Vary list by
+	// which a follower finds out whether that is its own key; nil: it varies
+	// on nothing.
+	hash policy.Hash
+	spec *policy.VarySpec
+
+	// obj is the stored object, or the head of the response in fill.
+	obj  *tiers.Object
+	fill *tiers.Fill
+	// live and cancel are the leader's with answerAlone.
+	live   *origin.Response
+	fields policy.Fields
+	cancel func()
+	// reader is the leader's with answerBody: made before the body begins, so
+	// that a body that cannot be stored waits for it.
+	reader *tiers.FillReader
+
+	status  int // what the origin said, 0 when it said nothing
+	stored  bool
+	renewed bool // by a 304
+	reason  policy.Reason
+	code    int // with answerFail: what clients get
+}
+
+// join returns the flight under x's key, and whether x leads it. A leader must
+// start or abandon it.
+func (t *flights) join(x *exchange) (f *flight, leads bool) {
+	s := t.shard(&x.hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.byKey[x.hash]; f != nil {
+		return f, false
+	}
+	f = x.newFlight()
+	f.listed = true
+	s.byKey[x.hash] = f
+	return f, true
+}
+
+// leave takes the flight off the table; a request that comes now starts anew.
+func (t *flights) leave(f *flight) {
+	if !f.listed {
+		return
+	}
+	s := t.shard(&f.hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byKey[f.hash] == f {
+		delete(s.byKey, f.hash)
+	}
+}
+
+// outdate keeps the flight under the key from storing what it brings.
+func (t *flights) outdate(h *policy.Hash) {
+	s := t.shard(h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.byKey[*h]; f != nil {
+		f.outdated.Store(true)
+		// Whoever comes after the invalidation must not join what began before.
+		delete(s.byKey, *h)
+	}
+}
+
+// newFlight makes a flight of the exchange's request. The stale object stays
+// the exchange's too: each holds what it needs.
+func (x *exchange) newFlight() *flight {
+	f := &flight{
+		p: x.p, cfg: x.cfg, rule: x.rule, hash: x.hash, text: append([]byte(nil), x.text...),
+		primary: x.primary, ready: make(chan struct{}), leading: true,
+	}
+	f.req = cloneRequest(&x.req)
+	f.forwarded = x.forwardedFields()
+	f.stale = x.stale
+	return f
+}
+
+// cloneRequest copies the request into memory of its own.
+func cloneRequest(q *policy.Request) policy.Request {
+	c := *q
+	h := &fasthttp.RequestHeader{}
+	q.Header.(*fasthttp.RequestHeader).CopyTo(h)
+	c.Header = h
+	for _, b := range []*[]byte{
+		&c.Host, &c.Path, &c.Query, &c.CacheControl, &c.Pragma, &c.Authorization, &c.Range, &c.IfRange,
+		&c.IfMatch, &c.IfNoneMatch, &c.IfModifiedSince, &c.IfUnmodifiedSince,
+	} {
+		if *b != nil {
+			*b = append([]byte{}, *b...)
+		}
+	}
+	return c
+}
+
+// settle gives the answer to everybody who waits, once.
+func (f *flight) settle(a answer) {
+	f.once.Do(func() {
+		f.answer = a
+		close(f.ready)
+	})
+}
+
+// start runs the flight in a goroutine of its own; Shutdown waits for it.
+func (f *flight) start() {
+	f.p.fetching.Add(1)
+	f.p.flights.count.Add(1)
+	go func() {
+		defer f.p.fetching.Done()
+		defer f.p.flights.count.Add(-1)
+		f.run()
+	}()
+}
+
+// refresh starts a background flight for a stale object that is being served,
+// unless one is under way already.
+func (p *Proxy) refresh(x *exchange, o *tiers.Object) {
+	if o.Large() {
+		// The object's open segments are the exchange's; the flight looks up
+		// its own.
+		own := p.tiers.GetDisk(&x.hash, x.text)
+		if own == nil {
+			return
+		}
+		o = own
+	}
+	x.stale = o
+	f, leads := p.flights.join(x)
+	x.stale = nil
+	if !leads {
+		if o.Large() {
+			o.Close()
+		}
+		return
+	}
+	f.leading = false
+	f.start()
+}

@@ -1,0 +1,182 @@
+package proxy
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/origin"
+	"weir/policy"
+)
+
+// request makes the origin request of a flight: a GET for the whole object,
+// conditional when there is a stale one to renew.
+func (t *fetch) request() *origin.Request {
+	h := t.req.Header.(*fasthttp.RequestHeader)
+	header := forwardable(h)
+	for _, name := range []string{
+		"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range",
+	} {
+		// These are the client's; ours ask for what can be stored.
+		delete(header, name)
+	}
+	if t.stale != nil {
+		for _, f := range policy.AppendConditional(nil, t.stale.Fields) {
+			header[f.Name] = []string{f.Value}
+		}
+	}
+	for name, values := range t.forwarded {
+		header[name] = values
+	}
+	return &origin.Request{Method: "GET", Host: string(t.req.Host), Target: target(&t.req), Header: header}
+}
+
+// target is the request-target for the origin, from the same bytes that the
+// key is made from.
+func target(q *policy.Request) string {
+	if q.Query == nil {
+		return string(q.Path)
+	}
+	return string(q.Path) + "?" + string(q.Query)
+}
+
+// forwardable returns the client's fields that go on to the origin: the
+// end-to-end ones (RFC 9110 section 7.6.1).
+func forwardable(h *fasthttp.RequestHeader) http.Header {
+	header := make(http.Header, 16)
+	var nominated [][]byte
+	for name, value := range h.AllInOrder() {
+		n := http.CanonicalHeaderKey(string(name))
+		switch n {
+		case "Connection":
+			nominated = append(nominated, append([]byte(nil), value...))
+			continue
+		case "Host", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding",
+			"Upgrade", "Content-Length", "Expect", "Http2-Settings":
+			continue
+		}
+		header[n] = append(header[n], string(value))
+	}
+	for _, list := range nominated {
+		for _, name := range strings.Split(string(list), ",") {
+			n := http.CanonicalHeaderKey(strings.TrimSpace(name))
+			switch n {
+			case "Cache-Control", "Authorization", "Cookie", "Range", "If-Range", "If-None-Match", "If-Modified-Since":
+				// What policy has judged by must reach the origin, or a client
+				// could make the two see different requests.
+				continue
+			}
+			delete(header, n)
+		}
+	}
+	return header
+}
+
+// forwardedFields are what tells the origin who asked and how: taken over and
+// extended from trusted senders, made anew for all others.
+func (x *exchange) forwardedFields() http.Header {
+	h := &x.ctx.Request.Header
+	out := make(http.Header, 5)
+	client := "unknown"
+	if addr, ok := x.client(); ok {
+		client = addr.String()
+	}
+	element := "for=" + forwardedNode(client) + ";host=" + forwardedHost(string(x.req.Host)) + ";proto=" + x.req.Scheme
+	xff, fwd, host := client, element, string(x.req.Host)
+	if x.trusted() {
+		if old := joined(h, "X-Forwarded-For"); old != "" {
+			xff = old + ", " + client
+		}
+		if old := joined(h, "Forwarded"); old != "" {
+			fwd = old + ", " + element
+		}
+		if old := joined(h, "X-Forwarded-Host"); old != "" {
+			host = old
+		}
+	}
+	out["X-Forwarded-For"] = []string{xff}
+	out["X-Forwarded-Proto"] = []string{x.req.Scheme}
+	out["X-Forwarded-Host"] = []string{host}
+	out["Forwarded"] = []string{fwd}
+	via := "1.1 " + x.cfg.CacheName
+	if !h.IsHTTP11() {
+		via = "1.0 " + x.cfg.CacheName
+	}
+	if old := x.fields.values[scanVia]; len(old) > 0 {
+		via = string(old) + ", " + via
+	}
+	out["Via"] = []string{via}
+	return out
+}
+
+func joined(h *fasthttp.RequestHeader, name string) string {
+	all := h.PeekAll(name)
+	if len(all) == 0 {
+		return ""
+	}
+	return string(bytes.Join(all, []byte(", ")))
+}
+
+// forwardedNode quotes an address as RFC 7239 section 6 wants it.
+func forwardedNode(addr string) string {
+	if strings.Contains(addr, ":") {
+		return `"[` + addr + `]"`
+	}
+	return addr
+}
+
+// forwardedHost quotes a host with a port or in brackets (RFC 7239 section 5.3).
+func forwardedHost(host string) string {
+	if strings.ContainsAny(host, ":[]") {
+		return `"` + host + `"`
+	}
+	return host
+}
+
+// client is the address of the sender: the TCP peer's, or what a trusted
+// sender's PROXY header said.
+func (x *exchange) client() (netip.Addr, bool) {
+	if a, ok := x.ctx.RemoteAddr().(*net.TCPAddr); ok {
+		addr, ok := netip.AddrFromSlice(a.IP)
+		return addr.Unmap(), ok
+	}
+	return netip.Addr{}, false
+}
+
+// trusted tells whether the sender's word about who asked is taken.
+func (x *exchange) trusted() bool {
+	if len(x.cfg.TrustedProxies) == 0 {
+		return false
+	}
+	addr, ok := x.client()
+	if !ok {
+		return false
+	}
+	for _, p := range x.cfg.TrustedProxies {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// forwardedScheme is the scheme that a trusted sender says its client used. It
+// does not allocate; what is not http or https counts for nothing.
+func forwardedScheme(h *fasthttp.RequestHeader, scheme string) string {
+	v := h.Peek("X-Forwarded-Proto")
+	if i := bytes.LastIndexByte(v, ','); i >= 0 {
+		// The last word is the nearest sender's.
+		v = v[i+1:]
+	}
+	switch v = trimOWS(v); {
+	case foldEqual(v, "https"):
+		return "https"
+	case foldEqual(v, "http"):
+		return "http"
+	}
+	return scheme
+}

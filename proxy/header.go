@@ -1,0 +1,184 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/policy"
+	"weir/tiers"
+)
+
+// prepared is what the proxy keeps beside a stored object: its header as
+// fasthttp wants it, so that a hit is one copy and two more fields.
+type prepared struct {
+	header fasthttp.ResponseHeader
+	// notModified is the header of a 304 (RFC 9110 section 15.4.5).
+	notModified fasthttp.ResponseHeader
+	// status is the Cache-Status of caches before us, with ", " behind it.
+	status []byte
+	// cacheName and strip are what the header was made with; when a reload
+	// changes them it is made anew.
+	cacheName string
+	strip     bool
+}
+
+// prepare returns the object's prepared header, making it at first use.
+func (x *exchange) prepare(o *tiers.Object) *prepared {
+	strip := x.rule != nil && x.rule.StripTags
+	if p, ok := o.Aside().(*prepared); ok && p.cacheName == x.cfg.CacheName && p.strip == strip {
+		return p
+	}
+	p := &prepared{cacheName: x.cfg.CacheName, strip: strip}
+	fields := make(policy.Fields, 0, len(o.Fields)+1)
+	var via []string
+	for _, f := range o.Fields {
+		switch {
+		case f.Name == "Cache-Status":
+			p.status = append(append(p.status, f.Value...), ", "...)
+		case f.Name == "Via":
+			via = append(via, f.Value)
+		case f.Name == "Age", f.Name == "Content-Length":
+		case strip && x.isTag(f.Name):
+		default:
+			fields = append(fields, f)
+		}
+	}
+	via = append(via, "1.1 "+x.cfg.CacheName)
+	fields = append(fields, policy.Field{Name: "Via", Value: strings.Join(via, ", ")})
+	// A copy of the response's own header carries the server's settings over.
+	x.ctx.Response.Header.CopyTo(&p.header)
+	setHeader(&p.header, o.Status, fields)
+	x.ctx.Response.Header.CopyTo(&p.notModified)
+	setHeader(&p.notModified, fasthttp.StatusNotModified, notModifiedFields(fields))
+	o.SetAside(p)
+	return p
+}
+
+func (x *exchange) isTag(name string) bool {
+	tags := x.rule.TagFields
+	if tags == nil {
+		tags = policy.DefaultTagFields
+	}
+	for _, t := range tags {
+		if t == name {
+			return true
+		}
+	}
+	return false
+}
+
+// notModifiedFields keeps what a 304 carries: what the 200 would have carried
+// of these, and nothing that describes a body that is not sent.
+func notModifiedFields(f policy.Fields) policy.Fields {
+	var out policy.Fields
+	for _, v := range f {
+		switch v.Name {
+		case "Content-Length", "Content-Type", "Content-Encoding", "Content-Language", "Content-Range",
+			"Last-Modified", "Trailer", "Accept-Ranges":
+			if v.Name != "Last-Modified" || f.Has("Etag") {
+				continue
+			}
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// setHeader makes h the header of a response with these fields. It goes through
+// fasthttp's parser, the one way to a Date and to field lines as they were.
+func setHeader(h *fasthttp.ResponseHeader, code int, fields policy.Fields) {
+	b := headerBuffers.Get().(*headerBuffer)
+	defer headerBuffers.Put(b)
+	b.raw.Reset()
+	b.raw.WriteString("HTTP/1.1 ")
+	b.raw.WriteString(strconv.Itoa(code))
+	b.raw.WriteByte(' ')
+	b.raw.WriteString(statusMessage(code))
+	b.raw.WriteString("\r\n")
+	if !bodiless(code) {
+		// Without one fasthttp's parser would mark the connection for closing.
+		b.raw.WriteString("Content-Length: 0\r\n")
+	}
+	for i, f := range fields {
+		switch f.Name {
+		case "Content-Type", "Content-Encoding", "Server":
+			// Fasthttp keeps one line of these: repeated lines are joined.
+			if fields[:i].Has(f.Name) {
+				continue
+			}
+			f.Value = fields.Joined(f.Name)
+		case "Content-Length", "Transfer-Encoding", "Connection", "Trailer":
+			continue
+		}
+		b.raw.WriteString(f.Name)
+		b.raw.WriteString(": ")
+		b.raw.WriteString(f.Value)
+		b.raw.WriteString("\r\n")
+	}
+	b.raw.WriteString("\r\n")
+	if b.raw.Len() > b.in.Size() {
+		b.in = bufio.NewReaderSize(&b.raw, 2*b.raw.Len())
+	}
+	b.in.Reset(&b.raw)
+	if err := h.Read(b.in); err != nil {
+		// The fields were validated when they came; what is left cannot be
+		// sent, so nothing of it is.
+		h.Reset()
+		h.SetStatusCode(fasthttp.StatusBadGateway)
+	}
+}
+
+// noLength takes the length off the header, for what is sent without one.
+func noLength(h *fasthttp.ResponseHeader) {
+	h.SetContentLength(-1)
+	h.Del("Transfer-Encoding")
+}
+
+// statusMessage is the reason phrase; an unknown code has none.
+func statusMessage(code int) string {
+	if code < 100 || code > 599 || fasthttp.StatusMessage(code) == fasthttp.StatusMessage(999) {
+		return ""
+	}
+	return fasthttp.StatusMessage(code)
+}
+
+type headerBuffer struct {
+	raw bytes.Buffer
+	in  *bufio.Reader
+}
+
+var headerBuffers = sync.Pool{New: func() any { return &headerBuffer{in: bufio.NewReaderSize(nil, 8<<10)} }}
+
+// withDate adds the Date that a response lacks (RFC 9110 section 6.6.1).
+func withDate(f policy.Fields, now int64) policy.Fields {
+	if f.Has("Date") {
+		return f
+	}
+	return append(f[:len(f):len(f)], policy.Field{
+		Name: "Date", Value: string(fasthttp.AppendHTTPDate(nil, time.Unix(0, now))),
+	})
+}
+
+var (
+	nameAge          = []byte("Age")
+	nameCacheStatus  = []byte("Cache-Status")
+	nameContentRange = []byte("Content-Range")
+)
+
+// annotate adds what differs from answer to answer: Age and Cache-Status.
+func (x *exchange) annotate(p *prepared, age int64) {
+	h := &x.ctx.Response.Header
+	if age >= 0 {
+		x.age = strconv.AppendInt(x.age[:0], age, 10)
+		h.SetCanonical(nameAge, x.age)
+	}
+	x.status = append(x.status[:0], p.status...)
+	x.status = x.appendCacheStatus(x.status)
+	h.SetCanonical(nameCacheStatus, x.status)
+}

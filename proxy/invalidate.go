@@ -1,0 +1,40 @@
+package proxy
+
+import "weir/policy"
+
+// invalidate drops what an unsafe method has changed: the target, and what
+// Location and Content-Location of the same origin name (RFC 9111 section 4.4).
+func (x *exchange) invalidate(status int, fields policy.Fields) {
+	x.forget(&x.req)
+	resp := &policy.Response{Status: status, Fields: fields}
+	for _, uri := range policy.InvalidationTargets(&x.req, resp) {
+		t, err := policy.SplitTarget([]byte(uri))
+		if err != nil {
+			continue
+		}
+		q := x.req
+		q.Path, q.Query = t.Path, t.Query
+		if t.Form == policy.AbsoluteForm {
+			host, err := policy.ParseHost(nil, t.Authority, t.Scheme)
+			if err != nil {
+				continue
+			}
+			q.Scheme, q.Host = t.Scheme, host
+		}
+		x.forget(&q)
+	}
+}
+
+// forget removes what a GET of the same target would find, and keeps a fetch
+// that is under way from bringing it back.
+func (x *exchange) forget(q *policy.Request) {
+	get := *q
+	get.Method = "GET"
+	rule := x.cfg.Rules.Match(&get)
+	if rule == nil {
+		return
+	}
+	h := policy.HashKey(rule.AppendKey(nil, &get))
+	x.p.flights.outdate(&h)
+	x.p.tiers.Delete(&h)
+}

@@ -1,0 +1,237 @@
+package proxy
+
+import (
+	"time"
+
+	"weir/policy"
+	"weir/tiers"
+)
+
+// maxHops bounds how often a request is sent from one flight to another before
+// it goes alone; each hop is a flight that ended without an answer for it.
+const maxHops = 8
+
+// join takes part in the fetch of the request's key: the first leads, the
+// others follow.
+func (x *exchange) join() state {
+	x.hops++
+	if x.hops > maxHops || x.mustGoAlone() {
+		return x.goAlone()
+	}
+	f, leads := x.p.flights.join(x)
+	if leads {
+		// The losing interleaving: another flight committed and left the table
+		// between our lookup and our joining it; we would fetch again what was
+		// stored a moment ago. So look once more, now that nobody else can.
+		if x.arrivedMeanwhile() {
+			f.leading = false
+			f.stale = nil
+			x.p.flights.leave(f)
+			f.settle(answer{kind: answerAgain})
+			return x.again()
+		}
+		f.start()
+		<-f.ready
+		return x.take(f, true)
+	}
+	if x.verdict == policy.RequestMiss && settled(f) {
+		// The client insists on an answer younger than its request.
+		return x.goAlone()
+	}
+	wait := time.NewTimer(x.p.opts.FollowerTimeout)
+	defer wait.Stop()
+	select {
+	case <-f.ready:
+	case <-wait.C:
+		return x.goAlone()
+	}
+	return x.take(f, false)
+}
+
+// mustGoAlone: an answer to credentials is hardly ever for others, so such a
+// request neither waits for others nor lets others wait for it.
+func (x *exchange) mustGoAlone() bool {
+	return x.verdict == policy.HitForMiss || (x.req.Authorization != nil && x.stale == nil)
+}
+
+func settled(f *flight) bool {
+	select {
+	case <-f.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// arrivedMeanwhile tells whether the key now has an answer in RAM that lookup
+// did not see.
+func (x *exchange) arrivedMeanwhile() bool {
+	if x.verdict == policy.RequestMiss {
+		return false
+	}
+	o := x.p.tiers.Get(&x.hash, x.text)
+	switch {
+	case o == nil || o == x.stale:
+		return false
+	case o.Kind == tiers.KindResponse:
+		return o.Freshness.Use(&x.directive, x.now) == policy.UseFresh
+	case o.Kind == tiers.KindVary:
+		return true
+	}
+	return o.Freshness.TTL(x.now) > 0
+}
+
+// again sends the request back to lookup.
+func (x *exchange) again() state {
+	if x.stale != nil {
+		x.stale.Close()
+		x.stale = nil
+	}
+	// The time of the request's arrival is behind what arrived meanwhile.
+	x.now = x.p.now().UnixNano()
+	return stateLookup
+}
+
+// goAlone fetches without being joined. What it brings is stored if it may be.
+func (x *exchange) goAlone() state {
+	f := x.newFlight()
+	f.start()
+	<-f.ready
+	return x.take(f, true)
+}
+
+// take turns the flight's answer into the request's own.
+func (x *exchange) take(f *flight, leads bool) state {
+	a := &f.answer
+	if !leads {
+		x.collapsed = true
+		x.p.coalesced.Add(1)
+		x.p.opts.Observer.Coalesced()
+	}
+	switch a.kind {
+	case answerBody:
+		return x.takeBody(f, leads)
+	case answerObject:
+		return x.takeObject(f, leads)
+	case answerAlone:
+		return x.takeAlone(a, leads)
+	case answerFail:
+		x.fwdStatus = a.status
+		return x.failed(a.reason, a.code)
+	}
+	x.collapsed = false
+	if leads {
+		return x.failed(policy.ReasonInternal, 502)
+	}
+	return x.again()
+}
+
+// mine tells whether the answer is for this request's variant. If not, the key
+// is now that of its own, and the request starts over with it.
+func (x *exchange) mine(a *answer) bool {
+	if a.spec == nil {
+		x.setPrimary()
+		return a.hash == x.hash
+	}
+	x.setVariant(a.spec)
+	return a.hash == x.hash
+}
+
+// takeBody follows the body while it arrives.
+func (x *exchange) takeBody(f *flight, leads bool) state {
+	a := &f.answer
+	if !leads && !x.mine(a) {
+		return x.otherVariant()
+	}
+	if leads {
+		x.fill = a.reader
+	} else {
+		x.fill = a.fill.NewReader(0)
+	}
+	x.dropStale()
+	x.obj, x.code, x.tier = a.obj, a.obj.Status, policy.TierOrigin
+	x.fwdStatus, x.stored, x.reason = a.status, a.stored, a.reason
+	x.hasTTL, x.ttl = true, a.obj.Freshness.TTL(x.p.now().UnixNano())
+	return stateDeliver
+}
+
+// takeObject takes what a 304 renewed.
+func (x *exchange) takeObject(f *flight, leads bool) state {
+	a := &f.answer
+	if !leads && x.hash != a.hash {
+		return x.otherVariant()
+	}
+	o := a.obj
+	if o.Body == nil && o.Length > 0 {
+		// The body is on disk: deliver it through the hold this request has.
+		if x.stale == nil || !x.stale.Large() || x.stale.Length != o.Length {
+			x.collapsed = false
+			return x.again()
+		}
+		o = x.stale.Renewed(o)
+	}
+	tier := o.Tier
+	x.dropStale()
+	x.verdict, x.fwdStatus, x.stored = policy.Revalidated, a.status, a.stored
+	x.obj, x.code, x.tier = o, o.Status, tier
+	x.hasTTL, x.ttl = true, o.Freshness.TTL(x.p.now().UnixNano())
+	return stateDeliver
+}
+
+// takeAlone: the leader has the origin's answer, the others fetch their own.
+func (x *exchange) takeAlone(a *answer, leads bool) state {
+	if !leads {
+		x.collapsed = false
+		if ofRequest(a.reason) {
+			return x.again()
+		}
+		x.dropStale()
+		if x.req.Method == "HEAD" {
+			return statePass
+		}
+		return x.goAlone()
+	}
+	x.dropStale()
+	x.live, x.cancel, x.fwdStatus, x.reason = a.live, a.cancel, a.status, a.reason
+	x.code, x.tier = a.status, policy.TierOrigin
+	x.obj = &tiers.Object{Status: a.status, Fields: a.fields, Validators: policy.ValidatorsOf(a.fields), Length: a.live.ContentLength, Tier: policy.TierOrigin}
+	return stateDeliver
+}
+
+// failed lets the stale object stand in where it may, else gives up.
+func (x *exchange) failed(reason policy.Reason, code int) state {
+	now := x.p.now().UnixNano()
+	if o := x.stale; o != nil && o.Freshness.StaleIfErrorAllowed(&x.directive, now) {
+		x.stale = nil
+		s := x.hit(o, policy.HitStaleError)
+		x.reason, x.ttl = reason, o.Freshness.TTL(now)
+		return s
+	}
+	x.dropStale()
+	return x.failure(code, reason)
+}
+
+// otherVariant: what arrived is another variant than this request selects. The
+// key is that of its own by now, and the fetch of that one is what it joins.
+func (x *exchange) otherVariant() state {
+	x.collapsed = false
+	x.verdict = policy.VaryMiss
+	x.dropStale()
+	x.now = x.p.now().UnixNano()
+	return stateJoin
+}
+
+func (x *exchange) dropStale() {
+	if x.stale != nil {
+		x.stale.Close()
+		x.stale = nil
+	}
+}
+
+// setPrimary makes text and hash the primary key again.
+func (x *exchange) setPrimary() {
+	if len(x.text) != x.primary {
+		x.text = x.text[:x.primary]
+		x.hash = policy.HashKey(x.text)
+	}
+}

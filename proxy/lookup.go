@@ -1,0 +1,108 @@
+package proxy
+
+import (
+	"weir/policy"
+	"weir/tiers"
+)
+
+// lookup asks the tiers and decides what may be done with what they hold.
+func (x *exchange) lookup() state {
+	x.setKey()
+	x.verdict = policy.Miss
+	o := x.find()
+	if o != nil && o.Kind == tiers.KindVary {
+		o = x.findVariant(o)
+	}
+	if o == nil {
+		return x.missed()
+	}
+	if o.Kind == tiers.KindPass {
+		if o.Freshness.TTL(x.now) <= 0 {
+			return x.missed()
+		}
+		x.verdict, x.reason = policy.HitForMiss, o.Reason
+		return x.missed()
+	}
+	switch o.Freshness.Use(&x.directive, x.now) {
+	case policy.UseFresh:
+		return x.hit(o, policy.Hit)
+	case policy.UseStaleRevalidating:
+		x.p.refresh(x, o)
+		return x.hit(o, policy.HitStale)
+	case policy.UseStale:
+		return x.hit(o, policy.HitStale)
+	case policy.UseNot:
+		o.Close()
+		x.verdict = policy.RequestMiss
+	default:
+		x.stale = o
+		x.verdict = policy.Refetched
+		if o.Freshness.TTL(x.now) > 0 && !o.Freshness.NoCache {
+			// Fresh, and still to be validated: the client asked for it.
+			x.verdict = policy.RequestMiss
+		}
+	}
+	if x.directive.OnlyIfCached {
+		return x.onlyIfCached()
+	}
+	return x.toOrigin()
+}
+
+// find looks up hash and text, RAM before disk.
+func (x *exchange) find() *tiers.Object {
+	if o := x.p.tiers.Get(&x.hash, x.text); o != nil {
+		return o
+	}
+	return x.p.tiers.GetDisk(&x.hash, x.text)
+}
+
+// findVariant follows a vary record. Of several variants that match, the one
+// from the newest Vary list is taken: RFC 9111 section 4.1 prefers the most
+// recent response.
+func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
+	specs := rec.Vary.Specs
+	for i := range specs {
+		x.setVariant(&specs[i])
+		if o := x.find(); o != nil {
+			return o
+		}
+	}
+	x.verdict = policy.VaryMiss
+	if len(specs) > 1 {
+		// The flight of this variant is found under the newest list.
+		x.setVariant(&specs[0])
+	}
+	return nil
+}
+
+func (x *exchange) hit(o *tiers.Object, v policy.Verdict) state {
+	x.obj, x.verdict, x.tier, x.code = o, v, o.Tier, o.Status
+	x.hasTTL, x.ttl = true, o.Freshness.TTL(x.now)
+	return stateDeliver
+}
+
+func (x *exchange) missed() state {
+	if x.directive.OnlyIfCached {
+		return x.onlyIfCached()
+	}
+	return x.toOrigin()
+}
+
+// toOrigin decides between a shared fetch and one of the request's own.
+func (x *exchange) toOrigin() state {
+	switch {
+	case x.directive.NoStore && x.stale == nil:
+		x.reason = policy.ReasonRequestNoStore
+		return statePass
+	case x.req.Method == "HEAD" && x.stale == nil:
+		// Nothing a HEAD brings can answer a GET; fetching a body that nobody
+		// asked for could be dear.
+		x.reason = policy.ReasonMethod
+		return statePass
+	case x.req.Range != nil && x.stale == nil:
+		// A part is all the client wants; the whole could be very large.
+		x.reason = policy.ReasonRange
+		return statePass
+	}
+	return stateJoin
+}

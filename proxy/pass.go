@@ -1,0 +1,146 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"weir/origin"
+	"weir/policy"
+	"weir/tiers"
+)
+
+// pass sends the request to the origin as it is and its answer back, both as
+// streams with back-pressure. Nothing of it is stored.
+func (x *exchange) pass() state {
+	h := &x.ctx.Request.Header
+	header := forwardable(h)
+	for name, values := range x.forwardedFields() {
+		header[name] = values
+	}
+	r := &origin.Request{
+		Method: x.req.Method, Host: string(x.req.Host), Target: target(&x.req), Header: header,
+	}
+	var up *upload
+	if x.hasBody() {
+		up = x.newUpload()
+		r.Body, r.ContentLength = up, up.length
+	}
+	ctx, cancel := context.WithCancel(x.p.base)
+	resp, err := x.cfg.Origins[x.rule.Origin].Do(ctx, r)
+	if err != nil {
+		cancel()
+		return x.passFailed(err, up)
+	}
+	if up != nil && !up.done.Load() {
+		// What the client still sends belongs to this request, not the next.
+		x.ctx.SetConnectionClose()
+	}
+	x.live, x.cancel, x.fwdStatus = resp, cancel, resp.Status
+	x.p.opts.Observer.NotCached(x.reason)
+	fields, err := policy.EndToEnd(resp.Header)
+	if err != nil {
+		x.dropLive()
+		return x.failure(502, policy.ReasonOriginMalformed)
+	}
+	fields = withDate(fields, x.now)
+	if policy.Unsafe(x.req.Method) && resp.Status >= 200 && resp.Status < 400 {
+		x.invalidate(resp.Status, fields)
+	}
+	x.code, x.tier = resp.Status, policy.TierOrigin
+	x.obj = &tiers.Object{Status: resp.Status, Fields: fields, Length: resp.ContentLength, Tier: policy.TierOrigin}
+	return stateDeliver
+}
+
+func (x *exchange) passFailed(err error, up *upload) state {
+	reason, code := originReason(err)
+	if up != nil {
+		// The origin may be fine: it is the client who broke off or went over
+		// the bound. A connection with half a body on it is of no use.
+		x.ctx.SetConnectionClose()
+		switch {
+		case errors.Is(up.err, errBodyTooLarge):
+			return x.failure(413, policy.ReasonBodyTooLarge)
+		case errors.Is(up.err, errUploadCut):
+			return x.failure(400, policy.ReasonUploadCut)
+		}
+	}
+	return x.failure(code, reason)
+}
+
+func (x *exchange) dropLive() {
+	x.live.Body.Close()
+	x.cancel()
+	x.live, x.cancel = nil, nil
+}
+
+var (
+	errUploadCut    = errors.New("proxy: the client's request body ended before its Content-Length")
+	errBodyTooLarge = errors.New("proxy: the client's request body is larger than allowed")
+)
+
+// upload reads the client's body for the origin. It extends the connection's
+// read deadline as bytes arrive, so that a slow but progressing upload of any
+// size goes through and a silent one ends; and it checks the length, which
+// fasthttp reads past.
+type upload struct {
+	x        *exchange
+	r        io.Reader
+	length   int64 // -1: chunked
+	n        int64
+	deadline time.Time
+	// done is set when the whole body was read: the one field that is looked
+	// at while the origin may still be reading.
+	done atomic.Bool
+	err  error
+}
+
+func (x *exchange) newUpload() *upload {
+	return &upload{x: x, r: x.ctx.RequestBodyStream(), length: int64(x.ctx.Request.Header.ContentLength())}
+}
+
+// Read implements io.Reader.
+func (u *upload) Read(p []byte) (int, error) {
+	if u.err != nil {
+		return 0, u.err
+	}
+	if err := u.extend(); err != nil {
+		u.err = err
+		return 0, err
+	}
+	n, err := u.r.Read(p)
+	u.n += int64(n)
+	switch limit := u.x.cfg.MaxRequestBody; {
+	case limit > 0 && u.n > limit:
+		u.err = errBodyTooLarge
+		return 0, u.err
+	case err == io.EOF && u.length >= 0 && u.n < u.length:
+		err = errUploadCut
+	case err != nil && err != io.EOF:
+		err = errors.Join(errUploadCut, err)
+	}
+	u.err = err
+	if err == io.EOF || (err == nil && u.n == u.length) {
+		u.done.Store(true)
+	}
+	return n, err
+}
+
+// Close ends a Read in progress: the origin wants no more of the body.
+func (u *upload) Close() error { return u.x.ctx.SetReadDeadline(time.Unix(1, 0)) }
+
+// extend pushes the deadline out, at most once a second: setting it costs.
+func (u *upload) extend() error {
+	timeout := u.x.p.opts.ProgressTimeout
+	if timeout <= 0 {
+		return nil
+	}
+	now := time.Now()
+	if u.deadline.Sub(now) > timeout-time.Second && !u.deadline.IsZero() {
+		return nil
+	}
+	u.deadline = now.Add(timeout)
+	return u.x.ctx.SetReadDeadline(u.deadline)
+}

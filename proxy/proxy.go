@@ -1,0 +1,195 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/origin"
+	"weir/policy"
+	"weir/tiers"
+)
+
+// Origin answers requests that the tiers cannot. *origin.Pool is one.
+type Origin interface {
+	Do(ctx context.Context, r *origin.Request) (*origin.Response, error)
+}
+
+// Config is what may change while the proxy runs. It is immutable; SetConfig
+// replaces it as a whole, and every request keeps the one it began with.
+type Config struct {
+	Rules *policy.Set
+	// Origins by name; every rule's Origin must be among them.
+	Origins map[string]Origin
+	// TrustedProxies are the senders whose X-Forwarded-* and Forwarded fields
+	// are believed and extended; those of others are replaced.
+	TrustedProxies []netip.Prefix
+	// CacheName is weir's name in Cache-Status and Via; "" means "weir".
+	CacheName string
+	// MaxRequestBody bounds uploads in bytes; 0 is no bound.
+	MaxRequestBody int64
+}
+
+// Options are fixed for the life of a Proxy.
+type Options struct {
+	Tiers *tiers.Store
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	Log *slog.Logger
+	// Observer is told of every finished request; nil is nobody.
+	Observer Observer
+
+	// MaxConnections bounds client connections over all listeners; 0 means
+	// fasthttp's default of 256 Ki.
+	MaxConnections int
+	// MaxConnectionsPerIP bounds them for one address; 0 is no bound.
+	MaxConnectionsPerIP int
+	// MaxHeader bounds a request's header section in bytes; beyond it 431.
+	MaxHeader int
+	// HeaderTimeout bounds the arrival of one header section, IdleTimeout the
+	// wait for the next request, ProgressTimeout the time an upload may move
+	// no byte. (What stops a download that moves no byte is the listener's.)
+	HeaderTimeout, IdleTimeout, ProgressTimeout time.Duration
+	// FollowerTimeout bounds how long a request waits for the header of
+	// another's fetch before it goes alone.
+	FollowerTimeout time.Duration
+}
+
+// Proxy serves. Make one with New, hand it listeners with Serve.
+type Proxy struct {
+	opts    Options
+	tiers   *tiers.Store
+	log     *slog.Logger
+	now     func() time.Time
+	cfg     atomic.Pointer[Config]
+	flights flights
+	server  fasthttp.Server
+	pool    sync.Pool // of *exchange
+
+	// base is canceled when nothing may go on: flights and passes end then.
+	base context.Context
+	stop context.CancelFunc
+	// fetching counts running flights; Shutdown waits for them.
+	fetching sync.WaitGroup
+
+	inFlight  atomic.Int64
+	coalesced atomic.Int64
+}
+
+// New makes a proxy. It serves nothing until Serve.
+func New(o Options, c *Config) (*Proxy, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
+	if o.ProgressTimeout == 0 {
+		o.ProgressTimeout = time.Minute
+	}
+	if o.FollowerTimeout == 0 {
+		o.FollowerTimeout = time.Minute
+	}
+	p := &Proxy{opts: o, tiers: o.Tiers, log: o.Log, now: o.Now}
+	p.base, p.stop = context.WithCancel(context.Background())
+	p.flights.init()
+	p.pool.New = func() any { return &exchange{p: p} }
+	if err := p.SetConfig(c); err != nil {
+		return nil, err
+	}
+	p.server = fasthttp.Server{
+		Handler:      p.handle,
+		ErrorHandler: p.badRequest,
+		// The header names of a response go out as stored; its Date, Server
+		// and Content-Type are the origin's or nobody's.
+		NoDefaultServerHeader: true,
+		NoDefaultDate:         true,
+		NoDefaultContentType:  true,
+
+		Concurrency:        o.MaxConnections,
+		MaxConnsPerIP:      o.MaxConnectionsPerIP,
+		ReadBufferSize:     o.MaxHeader,
+		WriteBufferSize:    writeBuffer,
+		ReadTimeout:        o.HeaderTimeout,
+		IdleTimeout:        o.IdleTimeout,
+		StreamRequestBody:  true,
+		MaxRequestBodySize: -1,
+		CloseOnShutdown:    true,
+		Logger:             quietLogger{},
+
+		DisablePreParseMultipartForm:  true,
+		SecureErrorLogMessage:         true,
+		DisableHeaderNamesNormalizing: false,
+	}
+	return p, nil
+}
+
+// writeBuffer holds a response header and the small bodies that are worth one
+// write; larger bodies go out with the header in one writev.
+const writeBuffer = 4 << 10
+
+// SetConfig replaces the configuration. Requests under way keep the old one.
+func (p *Proxy) SetConfig(c *Config) error {
+	for _, r := range c.Rules.Rules() {
+		if _, ok := c.Origins[r.Origin]; !ok {
+			return fmt.Errorf("cannot use policy %q: there is no origin %q", r.Name, r.Origin)
+		}
+	}
+	n := *c
+	if n.CacheName == "" {
+		n.CacheName = "weir"
+	}
+	p.cfg.Store(&n)
+	return nil
+}
+
+// Serve answers what ln accepts until Shutdown. It may be called for several
+// listeners at once.
+func (p *Proxy) Serve(ln net.Listener) error {
+	if err := p.server.Serve(ln); err != nil {
+		return fmt.Errorf("cannot serve %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+// Shutdown stops accepting, lets requests and fetches under way end, and gives
+// up on the rest when ctx ends; it then returns ctx's error.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	err := p.server.ShutdownWithContext(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.fetching.Wait()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+		p.stop()
+		<-done
+	}
+	p.stop()
+	return err
+}
+
+// InFlight is the number of requests being answered, Connections the number of
+// open client connections, Flights that of fetches under way.
+func (p *Proxy) InFlight() int64    { return p.inFlight.Load() }
+func (p *Proxy) Connections() int64 { return int64(p.server.GetOpenConnectionsCount()) }
+func (p *Proxy) Flights() int64     { return p.flights.count.Load() }
+
+// quietLogger drops what fasthttp would print about single connections: such
+// lines are written by whoever connects.
+type quietLogger struct{}
+
+func (quietLogger) Printf(string, ...any) {}

@@ -1,0 +1,321 @@
+package proxy
+
+import (
+	"bytes"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/policy"
+)
+
+// receive judges the request's framing and target, fills the policy's view of
+// it and finds its rule.
+func (x *exchange) receive() state {
+	h := &x.ctx.Request.Header
+	if proto := h.Protocol(); string(proto) != "HTTP/1.1" && string(proto) != "HTTP/1.0" {
+		return x.refusal(fasthttp.StatusHTTPVersionNotSupported, policy.ReasonBadRequest, "this server speaks HTTP/1.1 and HTTP/1.0")
+	}
+	if !x.fields.scan(h.RawHeaders()) {
+		x.ctx.SetConnectionClose()
+		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, x.fields.fault)
+	}
+	if s := x.target(); s != stateReceive {
+		return s
+	}
+	x.req.Method = methodName(h.Method())
+	x.req.Header = h
+	x.fields.fill(&x.req)
+	if via := x.fields.values[scanVia]; len(via) > 0 && x.looped(via) {
+		return x.refusal(fasthttp.StatusLoopDetected, policy.ReasonBadRequest, "the request passed through this cache before")
+	}
+	switch x.req.Method {
+	case "PURGE":
+		return x.notAllowed("PURGE is not allowed here: no policy permits it")
+	case "CONNECT":
+		return x.notAllowed("CONNECT is not served")
+	}
+	x.rule = x.cfg.Rules.Match(&x.req)
+	if x.rule == nil {
+		return x.refusal(fasthttp.StatusNotFound, policy.ReasonNoPolicy, "no policy of this cache matches the request")
+	}
+	if !x.boundBody() {
+		return x.refusal(fasthttp.StatusRequestEntityTooLarge, policy.ReasonBodyTooLarge, "the request body is larger than this cache passes on")
+	}
+	switch {
+	case x.rule.Pass:
+		x.verdict, x.reason = policy.PassPolicy, policy.ReasonPolicy
+		return statePass
+	case x.req.Method != "GET" && x.req.Method != "HEAD", x.hasBody():
+		// A body of a GET has no meaning a key could hold (RFC 9110 section
+		// 9.3.1): such a request must neither fill the cache nor be answered
+		// from it.
+		x.verdict, x.reason = policy.PassMethod, policy.ReasonMethod
+		return statePass
+	}
+	x.directive = policy.ParseClient(x.rule, &x.req)
+	return stateLookup
+}
+
+// maxForwards is how often a request may come back to the same cache.
+const maxForwards = 8
+
+// looped tells whether Via names this cache too often (RFC 9110 section 7.6.3).
+func (x *exchange) looped(via []byte) bool {
+	n := 0
+	for name := x.cfg.CacheName; len(via) > 0; n++ {
+		i := bytes.Index(via, []byte(name))
+		if i < 0 {
+			break
+		}
+		via = via[i+len(name):]
+	}
+	return n > maxForwards
+}
+
+// target validates request-target and host. Key and forwarded request are made
+// from what it leaves in x.req, and from nothing else.
+func (x *exchange) target() state {
+	h := &x.ctx.Request.Header
+	t, err := policy.SplitTarget(h.RequestURI())
+	if err != nil {
+		x.ctx.SetConnectionClose()
+		if string(h.Method()) == "CONNECT" {
+			return x.notAllowed("CONNECT is not served")
+		}
+		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, err.Error())
+	}
+	x.req.Scheme = "http"
+	if x.ctx.IsTLS() {
+		x.req.Scheme = "https"
+	}
+	if x.trusted() {
+		x.req.Scheme = forwardedScheme(h, x.req.Scheme)
+	}
+	raw := h.Host()
+	if t.Form == policy.AbsoluteForm {
+		// RFC 9112 section 3.2.2: the authority of the target wins.
+		raw = t.Authority
+	}
+	x.host, err = policy.ParseHost(x.host[:0], raw, x.req.Scheme)
+	if err != nil {
+		x.ctx.SetConnectionClose()
+		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, err.Error())
+	}
+	x.req.Host, x.req.Path, x.req.Query = x.host, t.Path, t.Query
+	x.asterisk = t.Form == policy.AsteriskForm
+	return stateReceive
+}
+
+// hasBody tells whether the request announces a body.
+func (x *exchange) hasBody() bool {
+	n := x.ctx.Request.Header.ContentLength()
+	return n > 0 || n == -1
+}
+
+// boundBody tells whether the announced body is within the configured bound. A
+// chunked one is counted while it is passed on.
+func (x *exchange) boundBody() bool {
+	limit := x.cfg.MaxRequestBody
+	if limit <= 0 || int64(x.ctx.Request.Header.ContentLength()) <= limit {
+		return true
+	}
+	x.ctx.SetConnectionClose()
+	return false
+}
+
+// methodName returns the method without allocating for those that matter.
+func methodName(m []byte) string {
+	switch string(m) {
+	case "GET":
+		return "GET"
+	case "HEAD":
+		return "HEAD"
+	case "POST":
+		return "POST"
+	case "PUT":
+		return "PUT"
+	}
+	return string(m)
+}
+
+// fieldScan is one pass over the raw header section: it refuses framing that
+// another parser could read differently and picks out the fields that steer
+// caching, so that the hit path searches for none of them.
+type fieldScan struct {
+	fault string
+	// one for each field of interest; a repeated field's values are joined in
+	// joined.
+	values [scanned][]byte
+	joined []byte
+}
+
+const (
+	scanCacheControl = iota
+	scanPragma
+	scanAuthorization
+	scanRange
+	scanIfRange
+	scanIfMatch
+	scanIfNoneMatch
+	scanIfModifiedSince
+	scanIfUnmodifiedSince
+	scanVia
+	scanned
+)
+
+var scanNames = [scanned]string{
+	"cache-control", "pragma", "authorization", "range", "if-range", "if-match", "if-none-match",
+	"if-modified-since", "if-unmodified-since", "via",
+}
+
+func (s *fieldScan) reset() fieldScan { return fieldScan{joined: s.joined[:0]} }
+
+// scan reads the header section, lines that end in CRLF. What fasthttp's own
+// parser lets through is refused here: a bare LF, a folded line, any
+// Transfer-Encoding but one plain "chunked", and Transfer-Encoding together
+// with Content-Length (RFC 9112 sections 2.2, 5.2, 6.1 and 6.3).
+func (s *fieldScan) scan(raw []byte) bool {
+	var te, cl int
+	for len(raw) > 0 {
+		end := bytes.IndexByte(raw, '\n')
+		if end < 0 {
+			end = len(raw)
+		}
+		line := raw[:end]
+		raw = raw[min(end+1, len(raw)):]
+		if n := len(line); n > 0 && line[n-1] == '\r' {
+			line = line[:n-1]
+		} else if end < len(raw) || n > 0 {
+			s.fault = "a header line ends in a bare LF"
+			return false
+		}
+		if len(line) == 0 {
+			continue
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			s.fault = "a header line is folded"
+			return false
+		}
+		colon := bytes.IndexByte(line, ':')
+		if colon <= 0 {
+			s.fault = "a header line has no name"
+			return false
+		}
+		name := line[:colon]
+		switch line[0] | 0x20 {
+		case 't':
+			if foldEqual(name, "transfer-encoding") {
+				te++
+				if !foldEqual(trimOWS(line[colon+1:]), "chunked") {
+					s.fault = "the only transfer coding that is understood is chunked"
+					return false
+				}
+			}
+		case 'c':
+			if foldEqual(name, "content-length") {
+				cl++
+				if !digits(trimOWS(line[colon+1:])) {
+					s.fault = "Content-Length is not a number"
+					return false
+				}
+			} else if foldEqual(name, scanNames[scanCacheControl]) {
+				s.add(scanCacheControl, line[colon+1:])
+			}
+		case 'p':
+			if foldEqual(name, scanNames[scanPragma]) {
+				s.add(scanPragma, line[colon+1:])
+			}
+		case 'a':
+			if foldEqual(name, scanNames[scanAuthorization]) {
+				s.add(scanAuthorization, line[colon+1:])
+			}
+		case 'r':
+			if foldEqual(name, scanNames[scanRange]) {
+				s.add(scanRange, line[colon+1:])
+			}
+		case 'i':
+			for i := scanIfRange; i <= scanIfUnmodifiedSince; i++ {
+				if foldEqual(name, scanNames[i]) {
+					s.add(i, line[colon+1:])
+				}
+			}
+		case 'v':
+			if foldEqual(name, scanNames[scanVia]) {
+				s.add(scanVia, line[colon+1:])
+			}
+		}
+	}
+	if te > 1 || cl > 1 || te+cl > 1 {
+		s.fault = "Content-Length and Transfer-Encoding are given more than once or together"
+		return false
+	}
+	return true
+}
+
+func (s *fieldScan) add(i int, value []byte) {
+	value = trimOWS(value)
+	if s.values[i] == nil {
+		// Never nil: an empty field is present.
+		s.values[i] = value[:len(value):len(value)]
+		if value == nil {
+			s.values[i] = []byte{}
+		}
+		return
+	}
+	// RFC 9110 section 5.3: repeated lines are one list. Rare, so a copy is
+	// fine; what earlier values borrow from joined stays valid.
+	start := len(s.joined)
+	s.joined = append(s.joined, s.values[i]...)
+	s.joined = append(s.joined, ", "...)
+	s.joined = append(s.joined, value...)
+	s.values[i] = s.joined[start:len(s.joined):len(s.joined)]
+}
+
+// fill hands the picked fields to the policy's view of the request.
+func (s *fieldScan) fill(q *policy.Request) {
+	q.CacheControl = s.values[scanCacheControl]
+	q.Pragma = s.values[scanPragma]
+	q.Authorization = s.values[scanAuthorization]
+	q.Range = s.values[scanRange]
+	q.IfRange = s.values[scanIfRange]
+	q.IfMatch = s.values[scanIfMatch]
+	q.IfNoneMatch = s.values[scanIfNoneMatch]
+	q.IfModifiedSince = s.values[scanIfModifiedSince]
+	q.IfUnmodifiedSince = s.values[scanIfUnmodifiedSince]
+}
+
+// foldEqual compares a field name with one in lower case.
+func foldEqual(name []byte, lower string) bool {
+	if len(name) != len(lower) {
+		return false
+	}
+	for i := range name {
+		c := name[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func trimOWS(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+func digits(b []byte) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(b) > 0
+}

@@ -1,0 +1,113 @@
+package proxy
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/policy"
+)
+
+// refusal notes that weir answers by itself.
+func (x *exchange) refusal(code int, reason policy.Reason, text string) state {
+	x.verdict, x.reason, x.tier = policy.Refused, reason, policy.TierNone
+	x.code, x.refuseText = code, text
+	return stateRefuse
+}
+
+func (x *exchange) notAllowed(text string) state {
+	s := x.refusal(fasthttp.StatusMethodNotAllowed, policy.ReasonMethod, text)
+	return s
+}
+
+func (x *exchange) onlyIfCached() state {
+	return x.refusal(fasthttp.StatusGatewayTimeout, policy.ReasonOnlyIfCached,
+		"the request asks for a stored answer only, and none can be used")
+}
+
+// failure notes that the origin failed and nothing could stand in.
+func (x *exchange) failure(code int, reason policy.Reason) state {
+	x.verdict, x.reason, x.tier = policy.Failed, reason, policy.TierNone
+	x.code, x.refuseText = code, failureText(reason)
+	return stateRefuse
+}
+
+func failureText(r policy.Reason) string {
+	switch r {
+	case policy.ReasonOriginRefused:
+		return "the origin refuses connections"
+	case policy.ReasonOriginConnect:
+		return "the origin cannot be reached"
+	case policy.ReasonOriginTLS:
+		return "no secure connection to the origin could be made"
+	case policy.ReasonOriginTimeout:
+		return "the origin did not answer in time"
+	case policy.ReasonOriginStalled:
+		return "the origin stopped sending"
+	case policy.ReasonOriginReset:
+		return "the origin closed the connection before it answered"
+	case policy.ReasonOriginTruncated:
+		return "the origin's answer was cut short"
+	case policy.ReasonOriginHeader:
+		return "the origin's header section is too large"
+	case policy.ReasonOriginMalformed:
+		return "the origin's answer is malformed"
+	case policy.ReasonOriginBusy:
+		return "all connections to the origin are in use"
+	case policy.ReasonBodyTooLarge:
+		return "the request body is larger than this cache passes on"
+	case policy.ReasonUploadCut:
+		return "the request body was cut short"
+	case policy.ReasonShuttingDown:
+		return "this cache is shutting down"
+	}
+	return "the origin could not be asked"
+}
+
+// refuse answers by itself, in plain text that says why.
+func (x *exchange) refuse() state {
+	x.status = x.appendCacheStatus(x.status[:0])
+	body := strconv.Itoa(x.code) + " " + fasthttp.StatusMessage(x.code) + "\n" + x.refuseText + "\n"
+	closing := x.ctx.Response.ConnectionClose()
+	fields := policy.Fields{
+		{Name: "Cache-Control", Value: "no-store"},
+		{Name: "Content-Type", Value: "text/plain; charset=utf-8"},
+		{Name: "Date", Value: string(fasthttp.AppendHTTPDate(nil, x.start))},
+		{Name: "X-Content-Type-Options", Value: "nosniff"},
+		{Name: "Cache-Status", Value: string(x.status)},
+	}
+	if x.code == fasthttp.StatusMethodNotAllowed {
+		fields = append(fields, policy.Field{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
+	}
+	setHeader(&x.ctx.Response.Header, x.code, fields)
+	if closing {
+		x.ctx.SetConnectionClose()
+	}
+	x.ctx.Response.SetBodyString(body)
+	x.bodyBytes = int64(len(body))
+	return stateFinish
+}
+
+// badRequest answers what fasthttp could not parse. It never reaches handle, so
+// it counts the request itself.
+func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
+	x := p.pool.Get().(*exchange)
+	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
+	x.now = x.start.UnixNano()
+	p.inFlight.Add(1)
+	ctx.SetConnectionClose()
+	var small *fasthttp.ErrSmallBuffer
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &small):
+		x.refusal(fasthttp.StatusRequestHeaderFieldsTooLarge, policy.ReasonHeaderTooLarge,
+			"the header section is larger than this cache accepts")
+	case errors.As(err, &timeout) && timeout.Timeout():
+		x.refusal(fasthttp.StatusRequestTimeout, policy.ReasonBadRequest, "the request did not arrive in time")
+	default:
+		x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, "the request is malformed")
+	}
+	x.refuse()
+	x.finish()
+}

@@ -1,0 +1,206 @@
+package tiers
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"weir/policy"
+)
+
+// metaVersion is the first byte of the metadata that goes to disk with a body.
+// A version this build does not know is a miss, never a guess.
+const metaVersion = 1
+
+// errMeta is wrapped by every error of decode.
+var errMeta = errors.New("malformed object metadata")
+
+// Bounds for what is read back: a length from disk is checked before it is
+// believed. They are far above what the proxy accepts from an origin.
+const (
+	maxMetaFields = 4096
+	maxMetaString = 1 << 20
+)
+
+// flag bits of the freshness.
+const (
+	flagMustRevalidate = 1 << iota
+	flagNoCache
+	flagHeuristic
+	flagValidator
+)
+
+// expires is when the object stops being fresh, for the disk tier's accounts.
+func (o *Object) expires() time.Time {
+	end := o.Freshness.Born + o.Freshness.Lifetime
+	if end < o.Freshness.Born {
+		end = 1<<63 - 1
+	}
+	return time.Unix(0, end)
+}
+
+// encode appends the object's metadata, everything but hash, text and body.
+//
+//	version byte | kind byte | flags byte | reason byte
+//	uvarint status | varint born, lifetime, swr, sie, stored | uvarint epoch, length
+//	uvarint n fields { string name, string value } | uvarint n tags { string }
+//	uvarint n specs { star byte, uvarint n names { string } } | uvarint n variants { 16 bytes }
+//
+// where a string is a uvarint length and its bytes.
+func (o *Object) encode(dst []byte) []byte {
+	var flags byte
+	f := &o.Freshness
+	for bit, on := range map[byte]bool{
+		flagMustRevalidate: f.MustRevalidate, flagNoCache: f.NoCache,
+		flagHeuristic: f.Heuristic, flagValidator: f.Validator,
+	} {
+		if on {
+			flags |= bit
+		}
+	}
+	dst = append(dst, metaVersion, byte(o.Kind), flags, byte(o.Reason))
+	dst = binary.AppendUvarint(dst, uint64(o.Status))
+	for _, v := range []int64{f.Born, f.Lifetime, f.StaleWhileRevalidate, f.StaleIfError, o.Stored} {
+		dst = binary.AppendVarint(dst, v)
+	}
+	dst = binary.AppendUvarint(dst, o.Epoch)
+	dst = binary.AppendUvarint(dst, uint64(o.Length))
+	dst = binary.AppendUvarint(dst, uint64(len(o.Fields)))
+	for i := range o.Fields {
+		dst = appendString(dst, o.Fields[i].Name)
+		dst = appendString(dst, o.Fields[i].Value)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(o.Tags)))
+	for _, t := range o.Tags {
+		dst = appendString(dst, t)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(o.Vary.Specs)))
+	for _, s := range o.Vary.Specs {
+		star := byte(0)
+		if s.Star {
+			star = 1
+		}
+		dst = append(dst, star)
+		dst = binary.AppendUvarint(dst, uint64(len(s.Names)))
+		for _, n := range s.Names {
+			dst = appendString(dst, n)
+		}
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(o.Vary.Variants)))
+	for _, h := range o.Vary.Variants {
+		dst = append(dst, h[:]...)
+	}
+	return dst
+}
+
+func appendString(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+// decode reads what encode wrote into o. The strings are copies of meta.
+func (o *Object) decode(meta []byte) error {
+	d := metaReader{p: meta}
+	if v := d.byte(); v != metaVersion {
+		return fmt.Errorf("cannot read version %d: %w", v, errMeta)
+	}
+	o.Kind = Kind(d.byte())
+	flags := d.byte()
+	o.Reason = policy.Reason(d.byte())
+	o.Status = int(d.uvarint(999))
+	o.Freshness = policy.Freshness{
+		Born: d.varint(), Lifetime: d.varint(), StaleWhileRevalidate: d.varint(), StaleIfError: d.varint(),
+		MustRevalidate: flags&flagMustRevalidate != 0, NoCache: flags&flagNoCache != 0,
+		Heuristic: flags&flagHeuristic != 0, Validator: flags&flagValidator != 0,
+	}
+	o.Stored = d.varint()
+	o.Epoch = d.uvarint(1<<64 - 1)
+	o.Length = int64(d.uvarint(1<<62 - 1))
+	if n := int(d.uvarint(maxMetaFields)); n > 0 && !d.bad {
+		o.Fields = make(policy.Fields, 0, n)
+		for range n {
+			o.Fields = append(o.Fields, policy.Field{Name: d.string(), Value: d.string()})
+		}
+	}
+	for range d.count(maxMetaFields) {
+		o.Tags = append(o.Tags, d.string())
+	}
+	for range d.count(MaxSpecs) {
+		s := policy.VarySpec{Star: d.byte() == 1}
+		for range d.count(maxMetaFields) {
+			s.Names = append(s.Names, d.string())
+		}
+		o.Vary.Specs = append(o.Vary.Specs, s)
+	}
+	for range d.count(MaxVariants) {
+		var h policy.Hash
+		copy(h[:], d.bytes(len(h)))
+		o.Vary.Variants = append(o.Vary.Variants, h)
+	}
+	if d.bad || len(d.p) != 0 {
+		return fmt.Errorf("cannot read %d bytes: %w", len(meta), errMeta)
+	}
+	if o.Kind != KindResponse && o.Kind != KindVary {
+		return fmt.Errorf("cannot read kind %d: %w", o.Kind, errMeta)
+	}
+	o.Validators = policy.ValidatorsOf(o.Fields)
+	return nil
+}
+
+// metaReader takes values off p; once bad, it answers zeroes.
+type metaReader struct {
+	p   []byte
+	bad bool
+}
+
+func (d *metaReader) fail() { d.p, d.bad = nil, true }
+
+func (d *metaReader) bytes(n int) []byte {
+	if n > len(d.p) {
+		d.fail()
+		return nil
+	}
+	b := d.p[:n]
+	d.p = d.p[n:]
+	return b
+}
+
+func (d *metaReader) byte() byte {
+	if b := d.bytes(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (d *metaReader) uvarint(limit uint64) uint64 {
+	v, n := binary.Uvarint(d.p)
+	if n <= 0 || v > limit {
+		d.fail()
+		return 0
+	}
+	d.p = d.p[n:]
+	return v
+}
+
+func (d *metaReader) varint() int64 {
+	v, n := binary.Varint(d.p)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.p = d.p[n:]
+	return v
+}
+
+// count is a number of items of at least one byte each that follow.
+func (d *metaReader) count(limit int) int {
+	n := int(d.uvarint(uint64(limit)))
+	if n > len(d.p) {
+		d.fail()
+		return 0
+	}
+	return n
+}
+
+func (d *metaReader) string() string { return string(d.bytes(int(d.uvarint(maxMetaString)))) }

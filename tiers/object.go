@@ -1,0 +1,165 @@
+package tiers
+
+import (
+	"io"
+	"sync/atomic"
+
+	"weir/policy"
+	"weir/tiers/disk"
+)
+
+// Kind says what an Object stands for.
+type Kind uint8
+
+const (
+	// KindResponse is a stored response.
+	KindResponse Kind = iota + 1
+	// KindVary stands under a primary key and leads to its variants.
+	KindVary
+	// KindPass remembers that the answer under this key was uncacheable, so
+	// that requests for it do not queue behind each other (hit-for-miss).
+	// Never on disk.
+	KindPass
+)
+
+// String names the kind.
+func (k Kind) String() string {
+	switch k {
+	case KindResponse:
+		return "response"
+	case KindVary:
+		return "vary"
+	case KindPass:
+		return "pass"
+	}
+	return "unknown"
+}
+
+// Object is one stored response, vary record or hit-for-miss marker. It is
+// immutable once it was handed to a Store; whoever holds one may read it for
+// as long as they like.
+type Object struct {
+	Hash policy.Hash
+	// Text is the canonical key, variant lines included. It is compared on
+	// every lookup, so that a collision of hashes is a miss.
+	Text string
+	Kind Kind
+
+	Status     int
+	Fields     policy.Fields
+	Freshness  policy.Freshness
+	Validators policy.Validators
+	Tags       []string
+	// Reason says why a KindPass was uncacheable.
+	Reason policy.Reason
+	// Stored is when the object was committed, unix nanoseconds.
+	Stored int64
+	// Epoch is the invalidation epoch at which its fetch began.
+	Epoch uint64
+	// Vary is the record of a KindVary.
+	Vary VaryRecord
+
+	// Length is the length of the body in bytes.
+	Length int64
+	// Body is the whole body, or nil when it stays on disk (Large).
+	Body []byte
+
+	// Tier is where this Object was found or made.
+	Tier policy.Tier
+
+	entry *disk.Entry
+	// aside belongs to the proxy: what it prepared from this object.
+	aside atomic.Value
+}
+
+// VaryRecord leads from a primary key to its variants.
+type VaryRecord struct {
+	// Specs are the distinct Vary lists seen under the key, newest first.
+	Specs []policy.VarySpec
+	// Variants are what is stored, newest first, bounded by MaxVariants.
+	Variants []policy.Hash
+}
+
+const (
+	// MaxSpecs bounds the distinct Vary lists remembered for one key; each
+	// costs a lookup of its own on a request.
+	MaxSpecs = 4
+	// MaxVariants bounds the variants of one key, so that a Vary on something
+	// as diverse as User-Agent cannot push out everybody else.
+	MaxVariants = 128
+)
+
+// Large tells whether the body stays on disk and must be read with NewReader.
+func (o *Object) Large() bool { return o.entry != nil }
+
+// Aside returns what SetAside left, or nil. It does not allocate.
+func (o *Object) Aside() any { return o.aside.Load() }
+
+// SetAside keeps something prepared from the object beside it; the last one
+// wins. Every value must have the same type.
+func (o *Object) SetAside(v any) { o.aside.Store(v) }
+
+// Close gives back what a Large object holds open. It may be called on any
+// object, once; a Large object must not be read afterwards.
+func (o *Object) Close() {
+	if o.entry != nil {
+		o.entry.Close()
+	}
+}
+
+// Renewed returns head with o's body: what a 304 said about an object that o
+// holds open. What o held is the new object's to close; o is closed by it.
+func (o *Object) Renewed(head *Object) *Object {
+	n := head.inRAM()
+	n.Tier, n.Length, n.Body, n.entry = o.Tier, o.Length, o.Body, o.entry
+	o.entry = nil
+	return n
+}
+
+// NewReader reads n bytes of the body from off. Bytes of a Large object are
+// verified before they are handed out; the reader does not close the object.
+func (o *Object) NewReader(off, n int64) io.Reader {
+	if o.entry == nil {
+		return &sliceReader{p: o.Body[off : off+n]}
+	}
+	return o.entry.NewReader(off, n)
+}
+
+// cost is what the object takes in RAM, in bytes: body, fields, key and the
+// structures around them.
+func (o *Object) cost() int64 {
+	n := int64(objectOverhead + len(o.Body) + 2*len(o.Text))
+	for i := range o.Fields {
+		// Once in Fields, once in the header that the proxy prepares.
+		n += int64(2*(len(o.Fields[i].Name)+len(o.Fields[i].Value)) + fieldOverhead)
+	}
+	for _, t := range o.Tags {
+		n += int64(len(t) + 16)
+	}
+	n += int64(len(o.Vary.Variants))*16 + int64(len(o.Vary.Specs))*128
+	return n
+}
+
+const (
+	// objectOverhead is measured: Object, cell, ristretto's item, map slots
+	// and the prepared header without its fields.
+	objectOverhead = 1400
+	fieldOverhead  = 80
+)
+
+type sliceReader struct{ p []byte }
+
+func (r *sliceReader) Read(p []byte) (int, error) {
+	if len(r.p) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, r.p)
+	r.p = r.p[n:]
+	return n, nil
+}
+
+func (r *sliceReader) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(r.p)
+	r.p = r.p[n:]
+	return int64(n), err
+}
