@@ -60,7 +60,8 @@ func TestRoundRobinAndPassiveHealth(t *testing.T) {
 		near, far := net.Pipe()
 		go func() {
 			defer far.Close()
-			_, _ = readHead(far)
+			br, _ := readHead(far)
+			_, _ = br.ReadByte()
 			_, _ = io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n"+addr[:1])
 		}()
 		return near, nil

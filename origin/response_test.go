@@ -307,13 +307,19 @@ func TestHTTP2Failures(t *testing.T) {
 	defer srv.Close()
 	defer close(hold)
 	seen := &outcomes{}
-	p := pool(t, Config{Servers: []string{srv.URL}, HTTP2: true, MaxHeaderBytes: 8 << 10, BetweenBytesTimeout: testTimeout, Observer: seen,
-		TLS: TLSConfig{CAs: roots(srv), ServerName: "example.com"}})
+	c := Config{Servers: []string{srv.URL}, HTTP2: true, MaxHeaderBytes: 8 << 10, Observer: seen, TLS: TLSConfig{CAs: roots(srv), ServerName: "example.com"}}
+	p := pool(t, c)
+	c.BetweenBytesTimeout = testTimeout
+	impatient := pool(t, c)
 	for _, tt := range []struct {
 		path string
 		kind Kind
 	}{{"/short", Truncated}, {"/abort", Reset}, {"/abort-first", Reset}, {"/large", HeaderTooLarge}, {"/large-one", Malformed}, {"/stall", Stalled}} {
-		_, _, err := readAll(p, get(tt.path))
+		ask := p
+		if tt.kind == Stalled {
+			ask = impatient
+		}
+		_, _, err := readAll(ask, get(tt.path))
 		wantKind(t, err, tt.kind)
 	}
 	if got := seen.String(); got != "truncated reset reset header-too-large malformed stalled" {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,18 +22,18 @@ const testTimeout = 100 * time.Millisecond
 func piped(t *testing.T, c Config, serve func(n int, addr string, far net.Conn)) *Pool {
 	t.Helper()
 	c.Name = "shop"
-	n := 0
+	var dials atomic.Int32
 	p, err := newPool(c, func(ctx context.Context, _, addr string) (net.Conn, error) {
-		n++
+		n := int(dials.Add(1))
 		if strings.HasPrefix(addr, "hole") {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
 		near, far := net.Pipe()
-		go func(n int) {
+		go func() {
 			defer far.Close()
 			serve(n, addr, far)
-		}(n)
+		}()
 		return near, nil
 	})
 	if err != nil {
