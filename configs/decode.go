@@ -210,7 +210,7 @@ func decodeTiers(o *object) Tiers {
 func maxObject(v value, fallback, tier int64, name string) int64 {
 	n := v.size(min(fallback, tier/4), 1, maxTier)
 	if n > tier {
-		v.fault("at most tiers."+name+".size, "+formatSize(tier), "%s is larger than the whole tier", v.y.Value)
+		v.fault("at most tiers."+name+".size, "+formatSize(tier), "%s is larger than the whole tier", formatSize(n))
 	}
 	return n
 }

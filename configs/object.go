@@ -113,11 +113,12 @@ func (o *object) has(name string) bool {
 // schema; placeholder stands for them in the schema.
 func (o *object) free(placeholder string) []member {
 	o.names = true
+	o.d.schema[join(o.shape, placeholder)] = true
 	for i := range o.members {
 		m := &o.members[i]
 		m.value.shape = join(o.shape, placeholder)
 		m.value.path = join(o.path, m.name)
-		if _, problem := checkToken(m.name); problem != "" {
+		if _, problem := checkToken(m.name); problem != "" || len(m.name) > maxName {
 			m.value.path = join(o.path, quote(m.name))
 		}
 	}

@@ -98,17 +98,11 @@ func splitNumber(s string) (*big.Rat, string, error) {
 	return number, s[end:], nil
 }
 
-// formatSize writes a size in the largest unit that divides it, or with two
-// decimals where only B does.
+// formatSize writes a size exactly, in the largest unit that divides it.
 func formatSize(n int64) string {
 	for _, u := range sizeUnits {
-		if u.bytes > 1 && n >= u.bytes && n%u.bytes == 0 {
+		if n >= u.bytes && n%u.bytes == 0 {
 			return fmt.Sprintf("%d%s", n/u.bytes, u.name)
-		}
-	}
-	for _, u := range sizeUnits[:4] {
-		if n >= 64*u.bytes {
-			return fmt.Sprintf("%.2f%s", float64(n)/float64(u.bytes), u.name)
 		}
 	}
 	return fmt.Sprintf("%dB", n)

@@ -48,8 +48,8 @@ func (d *decoder) syntax(data []byte, err error) {
 	const star = `a value that begins with "*" needs quotes`
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := yamlAnchor.FindStringSubmatch(text); m != nil {
-		d.add(&d.faults, find(data, "*"+m[1]), "an anchor &"+m[1]+" further up, or quotes",
-			"the alias *"+m[1]+" has no anchor; "+star)
+		d.add(&d.faults, find(data, "*"+m[1]), "an anchor &"+cut(m[1])+" further up, or quotes",
+			"the alias *"+cut(m[1])+" has no anchor; "+star)
 		return
 	}
 	at := place{1, 1}

@@ -102,7 +102,7 @@ func (v value) child(y *yaml.Node, head place, path, shape string) value {
 		c.y = y.Alias
 	}
 	if c.y.Style&yaml.TaggedStyle != 0 {
-		c.fault("the value without a tag", "the YAML tag %s means nothing here", c.y.Tag)
+		c.fault("the value without a tag", "the YAML tag %s means nothing here", cut(c.y.Tag))
 	}
 	return c
 }
@@ -226,9 +226,9 @@ func (v value) size(fallback, low, high int64) int64 {
 	case err != nil:
 		v.fault(validSize, "%s %v", quote(s), err)
 	case n < low:
-		v.fault(bounds, "%s is too small", s)
+		v.fault(bounds, "%s is too small", cut(s))
 	case n > high:
-		v.fault(bounds, "%s is too large", s)
+		v.fault(bounds, "%s is too large", cut(s))
 	default:
 		return n
 	}
@@ -247,9 +247,9 @@ func (v value) duration(fallback, low, high time.Duration) time.Duration {
 	case err != nil:
 		v.fault(validDuration, "%s %v", quote(s), err)
 	case d < low:
-		v.fault(bounds, "%s is too short", s)
+		v.fault(bounds, "%s is too short", cut(s))
 	case d > high:
-		v.fault(bounds, "%s is too long", s)
+		v.fault(bounds, "%s is too long", cut(s))
 	default:
 		return d
 	}
@@ -274,9 +274,10 @@ func (v value) list(valid string) []value {
 	items := make([]value, 0, len(v.y.Content))
 	for i, y := range v.y.Content {
 		item := v.child(y, place{}, fmt.Sprintf("%s[%d]", v.path, i), v.shape+"[]")
-		if item.given() {
-			items = append(items, item)
+		if !item.given() {
+			break
 		}
+		items = append(items, item)
 	}
 	return items
 }
@@ -314,10 +315,16 @@ func words(items []value, valid string, check checker) []string {
 
 // quote puts a value from the file between quotes, escaped and cut so that a
 // message stays one readable line.
-func quote(s string) string {
+func quote(s string) string { return strconv.Quote(cut(s)) }
+
+// cut shortens what may be of any length.
+func cut(s string) string {
 	const longest = 80
-	if runes := []rune(s); len(runes) > longest {
-		s = string(runes[:longest]) + "..."
+	n := 0
+	for i := range s {
+		if n++; n > longest {
+			return s[:i] + "..."
+		}
 	}
-	return strconv.Quote(s)
+	return s
 }
