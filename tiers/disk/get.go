@@ -1,0 +1,166 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+)
+
+// errGone: the entry points into a segment that is no longer there.
+var errGone = errors.New("segment is gone")
+
+// loaded is one record, read and checked.
+type loaded struct {
+	header    recHeader
+	key, meta []byte
+	body      []byte   // of an object
+	extents   []extent // of a head
+}
+
+// Get finds what is stored under h and key. The errors are ErrNotFound, ErrCorrupt (a miss as well: the entry is gone
+// now), ErrOffline, ErrClosed, or the device's. The caller owns the entry and must Close it.
+func (s *Store) Get(h Hash, key []byte) (*Entry, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	ix := s.idx.Load()
+	if ix == nil {
+		return nil, ErrOffline
+	}
+	e, ok, err := ix.get(h)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || !e.counts() {
+		s.count.misses.Add(1)
+		return nil, ErrNotFound
+	}
+	if floor := s.segs.floor.Load(); e.oldest < floor {
+		s.count.misses.Add(1)
+		if e.oldest+1 < floor {
+			// Not what the evictor is about to delete, but left over from a segment whose records could not be listed.
+			return nil, s.readFailed(h, e, errGone)
+		}
+		return nil, ErrNotFound
+	}
+	ent, err := s.load(h, key, e)
+	if err == nil {
+		s.count.hits.Add(1)
+		return ent, nil
+	}
+	s.count.misses.Add(1)
+	if errors.Is(err, ErrNotFound) {
+		s.count.mismatches.Add(1)
+		return nil, err
+	}
+	return nil, s.readFailed(h, e, err)
+}
+
+// load turns an index entry into an Entry; ErrNotFound means that the key differs.
+func (s *Store) load(h Hash, key []byte, e entry) (*Entry, error) {
+	r, err := s.readRecord(h, e)
+	if err != nil {
+		return nil, err
+	}
+	if string(r.key) != string(key) {
+		return nil, ErrNotFound
+	}
+	ent := &Entry{
+		Meta: r.meta, Size: int64(r.header.size),
+		StoredAt: time.UnixMilli(r.header.stored), Expires: time.UnixMilli(r.header.expires),
+		s: s, hash: h, entry: e, extents: r.extents,
+	}
+	if r.header.typ == recObject {
+		ent.Body = r.body
+	} else if err := ent.open(); err != nil {
+		return nil, err
+	}
+	return ent, nil
+}
+
+// readRecord reads and checks the record that e names: one read.
+func (s *Store) readRecord(h Hash, e entry) (loaded, error) {
+	seg := s.segs.get(e.seg)
+	if seg == nil {
+		return loaded{}, errGone
+	}
+	defer seg.release()
+	if e.off()+int64(e.len) > seg.bytes.Load() {
+		return loaded{}, fmt.Errorf("%w: entry points behind its segment", errFormat)
+	}
+	b := make([]byte, e.len)
+	if err := readFull(seg.f, b, e.off()); err != nil {
+		return loaded{}, err
+	}
+	hd, err := decodeHeader(b, seg.place(e.off()), int64(len(b)))
+	if err != nil {
+		return loaded{}, err
+	}
+	if hd.crc != e.crc || hd.hash != h || hd.typ != e.typ || hd.length() != int64(e.len) {
+		return loaded{}, fmt.Errorf("%w: not the record that the index names", errFormat)
+	}
+	p, err := splitPayload(&hd, b[recHeaderSize:])
+	if err != nil {
+		return loaded{}, err
+	}
+	seg.hits.set(e.ord)
+	r := loaded{header: hd, key: p.key, meta: p.meta}
+	if hd.typ == recObject {
+		if hd.size != uint64(len(p.body)) {
+			return loaded{}, fmt.Errorf("%w: size", errFormat)
+		}
+		r.body = p.body
+		return r, nil
+	}
+	r.extents, err = decodeExtents(p.body, hd.size)
+	return r, err
+}
+
+// readExtent fills b, whose length is that of the extent, and verifies it before the caller sees a byte.
+func readExtent(seg *segment, x extent, b []byte) error {
+	if err := readFull(seg.f, b, x.off); err != nil {
+		return err
+	}
+	if crc32.Checksum(b, castagnoli) != x.crc {
+		return fmt.Errorf("%w: extent checksum in segment %d at %d", errFormat, x.seg, x.off)
+	}
+	return nil
+}
+
+// readFailed answers for a read that went wrong: damage drops the entry, unless it was replaced meanwhile.
+func (s *Store) readFailed(h Hash, e entry, cause error) error {
+	mu := s.stripe(h)
+	mu.Lock()
+	defer mu.Unlock()
+	ix := s.idx.Load()
+	if ix == nil {
+		return ErrOffline
+	}
+	return s.readFailedLocked(ix, h, e, cause)
+}
+
+func (s *Store) readFailedLocked(ix *index, h Hash, e entry, cause error) error {
+	gone := errors.Is(cause, errGone)
+	if !gone && !errors.Is(cause, errFormat) {
+		s.count.readErrors.Add(1)
+		return fmt.Errorf("cannot read from segment %d: %w", e.seg, cause)
+	}
+	cur, ok, err := ix.get(h)
+	if err == nil && ok && cur.pos() == e.pos() {
+		if gone {
+			if ix.del(h) == nil {
+				ix.account(cur, true, -1)
+			}
+		} else if err := s.buryLocked(ix, h, cur, true); err != nil {
+			s.o.Log.Debug("disk: damaged entry dropped from the index only", "err", err)
+		}
+	}
+	if gone {
+		return ErrNotFound
+	}
+	s.count.corrupt.Add(1)
+	s.o.Log.Warn("disk: stored bytes are damaged, entry dropped", "segment", e.seg, "offset", e.off(), "err", cause)
+	return fmt.Errorf("%w: %w", ErrCorrupt, cause)
+}

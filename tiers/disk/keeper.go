@@ -1,0 +1,120 @@
+package disk
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// keepLoop is the store's housekeeper: it evicts, probes a faulty device, and replaces a failed index.
+func (s *Store) keepLoop() {
+	defer s.wg.Done()
+	t := time.NewTicker(s.o.tick)
+	defer t.Stop()
+	wait, skipped := 1, 0
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-s.evictReq:
+			s.evict()
+			continue
+		case <-t.C:
+		}
+		s.indexBytes.Store(s.measureIndex())
+		s.evict()
+		if skipped++; skipped < wait {
+			continue
+		}
+		skipped = 0
+		// A device that stays away is asked ever more rarely, up to every 30 ticks.
+		if s.heal() {
+			wait = 1
+		} else {
+			wait = min(2*wait, 30)
+		}
+	}
+}
+
+// heal tries to end an outage; true when there is none any more.
+func (s *Store) heal() bool {
+	ok := true
+	if s.idx.Load() == nil {
+		if err := s.replaceIndex(); err != nil {
+			s.o.Log.Warn("disk: index still offline", "err", err)
+			ok = false
+		}
+	}
+	if s.wfault.Load() != nil {
+		if err := s.probe(); err != nil {
+			ok = false
+		} else {
+			// The segment that could not be written is left behind.
+			s.segs.rotate()
+			s.wfault.Store(nil)
+			s.o.Log.Info("disk: the device takes writes again")
+			s.o.OnFault(s.Healthy())
+		}
+	}
+	return ok
+}
+
+// probe writes and syncs a small file.
+func (s *Store) probe() error {
+	if s.o.writeFault != nil {
+		if err := s.o.writeFault(64 << 10); err != nil {
+			return err
+		}
+	}
+	path := filepath.Join(s.segs.dir, "probe")
+	err := writeFileSync(path, make([]byte, 64<<10))
+	_ = os.Remove(path)
+	return err
+}
+
+// writeFailed switches puts off until a probe succeeds.
+func (s *Store) writeFailed(err error) {
+	s.count.writeErrors.Add(1)
+	if s.wfault.CompareAndSwap(nil, &err) {
+		s.o.Log.Error("disk: the device does not take writes, puts are switched off", "err", err)
+		s.o.OnFault(err)
+	}
+}
+
+// indexFailed is called once for each generation, from any goroutine.
+func (s *Store) indexFailed(ix *index, err error) {
+	if !s.idx.CompareAndSwap(ix, nil) {
+		return // still being opened: Open sees the error
+	}
+	s.counted.Store(false)
+	ix.bury()
+	s.o.Log.Error("disk: the index failed, offline until it is replaced", "err", err)
+	s.o.OnFault(fmt.Errorf("index: %w", err))
+}
+
+func (s *Store) measureIndex() int64 {
+	var n int64
+	dirs, err := filepath.Glob(filepath.Join(s.o.Dir, "index-*"))
+	if err != nil {
+		return 0
+	}
+	for _, d := range dirs {
+		n += dirSize(d)
+	}
+	return n
+}
+
+// dropAside removes the oldest file that was set aside; it goes before anything that can be served.
+func (s *Store) dropAside() {
+	path := s.asides[0]
+	s.asides = s.asides[1:]
+	st, err := os.Stat(path)
+	if err == nil {
+		s.asideBytes.Add(-st.Size())
+		err = os.Remove(path)
+	}
+	if err != nil {
+		s.o.Log.Warn("disk: cannot remove a file that was set aside", "err", err)
+	}
+}

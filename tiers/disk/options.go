@@ -1,0 +1,124 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Bounds of the options. A key is a URL and a few header values, metadata a response header: both bounds are far above
+// what a proxy accepts and exist so that no length read from disk can ask for much memory.
+const (
+	MinSize   = 8 << 20
+	MaxKeyLen = 1 << 20
+	// MaxMetaLen bounds the metadata of one object.
+	MaxMetaLen = 4 << 20
+
+	minSegment = 256 << 10
+	maxSegment = 1 << 30
+	minChunk   = 4 << 10
+	maxChunk   = 4 << 20
+)
+
+// Options configure a store. The zero value of each field but Dir and Size is its default.
+type Options struct {
+	// Dir is the directory of the store; created when missing. One process at a time.
+	Dir string
+	// Size is the budget in bytes for segments and index together; at least MinSize.
+	Size int64
+	// SegmentSize in bytes; 0: Size/16 within 1 MiB and 256 MiB, and Size/1024 (up to 1 GiB) above 256 GiB, so that the
+	// number of open files stays near a thousand. At most Size/4.
+	SegmentSize int64
+	// ChunkSize in bytes of the pieces of a large body: the unit of its checksums and reads. Default 256 KiB, at most
+	// SegmentSize/4.
+	ChunkSize int
+	// MaxInline in bytes: a body up to this is one record, read at once. Default ChunkSize; at most SegmentSize/4.
+	MaxInline int64
+	// ReappendShare is the share of an evicted segment (0..1) that may be written again because it was hit since it was
+	// written. Default 0.25; negative: none.
+	ReappendShare float64
+	// Now is the clock that decides fresh or expired at eviction; time.Now by default.
+	Now func() time.Time
+	// Log takes faults, rebuilds and evictions of damaged segments; slog.Default by default.
+	Log *slog.Logger
+	// OnEvict is called from the background for each object that eviction removed; it must not call the store.
+	OnEvict func(Evicted)
+	// OnFault is called when the store goes offline (err != nil) and when it is back (nil). It must not block.
+	OnFault func(err error)
+
+	// Fault injection of the tests.
+	indexFS    vfs.FS
+	writeFault func(n int) error
+	tick       time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.SegmentSize == 0 {
+		o.SegmentSize = min(max(o.Size/16, 1<<20), 256<<20)
+		if o.Size > 256<<30 {
+			o.SegmentSize = min(o.Size/1024, maxSegment)
+		}
+	}
+	if o.ChunkSize == 0 {
+		o.ChunkSize = int(min(256<<10, o.SegmentSize/4))
+	}
+	if o.MaxInline == 0 {
+		o.MaxInline = int64(o.ChunkSize)
+	}
+	if o.ReappendShare == 0 {
+		o.ReappendShare = 0.25
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.OnEvict == nil {
+		o.OnEvict = func(Evicted) {}
+	}
+	if o.OnFault == nil {
+		o.OnFault = func(error) {}
+	}
+	if o.indexFS == nil {
+		o.indexFS = vfs.Default
+	}
+	if o.tick == 0 {
+		o.tick = time.Second
+	}
+	return o
+}
+
+// validate reports every fault of options that already have their defaults.
+func (o Options) validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(o.Dir != "", "Dir is empty")
+	check(o.Size >= MinSize, "Size is %d, at least %d is needed", o.Size, MinSize)
+	check(o.SegmentSize >= minSegment && o.SegmentSize <= maxSegment && o.SegmentSize <= o.Size/4,
+		"SegmentSize is %d, valid is %d to %d and at most a quarter of Size", o.SegmentSize, minSegment, maxSegment)
+	check(o.ChunkSize >= minChunk && o.ChunkSize <= maxChunk && int64(o.ChunkSize) <= o.SegmentSize/4,
+		"ChunkSize is %d, valid is %d to %d and at most a quarter of SegmentSize", o.ChunkSize, minChunk, maxChunk)
+	check(o.MaxInline >= 0 && o.MaxInline <= o.SegmentSize/4,
+		"MaxInline is %d, valid is 0 to a quarter of SegmentSize", o.MaxInline)
+	check(o.ReappendShare <= 1, "ReappendShare is %g, valid is at most 1", o.ReappendShare)
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("disk options: %w", errors.Join(errs...))
+}
+
+// maxObject is the largest body the store takes. Half of the budget: a larger one would evict its own first chunks, and
+// the head record with its list of extents must fit in half a segment.
+func (o Options) maxObject() int64 {
+	byBudget := (o.Size - 2*o.SegmentSize) / 2
+	byHead := o.SegmentSize / 2 / extentSize * int64(o.ChunkSize)
+	return min(byBudget, byHead)
+}

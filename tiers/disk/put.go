@@ -1,0 +1,286 @@
+package disk
+
+import (
+	"fmt"
+	"hash/crc32"
+	"time"
+)
+
+// draft is a record to be written.
+type draft struct {
+	typ             recType
+	hash            Hash
+	key, meta, body []byte
+	extents         []extent // of a head; body is their encoding
+	expires, stored int64
+	size            uint64
+}
+
+// Put stores body with its metadata under h and key, replacing what is there. Nothing of the arguments is kept. On an
+// error the store holds what it held before. expires is when the object stops being fresh; zero: it never was.
+func (s *Store) Put(h Hash, key, meta, body []byte, expires time.Time) error {
+	if int64(len(body)) > s.o.MaxInline {
+		return s.putLarge(h, key, meta, body, expires)
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.putInline(h, key, meta, body, expires)
+}
+
+func (s *Store) putInline(h Hash, key, meta, body []byte, expires time.Time) error {
+	mu := s.stripe(h)
+	mu.Lock()
+	defer mu.Unlock()
+	n, err := s.storeLocked(draft{
+		typ: recObject, hash: h, key: key, meta: meta, body: body,
+		expires: unixMillis(expires), stored: s.nowMillis(), size: uint64(len(body)),
+	})
+	s.count.bytesUser.Add(n)
+	return err
+}
+
+func (s *Store) putLarge(h Hash, key, meta, body []byte, expires time.Time) error {
+	w, err := s.NewWriter(h, key)
+	if err != nil {
+		return err
+	}
+	if err := w.Append(body); err != nil {
+		w.Abort()
+		return err
+	}
+	return w.Commit(meta, expires)
+}
+
+// storeLocked writes d and shows it in the index; the caller holds the stripe. It returns the bytes written.
+func (s *Store) storeLocked(d draft) (int64, error) {
+	ix := s.idx.Load()
+	if ix == nil {
+		return 0, ErrOffline
+	}
+	e, seg, err := s.write(d)
+	if err != nil {
+		return 0, err
+	}
+	// Losing interleaving: a seal between the write and the index would move the watermark past a record that is in
+	// neither; pending keeps the segment unsealed until the index shows the record.
+	defer seg.pending.Done()
+	err = s.showLocked(ix, d.hash, e)
+	if err != nil {
+		s.annul(seg, e)
+	}
+	return align(int64(e.len)), err
+}
+
+// annul takes back a record that the caller is told was not stored, so that no replay or rebuild shows it later. Its
+// segment cannot be sealed before, since the record is still pending.
+func (s *Store) annul(seg *segment, e entry) {
+	s.segs.fill(spot{seg: seg, off: e.off(), ord: e.ord}, footEntry{})
+	if err := s.writeAt(seg, make([]byte, recHeaderSize), e.off()); err != nil {
+		s.o.Log.Debug("disk: a record that was not stored stays in its segment", "err", err)
+	}
+}
+
+// write appends d to the active segment. When it succeeds the caller owes seg.pending.Done.
+func (s *Store) write(d draft) (entry, *segment, error) {
+	if p := s.wfault.Load(); p != nil {
+		return entry{}, nil, fmt.Errorf("%w: %w", ErrOffline, *p)
+	}
+	h := recHeader{
+		typ: d.typ, hash: d.hash, keyLen: uint32(len(d.key)), metaLen: uint32(len(d.meta)), bodyLn: uint32(len(d.body)),
+		expires: d.expires, stored: d.stored, size: d.size,
+	}
+	if len(d.key) > MaxKeyLen || len(d.meta) > MaxMetaLen || h.length() > min(s.o.SegmentSize, maxRecord) {
+		return entry{}, nil, ErrTooLarge
+	}
+	bp := s.scratch.Get().(*[]byte)
+	defer func() {
+		if cap(*bp) <= 1<<20 {
+			s.scratch.Put(bp)
+		}
+	}()
+	n := align(h.length())
+	b := append((*bp)[:0], make([]byte, recHeaderSize)...)
+	b = append(b, d.key...)
+	b = append(b, d.meta...)
+	b = append(b, d.body...)
+	b = append(b, make([]byte, n-h.length())...)
+	*bp = b
+	km := recHeaderSize + len(d.key) + len(d.meta)
+	h.kmCRC = crc32.Checksum(b[recHeaderSize:km], castagnoli)
+	h.bodyCRC = crc32.Checksum(b[km:km+len(d.body)], castagnoli)
+	return s.writeRecord(&h, b, d.extents)
+}
+
+// writeRecord places and writes b, a whole padded record whose header is still to be filled in from h.
+func (s *Store) writeRecord(h *recHeader, b []byte, extents []extent) (entry, *segment, error) {
+	if err := s.room(int64(len(b))); err != nil {
+		return entry{}, nil, err
+	}
+	sp, err := s.segs.reserve(int64(len(b)))
+	if err != nil {
+		if err != ErrClosed && err != ErrTooLarge {
+			s.writeFailed(err)
+			err = fmt.Errorf("%w: %w", ErrOffline, err)
+		}
+		return entry{}, nil, err
+	}
+	h.ord = sp.ord
+	h.encode(b, sp.seg.place(sp.off))
+	if err := s.writeAt(sp.seg, b, sp.off); err != nil {
+		sp.seg.pending.Done()
+		err = fmt.Errorf("cannot write to segment %d: %w", sp.seg.num, err)
+		s.writeFailed(err)
+		return entry{}, nil, fmt.Errorf("%w: %w", ErrOffline, err)
+	}
+	e := entry{
+		typ: h.typ, seg: sp.seg.num, off8: uint32(sp.off / recAlign), len: uint32(h.length()), crc: h.crc, ord: sp.ord,
+		expires: unixSeconds(h.expires), oldest: sp.seg.num, disk: uint64(align(h.length())),
+	}
+	e.addExtents(extents)
+	s.segs.fill(sp, footEntry{hash: h.hash, entry: e})
+	return e, sp.seg, nil
+}
+
+func (s *Store) writeAt(seg *segment, b []byte, off int64) error {
+	if s.o.writeFault != nil {
+		if err := s.o.writeFault(len(b)); err != nil {
+			return err
+		}
+	}
+	_, err := seg.f.WriteAt(b, off)
+	return err
+}
+
+// room refuses a write of n bytes at the hard ceiling and wakes the evictor well before it.
+func (s *Store) room(n int64) error {
+	used := s.used()
+	if used > s.evictAbove() {
+		s.kickEvict()
+	}
+	if used+n+footEntrySize > s.o.Size+s.o.SegmentSize {
+		s.count.full.Add(1)
+		return ErrFull
+	}
+	return nil
+}
+
+// showLocked makes e what the index says of h, unless something newer is there. The caller holds the stripe.
+func (s *Store) showLocked(ix *index, h Hash, e entry) error {
+	old, ok, err := ix.get(h)
+	if err != nil {
+		return err
+	}
+	// Losing interleaving: eviction raises the floor and then walks the records of its segment. A head committed after
+	// that walk with a chunk in that segment would never be found again by an eviction; it is refused here instead.
+	if e.oldest < s.segs.floor.Load() {
+		return ErrEvicted
+	}
+	if ok && old.pos() >= e.pos() {
+		return nil
+	}
+	if err := ix.set(h, e); err != nil {
+		return err
+	}
+	ix.account(old, ok, -1)
+	ix.account(e, true, 1)
+	return nil
+}
+
+// account adds or takes away one entry from the totals.
+func (ix *index) account(e entry, ok bool, sign int64) {
+	if ok && e.counts() {
+		ix.objects.Add(sign)
+		ix.live.Add(sign * int64(e.disk))
+	}
+}
+
+// Delete removes what is under h, if anything. The delete survives a rebuild of the index.
+func (s *Store) Delete(h Hash) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	mu := s.stripe(h)
+	mu.Lock()
+	defer mu.Unlock()
+	ix := s.idx.Load()
+	if ix == nil {
+		// The rebuild that follows will find the tombstone.
+		_, seg, err := s.write(draft{typ: recTomb, hash: h, stored: s.nowMillis()})
+		if err == nil {
+			seg.pending.Done()
+		}
+		return err
+	}
+	cur, ok, err := ix.get(h)
+	if err != nil {
+		return err
+	}
+	if (!ok || !cur.counts()) && !s.rebuilding() {
+		return nil
+	}
+	return s.buryLocked(ix, h, cur, ok)
+}
+
+// buryLocked writes a tombstone over cur. When no tombstone can be written the index forgets the entry all the same,
+// and the error says that a rebuild could bring it back.
+func (s *Store) buryLocked(ix *index, h Hash, cur entry, ok bool) error {
+	n, err := s.storeLocked(draft{typ: recTomb, hash: h, stored: s.nowMillis()})
+	s.count.bytesMeta.Add(n)
+	if err == nil || !ok {
+		return err
+	}
+	if derr := ix.del(h); derr == nil {
+		ix.account(cur, true, -1)
+	}
+	return err
+}
+
+// UpdateMeta replaces the metadata and expiry of what is stored under h and key and leaves its body where it is. It
+// answers ErrNotFound when there is nothing to refresh.
+func (s *Store) UpdateMeta(h Hash, key, meta []byte, expires time.Time) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	mu := s.stripe(h)
+	mu.Lock()
+	defer mu.Unlock()
+	ix := s.idx.Load()
+	if ix == nil {
+		return ErrOffline
+	}
+	cur, ok, err := ix.get(h)
+	if err != nil {
+		return err
+	}
+	if !ok || !cur.counts() || cur.oldest < s.segs.floor.Load() {
+		return ErrNotFound
+	}
+	r, err := s.readRecord(h, cur)
+	if err != nil {
+		return s.readFailedLocked(ix, h, cur, err)
+	}
+	if string(r.key) != string(key) {
+		s.count.mismatches.Add(1)
+		return ErrNotFound
+	}
+	d := draft{
+		typ: recHead, hash: h, key: key, meta: meta, extents: r.extents,
+		expires: unixMillis(expires), stored: s.nowMillis(), size: r.header.size,
+	}
+	switch {
+	case r.header.typ == recObject && len(r.body) == 0:
+		d.typ = recObject
+	case r.header.typ == recObject:
+		d.extents = []extent{{
+			seg: cur.seg, crc: r.header.bodyCRC, off: cur.off() + r.header.bodyOffset(), len: r.header.bodyLn,
+		}}
+	}
+	d.body = appendExtents(nil, d.extents)
+	n, err := s.storeLocked(d)
+	s.count.bytesMeta.Add(n)
+	return err
+}

@@ -1,0 +1,258 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+)
+
+const stripeCount = 1024
+
+// Store is an open disk store. All methods are safe for concurrent use.
+type Store struct {
+	o    Options
+	lock *dirLock
+	id   [16]byte
+	segs segments
+
+	// idx is nil while the index is being replaced.
+	idx atomic.Pointer[index]
+	gen uint64 // of the newest index directory; the keeper's, after Open
+
+	// stripes order the writers of one hash; see "Order" in doc.go. Reads take none of them.
+	stripes [stripeCount]sync.Mutex
+
+	// life is read-held by every operation and write-held by Close.
+	life   sync.RWMutex
+	closed bool
+
+	wfault     atomic.Pointer[error] // why puts are refused; nil: they are not
+	indexBytes atomic.Int64
+	asideBytes atomic.Int64
+	asides     []string // oldest first; the keeper's, after Open
+
+	rebuildMu sync.Mutex // protects rebuilt
+	rebuilt   chan struct{}
+	counted   atomic.Bool // the counters of the index are exact
+
+	chunks  sync.Pool // *[]byte of ChunkSize
+	scratch sync.Pool // *[]byte, records being built
+	count   counters
+
+	stop     chan struct{}
+	evictReq chan struct{}
+	wg       sync.WaitGroup
+}
+
+// Open opens the store in o.Dir, creating it when there is none. It returns once what was committed before can be
+// read; when the index has to be rebuilt that goes on in the background (see WaitRebuilt) and what is not found yet is
+// a miss. The errors are those of the options, of the directory itself, and ErrLocked.
+func Open(o Options) (*Store, error) {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	segDir := filepath.Join(o.Dir, "segments")
+	if err := os.MkdirAll(segDir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot create the disk store: %w", err)
+	}
+	lock, err := lockDir(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{o: o, lock: lock, stop: make(chan struct{}), evictReq: make(chan struct{}, 1)}
+	s.chunks.New = func() any { b := make([]byte, o.ChunkSize); return &b }
+	s.scratch.New = func() any { return new([]byte) }
+	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis}
+	s.segs.table.Store(&segTable{})
+	if err := s.recover(); err != nil {
+		s.releaseAll()
+		_ = lock.unlock()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) nowMillis() int64 { return s.o.Now().UnixMilli() }
+
+// enter starts an operation; leave ends it.
+func (s *Store) enter() error {
+	s.life.RLock()
+	if s.closed {
+		s.life.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (s *Store) leave() { s.life.RUnlock() }
+
+func (s *Store) stripe(h Hash) *sync.Mutex { return &s.stripes[stripeOf(h)] }
+
+func stripeOf(h Hash) int { return (int(h[0])<<8 | int(h[1])) % stripeCount }
+
+// ID names this store for its whole life; a directory that was emptied gets another one.
+func (s *Store) ID() [16]byte { return s.id }
+
+// MaxObject is the largest body in bytes that the store takes.
+func (s *Store) MaxObject() int64 { return s.o.maxObject() }
+
+// Healthy tells why the store is offline, in part (puts) or as a whole; nil when it is not.
+func (s *Store) Healthy() error {
+	if s.idx.Load() == nil {
+		return fmt.Errorf("the index is being replaced: %w", ErrOffline)
+	}
+	if p := s.wfault.Load(); p != nil {
+		return fmt.Errorf("%w: %w", ErrOffline, *p)
+	}
+	return nil
+}
+
+// WaitRebuilt waits until no rebuild of the index is under way.
+func (s *Store) WaitRebuilt(ctx context.Context) error {
+	s.rebuildMu.Lock()
+	ch := s.rebuilt
+	s.rebuildMu.Unlock()
+	if ch == nil {
+		return nil
+	}
+	select {
+	case <-ch:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// rebuilding tells whether the index may still miss what is in the segments.
+func (s *Store) rebuilding() bool {
+	s.rebuildMu.Lock()
+	defer s.rebuildMu.Unlock()
+	if s.rebuilt == nil {
+		return false
+	}
+	select {
+	case <-s.rebuilt:
+		return false
+	default:
+		return true
+	}
+}
+
+// Close waits for the operations under way, seals the last segment and leaves the mark of a clean stop. Entries and
+// writers that are still open can be read until they are closed.
+func (s *Store) Close() error {
+	s.life.Lock()
+	if s.closed {
+		s.life.Unlock()
+		return ErrClosed
+	}
+	s.closed = true
+	s.life.Unlock()
+
+	s.segs.rotate()
+	s.segs.mu.Lock()
+	s.segs.closed = true
+	next := s.segs.next
+	s.segs.mu.Unlock()
+	close(s.stop)
+	s.wg.Wait()
+
+	err := s.closeIndex(next)
+	s.releaseAll()
+	return errors.Join(err, s.lock.unlock())
+}
+
+func (s *Store) closeIndex(next uint32) error {
+	ix := s.idx.Swap(nil)
+	if ix == nil {
+		return nil
+	}
+	if err := ix.close(true); err != nil {
+		return err
+	}
+	if ix.failure() != nil || !s.counted.Load() || s.wfault.Load() != nil {
+		return nil // the next start does the longer way
+	}
+	return writeClean(s.o.Dir, ix.dir, cleanMark{
+		Gen: ix.gen, Next: next, Segments: s.segs.table.Load().numbers(),
+		Objects: ix.objects.Load(), Live: ix.live.Load(),
+	})
+}
+
+func (s *Store) releaseAll() {
+	for _, seg := range *s.segs.table.Load() {
+		seg.release()
+	}
+	s.segs.table.Store(&segTable{})
+}
+
+// used is what the store takes on the device now.
+func (s *Store) used() int64 {
+	return s.segs.used() + s.indexBytes.Load() + s.asideBytes.Load()
+}
+
+// Kinds of bytes written, for Stats.
+type counters struct {
+	hits, misses, mismatches, corrupt, readErrors   atomic.Int64
+	evictFresh, evictExpired, segsEvicted, rebuilds atomic.Int64
+	full, writeErrors                               atomic.Int64
+	bytesUser, bytesMeta, bytesFoot, bytesReappend  atomic.Int64
+	reappended                                      atomic.Int64
+}
+
+// Stats is a snapshot of what the store holds and has done since Open. Sizes are in bytes.
+type Stats struct {
+	Objects   int64 // that a Get can find; grows towards the truth while Counting
+	LiveBytes int64 // of those, with headers, keys, metadata and padding
+	// DiskBytes is what all files take, evicted ones that are still being read included.
+	DiskBytes    int64
+	SegmentBytes int64
+	IndexBytes   int64
+	ZombieBytes  int64 // evicted, still open by readers
+	AsideBytes   int64 // files set aside: unknown version or another store's
+	Segments     int
+	Budget       int64
+
+	Hits, Misses    int64
+	KeyMismatches   int64 // another key under the same hash
+	Corrupt         int64 // reads that did not verify
+	ReadErrors      int64 // the device said no
+	WriteErrors     int64
+	Full            int64 // puts refused at the ceiling
+	EvictedFresh    int64
+	EvictedExpired  int64
+	SegmentsEvicted int64
+	Reappended      int64 // objects written again because they were hit
+	Rebuilds        int64
+	WrittenUser     int64 // objects and chunks
+	WrittenMeta     int64 // heads and tombstones
+	WrittenFooters  int64
+	WrittenReappend int64
+	Rebuilding      bool
+	Counting        bool
+	Offline         bool // puts or everything refused, see Healthy
+}
+
+// Stats costs a few atomic reads.
+func (s *Store) Stats() Stats {
+	c := &s.count
+	st := Stats{
+		DiskBytes: s.used(), SegmentBytes: s.segs.live.Load(), ZombieBytes: s.segs.zombie.Load(),
+		IndexBytes: s.indexBytes.Load(), AsideBytes: s.asideBytes.Load(), Segments: len(*s.segs.table.Load()),
+		Budget: s.o.Size, Hits: c.hits.Load(), Misses: c.misses.Load(), KeyMismatches: c.mismatches.Load(),
+		Corrupt: c.corrupt.Load(), ReadErrors: c.readErrors.Load(), WriteErrors: c.writeErrors.Load(), Full: c.full.Load(),
+		EvictedFresh: c.evictFresh.Load(), EvictedExpired: c.evictExpired.Load(), SegmentsEvicted: c.segsEvicted.Load(),
+		Reappended: c.reappended.Load(), Rebuilds: c.rebuilds.Load(), WrittenUser: c.bytesUser.Load(),
+		WrittenMeta: c.bytesMeta.Load(), WrittenFooters: c.bytesFoot.Load(), WrittenReappend: c.bytesReappend.Load(),
+		Rebuilding: s.rebuilding(), Counting: !s.counted.Load(), Offline: s.Healthy() != nil,
+	}
+	if ix := s.idx.Load(); ix != nil {
+		st.Objects, st.LiveBytes = ix.objects.Load(), ix.live.Load()
+	}
+	return st
+}
