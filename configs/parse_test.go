@@ -295,10 +295,10 @@ func TestHostileFiles(t *testing.T) {
 		}
 		return b.String()
 	}
-	aliases := "p: &p [" + strings.Repeat("/x,", 1000) + "]\nm: &m {path: *p}\npolicies: [" + strings.Repeat("{match: *m},", 50_000) + "]"
+	aliases := "p: &p [" + strings.Repeat("/x,", 1000) + "]\nm: &m {path: *p}\npolicies: [" + strings.Repeat("{match: *m},", 20_000) + "]"
 	for name, text := range map[string]string{
 		"unknown keys":     repeat("k%d: 1\n", 90_000),
-		"policies":         "origins: {a: {servers: 'http://a'}}\npolicies:\n" + repeat("- {name: p%d, origin: b}\n", 30_000),
+		"policies":         "origins: {a: {servers: 'http://a'}}\npolicies:\n" + repeat("- {name: p%d, origin: b}\n", 10_000),
 		"origins":          "origins:\n" + repeat("  o%d: {}\n", 90_000) + "policies: [" + strings.Repeat("{origin: x},", 9_000) + "]",
 		"listeners":        "listen: [" + repeat("'127.0.0.1:%d',", 40_000) + "]",
 		"paths":            "policies: [{match: {path: [" + repeat("/%d*,", 60_000) + "]}},{match: {path: [" + repeat("/%d*,", 60_000) + "]}}]",

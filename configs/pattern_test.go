@@ -204,8 +204,15 @@ func TestEditDistance(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"", "abc", 3}, {"size", "size", 0}, {"szie", "size", 1}, {"sizes", "size", 1}, {"siz", "size", 1},
-		{"kitten", "sitting", 3}, {"orgins", "origins", 1}, {"listen", "tokens", 5},
+		{"", "", 0},
+		{"", "abc", 3},
+		{"size", "size", 0},
+		{"szie", "size", 1},
+		{"sizes", "size", 1},
+		{"siz", "size", 1},
+		{"kitten", "sitting", 3},
+		{"orgins", "origins", 1},
+		{"listen", "tokens", 5},
 	} {
 		if got := editDistance(c.a, c.b); got != c.want {
 			t.Errorf("%s, %s: got %d, want %d", c.a, c.b, got, c.want)
