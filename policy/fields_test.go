@@ -185,6 +185,15 @@ func TestInvalidationTargets(t *testing.T) {
 	}
 }
 
+func TestSameOriginOverTLS(t *testing.T) {
+	q := get()
+	q.Method, q.Scheme = "POST", "https"
+	got := InvalidationTargets(q, answer(200, "Location: https://a.example:443", "Content-Location: http://a.example/x"))
+	if want := []string{"https://a.example/p?q", "https://a.example/"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func FuzzLocation(f *testing.F) {
 	for _, s := range []string{"/a", "//b/c", "http://a.example/", "?x", "%zz", "http://a.example:80", "\x00", "../../x"} {
 		f.Add(s)

@@ -182,6 +182,25 @@ func TestUseNames(t *testing.T) {
 	}
 }
 
+func TestAppendAge(t *testing.T) {
+	for seconds, want := range map[int64]string{-1: "x0", 0: "x0", 35: "x35", 1 << 40: "x2147483648"} {
+		if got := string(AppendAge([]byte("x"), seconds)); got != want {
+			t.Errorf("%d: %q", seconds, got)
+		}
+	}
+}
+
+func TestOutcomeNames(t *testing.T) {
+	for got, want := range map[string]string{
+		PreconditionNone.String(): "none", NotModified.String(): "not-modified", PreconditionFailed.String(): "precondition-failed",
+		RangeOK.String(): "ok", RangeUnsatisfiable.String(): "unsatisfiable", RangeNone.String() + "?": "none?",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestHitPathAllocatesNothing(t *testing.T) {
 	q := get("Cache-Control: max-age=100, min-fresh=1, max-stale", `If-None-Match: "x", W/"y", "a"`, "Range: bytes=0-1, 5-9",
 		"Accept-Encoding: gzip, br;q=0.9", "Accept-Language: de, en;q=0.5", "X-A: 1 , 2")

@@ -14,8 +14,8 @@ type Response struct {
 
 // Storage says whether a response may be stored, and as what.
 type Storage struct {
-	// Reason is ReasonNone when the response may be stored, else why not.
-	// Freshness is right either way; the rest is for what is stored.
+	// Reason is ReasonNone when the response may be stored, else why not; then
+	// nothing else here means anything.
 	Reason Reason
 	// Freshness goes with the stored object.
 	Freshness Freshness

@@ -205,6 +205,15 @@ func TestVariantInChosenLanguage(t *testing.T) {
 	}
 }
 
+func TestVaryEqual(t *testing.T) {
+	a, _ := ParseVary([]string{"foo, bar"})
+	b, _ := ParseVary([]string{"Bar", "FOO"})
+	c, _ := ParseVary([]string{"foo"})
+	if !a.Equal(b) || a.Equal(c) || c.Equal(VarySpec{}) || !(VarySpec{}).Equal(VarySpec{}) {
+		t.Error("equal lists differ, or different ones are equal")
+	}
+}
+
 func FuzzVary(f *testing.F) {
 	for _, s := range []string{"Accept-Encoding", "a, b, a", "*", "a b", ",,", "Accept-Language, Foo"} {
 		f.Add(s, "gzip;q=0.5, br", "en,de;q=0.1")
