@@ -3,7 +3,6 @@ package proxy
 import (
 	"fmt"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -83,9 +82,9 @@ type exchange struct {
 	collapsed bool
 	hasTTL    bool
 	ttl       int64 // nanoseconds
-	detail    policy.Reason
-	originDur time.Duration
-	hops      int
+	// originTime is how long the origin needed for its header.
+	originTime time.Duration
+	hops       int
 
 	// What Deliver delivers: obj alone (its body in memory or on disk), obj
 	// with fill (the head of a response whose body still arrives), or live.
@@ -110,7 +109,7 @@ func (p *Proxy) handle(ctx *fasthttp.RequestCtx) {
 	x := p.pool.Get().(*exchange)
 	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
 	x.now = x.start.UnixNano()
-	p.inFlight.Add(1)
+	x.begin()
 	x.run()
 }
 
@@ -172,7 +171,7 @@ func (x *exchange) finish() {
 		x.firstByte = end
 	}
 	x.drop()
-	p.opts.Observer.Finished(&Outcome{exchange: x, End: end})
+	x.record(end)
 	p.inFlight.Add(-1)
 	x.reset()
 	p.pool.Put(x)
@@ -220,34 +219,3 @@ func (x *exchange) setVariant(spec *policy.VarySpec) {
 	x.text = spec.AppendVariant(x.text[:x.primary], x.rule, &x.req)
 	x.hash = policy.HashKey(x.text)
 }
-
-// Observer is told of finished requests.
-type Observer interface {
-	// Finished is called once for each request, from whatever goroutine ended
-	// it. The outcome is borrowed: it is valid during the call only.
-	Finished(o *Outcome)
-	// NotCached is told of each response that was not stored, and why.
-	NotCached(r policy.Reason)
-	// Fetched is told of body bytes that arrived from an origin.
-	Fetched(bytes int64)
-	// Coalesced is told of each request that shared another's fetch.
-	Coalesced()
-}
-
-type nobody struct{}
-
-func (nobody) Finished(*Outcome)       {}
-func (nobody) NotCached(policy.Reason) {}
-func (nobody) Fetched(int64)           {}
-func (nobody) Coalesced()              {}
-
-// Outcome is a finished request as the metrics and the access log see it. Its
-// methods return borrowed bytes.
-type Outcome struct {
-	exchange *exchange
-	End      time.Time
-}
-
-// shardHint spreads counters over shards without asking which processor this
-// is: consecutive requests take consecutive shards.
-var shardHint atomic.Uint32

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"time"
 
 	"weir/origin"
 	"weir/policy"
@@ -109,6 +110,7 @@ func (t *fetch) roundTrip() fetchState {
 	t.presp.RequestTime = t.p.now().UnixNano()
 	resp, err := o.Do(t.ctx, t.request())
 	t.presp.ResponseTime = t.p.now().UnixNano()
+	t.took = time.Duration(t.presp.ResponseTime - t.presp.RequestTime)
 	if err != nil {
 		t.reason, t.code = originReason(err)
 		return fetchFail
@@ -182,7 +184,7 @@ func (t *fetch) merge() fetchState {
 		a.stored = a.reason == policy.ReasonNone
 	}
 	if !a.stored {
-		t.p.opts.Observer.NotCached(a.reason)
+		t.p.notCached(a.reason)
 		t.p.tiers.Delete(&t.stale.Hash)
 		// Those who wait may still have what the origin just confirmed.
 		o.Hash, o.Text, o.Length, o.Body = t.stale.Hash, t.stale.Text, t.stale.Length, t.stale.Body
@@ -211,7 +213,7 @@ func (t *fetch) body() fetchState {
 	}
 	t.settle(a)
 
-	err := fill.CopyFrom(&countingReader{r: t.resp.Body, observer: t.p.opts.Observer})
+	err := fill.CopyFrom(t.cfg.counted(t.rule, t.resp.Body, t.p.opts.Metrics))
 	if err == nil && t.resp.ContentLength >= 0 && fill.Length() != t.resp.ContentLength {
 		err = fmt.Errorf("origin sent %d bytes of %d: %w", fill.Length(), t.resp.ContentLength, io.ErrUnexpectedEOF)
 	}
@@ -222,7 +224,7 @@ func (t *fetch) body() fetchState {
 		if errors.Is(err, tiers.ErrNoReaders) {
 			reason = policy.ReasonClientGone
 		}
-		t.p.opts.Observer.NotCached(reason)
+		t.p.notCached(reason)
 		return fetchRelease
 	}
 	t.commit(fill, hash)
@@ -233,12 +235,12 @@ func (t *fetch) body() fetchState {
 func (t *fetch) commit(fill *tiers.Fill, hash policy.Hash) {
 	if t.outdated.Load() {
 		fill.Abandon()
-		t.p.opts.Observer.NotCached(policy.ReasonPurged)
+		t.p.notCached(policy.ReasonPurged)
 		return
 	}
 	o := t.object()
 	if reason := fill.Commit(o); reason != policy.ReasonNone {
-		t.p.opts.Observer.NotCached(reason)
+		t.p.notCached(reason)
 		t.remember(reason)
 		return
 	}
@@ -251,7 +253,7 @@ func (t *fetch) commit(fill *tiers.Fill, hash policy.Hash) {
 // others what to do without it.
 func (t *fetch) alone() fetchState {
 	reason := t.storage.Reason
-	t.p.opts.Observer.NotCached(reason)
+	t.p.notCached(reason)
 	if t.resp.Status < 500 && !ofRequest(reason) {
 		if t.stale != nil {
 			// The origin has something else now; the stale object is history.
@@ -319,20 +321,6 @@ func (t *fetch) variant() (policy.Hash, string) {
 }
 
 func (t *fetch) primaryHash() policy.Hash { return policy.HashKey(t.text[:t.primary]) }
-
-// countingReader counts what arrives from the origin.
-type countingReader struct {
-	r        io.Reader
-	observer Observer
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	if n > 0 {
-		c.observer.Fetched(int64(n))
-	}
-	return n, err
-}
 
 // originReason turns an origin's error into the reason and the status code that
 // the client gets.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -56,6 +57,8 @@ type flight struct {
 	// outdated is set by an invalidation that came while the flight was under
 	// way: what it brings was made before, and is not stored.
 	outdated atomic.Bool
+	// took is how long the origin needed for its header.
+	took time.Duration
 
 	// ready is closed once answer is set; answer is immutable from then on.
 	ready  chan struct{}
@@ -121,6 +124,7 @@ type answer struct {
 	renewed bool // by a 304
 	reason  policy.Reason
 	code    int // with answerFail: what clients get
+	took    time.Duration
 }
 
 // join returns the flight under x's key, and whether x leads it. A leader must
@@ -196,6 +200,7 @@ func cloneRequest(q *policy.Request) policy.Request {
 // settle gives the answer to everybody who waits, once.
 func (f *flight) settle(a answer) {
 	f.once.Do(func() {
+		a.took = f.took
 		f.answer = a
 		close(f.ready)
 	})

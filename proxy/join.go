@@ -103,10 +103,10 @@ func (x *exchange) goAlone() state {
 // take turns the flight's answer into the request's own.
 func (x *exchange) take(f *flight, leads bool) state {
 	a := &f.answer
+	x.originTime = a.took
 	if !leads {
 		x.collapsed = true
-		x.p.coalesced.Add(1)
-		x.p.opts.Observer.Coalesced()
+		x.p.opts.Metrics.Coalesced()
 	}
 	switch a.kind {
 	case answerBody:

@@ -29,7 +29,9 @@ func (x *exchange) pass() state {
 		r.Body, r.ContentLength = up, up.length
 	}
 	ctx, cancel := context.WithCancel(x.p.base)
+	began := x.p.now()
 	resp, err := x.cfg.Origins[x.rule.Origin].Do(ctx, r)
+	x.originTime = x.p.now().Sub(began)
 	if err != nil {
 		cancel()
 		return x.passFailed(err, up)
@@ -39,7 +41,7 @@ func (x *exchange) pass() state {
 		x.ctx.SetConnectionClose()
 	}
 	x.live, x.cancel, x.fwdStatus = resp, cancel, resp.Status
-	x.p.opts.Observer.NotCached(x.reason)
+	x.p.notCached(x.reason)
 	fields, err := policy.EndToEnd(resp.Header)
 	if err != nil {
 		x.dropLive()

@@ -14,6 +14,8 @@ import (
 
 	"weir/origin"
 	"weir/policy"
+	"weir/proxy/accesslog"
+	"weir/proxy/metrics"
 	"weir/tiers"
 )
 
@@ -22,12 +24,19 @@ type Origin interface {
 	Do(ctx context.Context, r *origin.Request) (*origin.Response, error)
 }
 
+// Upstream is an origin as a Config names it.
+type Upstream struct {
+	Origin
+	// Index is the origin's place in the metrics.
+	Index int
+}
+
 // Config is what may change while the proxy runs. It is immutable; SetConfig
 // replaces it as a whole, and every request keeps the one it began with.
 type Config struct {
 	Rules *policy.Set
 	// Origins by name; every rule's Origin must be among them.
-	Origins map[string]Origin
+	Origins map[string]Upstream
 	// TrustedProxies are the senders whose X-Forwarded-* and Forwarded fields
 	// are believed and extended; those of others are replaced.
 	TrustedProxies []netip.Prefix
@@ -43,8 +52,10 @@ type Options struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	Log *slog.Logger
-	// Observer is told of every finished request; nil is nobody.
-	Observer Observer
+	// Metrics counts every request; nil means a registry that nobody reads.
+	Metrics *metrics.Registry
+	// AccessLog gets a line for each request; nil is off.
+	AccessLog *accesslog.Logger
 
 	// MaxConnections bounds client connections over all listeners; 0 means
 	// fasthttp's default of 256 Ki.
@@ -79,8 +90,7 @@ type Proxy struct {
 	// fetching counts running flights; Shutdown waits for them.
 	fetching sync.WaitGroup
 
-	inFlight  atomic.Int64
-	coalesced atomic.Int64
+	inFlight atomic.Int64
 }
 
 // New makes a proxy. It serves nothing until Serve.
@@ -91,8 +101,8 @@ func New(o Options, c *Config) (*Proxy, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Observer == nil {
-		o.Observer = nobody{}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics("", o.Now)
 	}
 	if o.ProgressTimeout == 0 {
 		o.ProgressTimeout = time.Minute

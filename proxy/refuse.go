@@ -95,7 +95,7 @@ func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	x := p.pool.Get().(*exchange)
 	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
 	x.now = x.start.UnixNano()
-	p.inFlight.Add(1)
+	x.begin()
 	ctx.SetConnectionClose()
 	var small *fasthttp.ErrSmallBuffer
 	var timeout interface{ Timeout() bool }

@@ -23,7 +23,7 @@ func (x *exchange) source(off, n int64) chunkSource {
 		x.fill.Skip(off)
 		return x.fill
 	case x.live != nil:
-		return &readerSource{r: &countingReader{r: x.live.Body, observer: x.p.opts.Observer}}
+		return &readerSource{r: x.cfg.counted(x.rule, x.live.Body, x.p.opts.Metrics)}
 	}
 	return &readerSource{r: x.obj.NewReader(off, n)}
 }

@@ -42,6 +42,8 @@ type Store struct {
 	opts    Options
 	log     *slog.Logger
 	now     func() time.Time
+	// openError is why the disk tier could not be opened; set before use.
+	openError error
 
 	// varyMu serialises changes of vary records, which are read, changed and
 	// written; sharded by key.
@@ -79,6 +81,7 @@ func Open(o Options) (*Store, error) {
 		s.log.Error("disk tier is OFF: it cannot be opened; serving from RAM and origin only",
 			"path", o.Disk.Dir, "error", err)
 		s.fault("open")
+		s.openError = err
 		return s, nil
 	}
 	s.disk.Store(d)
@@ -282,6 +285,14 @@ func (s *Store) DiskUsage() (u Usage, ok bool) {
 		u.Bytes, u.Objects, u.Up = st.DiskBytes, st.Objects, d.Healthy() == nil
 	}
 	return u, true
+}
+
+// DiskError is why the configured disk tier is not in use, or nil.
+func (s *Store) DiskError() error {
+	if d := s.disk.Load(); d != nil {
+		return d.Healthy()
+	}
+	return s.openError
 }
 
 // Close stops the tiers. No call may run or follow.

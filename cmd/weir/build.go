@@ -1,0 +1,99 @@
+package main
+
+import (
+	"weir/configs"
+	"weir/origin"
+	"weir/policy"
+	"weir/proxy/accesslog"
+	"weir/proxy/admin"
+	"weir/tiers/disk"
+)
+
+// rules compiles the policies of a configuration.
+func rules(cfg *configs.Config) (*policy.Set, error) {
+	list := make([]policy.Rule, 0, len(cfg.Policies))
+	for i := range cfg.Policies {
+		list = append(list, rule(&cfg.Policies[i]))
+	}
+	return policy.NewSet(list)
+}
+
+func rule(p *configs.Policy) policy.Rule {
+	r := policy.Rule{
+		Name: p.Name, Origin: p.Origin, Pass: p.Pass,
+		Match: policy.Match{Hosts: p.Match.Hosts, Paths: p.Match.Paths, Methods: p.Match.Methods},
+		Key: policy.KeySpec{
+			SortQuery: p.Key.Query.Sort, Headers: p.Key.Headers, Cookies: p.Key.Cookies,
+		},
+		TTL: policy.TTL{
+			Default: p.TTL.Default, Override: p.TTL.Override, Min: p.TTL.Min, Max: p.TTL.Max, Negative: p.TTL.Negative,
+			StaleWhileRevalidate: p.TTL.StaleWhileRevalidate, StaleIfError: p.TTL.StaleIfError,
+			HitForMiss: p.TTL.HitForMiss, HeuristicFraction: p.TTL.Heuristic.Fraction,
+			HeuristicMax: p.TTL.Heuristic.Max, NoHeuristic: !p.TTL.Heuristic.Enabled,
+			// Never nil: an empty list means none, nil the default.
+			Targets: append([]string{}, p.TTL.Targets...),
+		},
+		IgnoreClient: p.ClientDirectives == configs.ClientIgnore,
+		ShowKey:      p.CacheStatusKey,
+		TagFields:    append([]string{}, p.Tags.Headers...),
+		StripTags:    p.Tags.Strip,
+	}
+	for _, h := range p.Match.Headers {
+		m := policy.HeaderMatch{Name: h.Name, Not: h.Want == configs.HeaderAbsent}
+		if h.Want == configs.HeaderGlob {
+			m.Value = h.Glob
+		}
+		r.Match.Headers = append(r.Match.Headers, m)
+	}
+	switch p.Key.Query.Mode {
+	case configs.QueryIgnore:
+		r.Key.QueryIgnore = p.Key.Query.Names
+	case configs.QueryOnly:
+		r.Key.QueryOnly, r.Key.NoQuery = p.Key.Query.Names, len(p.Key.Query.Names) == 0
+	case configs.QueryAll:
+	}
+	return r
+}
+
+// originConfig is the pool that an origin of the configuration describes.
+func originConfig(o *configs.Origin, observer origin.Observer) origin.Config {
+	c := origin.Config{
+		Name: o.Name, Servers: o.Servers, ConnectTimeout: o.ConnectTimeout, FirstByteTimeout: o.FirstByteTimeout,
+		BetweenBytesTimeout: o.BetweenBytesTimeout, WaitTimeout: o.WaitTimeout, MaxConnsPerServer: o.MaxConnections,
+		MaxHeaderBytes: o.MaxHeaderSize, Retries: o.Retries, Host: o.Host, HTTP2: o.HTTP2, Observer: observer,
+		TLS: origin.TLSConfig{CAFile: o.TLS.CA, ServerName: o.TLS.ServerName, Insecure: o.TLS.InsecureSkipVerify},
+	}
+	if o.TLS.Client != nil {
+		c.TLS.CertFile, c.TLS.KeyFile = o.TLS.Client.Cert, o.TLS.Client.Key
+	}
+	return c
+}
+
+func diskOptions(d *configs.Disk) *disk.Options {
+	if d == nil {
+		return nil
+	}
+	return &disk.Options{Dir: d.Path, Size: d.Size}
+}
+
+func accessTarget(a configs.AccessLog) accesslog.Target {
+	switch a.To {
+	case configs.AccessLogStderr:
+		return accesslog.Target{Kind: accesslog.Stderr}
+	case configs.AccessLogFile:
+		return accesslog.Target{Kind: accesslog.File, Path: a.File}
+	}
+	return accesslog.Target{Kind: accesslog.Off}
+}
+
+func adminTokens(cfg *configs.Config) []admin.Token {
+	tokens := make([]admin.Token, 0, len(cfg.Admin.Tokens))
+	for _, t := range cfg.Admin.Tokens {
+		a := admin.Token{Name: t.Name, SHA256: hexDigest(t.SHA256)}
+		for _, s := range t.Scopes {
+			a.Scopes = append(a.Scopes, string(s))
+		}
+		tokens = append(tokens, a)
+	}
+	return tokens
+}

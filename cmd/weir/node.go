@@ -1,0 +1,426 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"weir/configs"
+	"weir/origin"
+	"weir/policy"
+	"weir/proxy"
+	"weir/proxy/accesslog"
+	"weir/proxy/admin"
+	"weir/proxy/listen"
+	"weir/proxy/metrics"
+	"weir/tiers"
+)
+
+func hexDigest(d [32]byte) string { return hex.EncodeToString(d[:]) }
+
+// node is one running weir.
+type node struct {
+	path    string
+	log     *slog.Logger
+	level   *slog.LevelVar
+	started time.Time
+
+	metrics   *metrics.Registry
+	accessLog *accesslog.Logger
+	tiers     *tiers.Store
+	proxy     *proxy.Proxy
+	listeners []*listen.Listener
+	adminAddr net.Addr
+	admin     *admin.Server
+	handler   *admin.Handler
+	// failed gets the error of a listener that stopped by itself.
+	failed chan error
+
+	// mu protects the fields below it; reload and status take it.
+	mu        sync.Mutex
+	cfg       *configs.Config
+	pools     map[string]pool
+	retired   []retiredPool
+	loadedAt  time.Time
+	lastError string
+	draining  bool
+}
+
+type pool struct {
+	config configs.Origin
+	pool   *origin.Pool
+	index  int
+}
+
+type retiredPool struct {
+	pool *origin.Pool
+	at   time.Time
+}
+
+// start brings up everything that cfg describes. On error nothing is left.
+func start(ctx context.Context, path string, cfg *configs.Config, stderr io.Writer) (n *node, err error) {
+	n = &node{path: path, cfg: cfg, started: time.Now(), loadedAt: time.Now(), failed: make(chan error, len(cfg.Listen)+1), pools: map[string]pool{}}
+	n.level = &slog.LevelVar{}
+	n.log = newLogger(cfg.Log, n.level, stderr)
+	setMemoryLimit(cfg, n.log)
+	n.metrics = proxy.NewMetrics(buildVersion(), time.Now)
+	n.metrics.ConfigLoaded(n.loadedAt)
+	n.metrics.Start()
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if n.accessLog, err = accesslog.Open(accesslog.Options{Target: accessTarget(cfg.AccessLog), Stderr: stderr}); err != nil {
+		return nil, err
+	}
+	if err = n.openTiers(); err != nil {
+		return nil, err
+	}
+	data, err := n.dataConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	n.proxy, err = proxy.New(proxy.Options{
+		Tiers: n.tiers, Log: n.log, Metrics: n.metrics, AccessLog: n.accessLog,
+		MaxConnections: cfg.Limits.Connections, MaxConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
+		MaxHeader: int(cfg.Limits.HeaderSize), HeaderTimeout: cfg.Timeouts.Header, IdleTimeout: cfg.Timeouts.Idle,
+		ProgressTimeout: cfg.Timeouts.Progress,
+	}, data)
+	if err != nil {
+		return nil, err
+	}
+	n.wireMetrics()
+	if err = n.listen(ctx); err != nil {
+		return nil, err
+	}
+	return n, n.serve(ctx)
+}
+
+// newLogger is the program's own log.
+func newLogger(c configs.Log, level *slog.LevelVar, w io.Writer) *slog.Logger {
+	level.Set(c.Level)
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == configs.LogJSON {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+func (n *node) openTiers() error {
+	o := tiers.Options{
+		RAMSize: n.cfg.Tiers.RAM.Size, RAMMaxObject: n.cfg.Tiers.RAM.MaxObject,
+		Disk: diskOptions(n.cfg.Tiers.Disk), Log: n.log,
+		Evicted:   func(t policy.Tier, fresh bool) { proxy.CountEviction(n.metrics, t, fresh) },
+		DiskFault: func(string) { n.metrics.Corrupt(uint8(policy.TierDisk)) },
+	}
+	if o.Disk != nil {
+		o.DiskMaxObject = n.cfg.Tiers.Disk.MaxObject
+		o.Disk.Log = n.log
+	}
+	t, err := tiers.Open(o)
+	if err != nil {
+		return fmt.Errorf("cannot open the tiers: %w", err)
+	}
+	n.tiers = t
+	return nil
+}
+
+// dataConfig makes the proxy's configuration, with pools of origins that did
+// not change taken over, connections and all.
+func (n *node) dataConfig(cfg *configs.Config) (*proxy.Config, error) {
+	set, err := rules(cfg)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(cfg.Origins))
+	for i := range cfg.Origins {
+		names[i] = cfg.Origins[i].Name
+	}
+	indices := n.metrics.SetOrigins(names)
+	pools := make(map[string]pool, len(names))
+	data := &proxy.Config{
+		Rules: set, Origins: make(map[string]proxy.Upstream, len(names)), TrustedProxies: cfg.TrustedProxies,
+		CacheName: cfg.CacheName, MaxRequestBody: cfg.Limits.BodySize,
+	}
+	for i := range cfg.Origins {
+		c := cfg.Origins[i]
+		p, ok := n.pools[c.Name]
+		if !ok || !reflect.DeepEqual(p.config, c) {
+			made, err := origin.New(originConfig(&c, proxy.OriginObserver{Metrics: n.metrics, Index: indices[i]}))
+			if err != nil {
+				return nil, err
+			}
+			p = pool{config: c, pool: made, index: indices[i]}
+		}
+		pools[c.Name] = p
+		data.Origins[c.Name] = proxy.Upstream{Origin: p.pool, Index: p.index}
+	}
+	n.retire(pools)
+	return data, nil
+}
+
+// retire keeps the pools that are no longer configured until requests that
+// began with the old configuration can be expected to have asked them.
+func (n *node) retire(next map[string]pool) {
+	now := time.Now()
+	kept := n.retired[:0]
+	for _, r := range n.retired {
+		if now.Sub(r.at) > time.Minute {
+			r.pool.Close()
+			continue
+		}
+		kept = append(kept, r)
+	}
+	n.retired = kept
+	for name, p := range n.pools {
+		if next[name].pool != p.pool {
+			n.retired = append(n.retired, retiredPool{pool: p.pool, at: now})
+		}
+	}
+	n.pools = next
+}
+
+func (n *node) wireMetrics() {
+	n.metrics.SetSource(metrics.SourceClientConnections, func() float64 { return float64(n.proxy.Connections()) })
+	n.metrics.SetSource(metrics.SourceFlights, func() float64 { return float64(n.proxy.Flights()) })
+	n.metrics.SetSource(metrics.SourceAccessLogDropped, func() float64 { return float64(n.accessLog.Dropped()) })
+	n.metrics.SetSource(metrics.SourceAccessLogErrors, func() float64 { return float64(n.accessLog.WriteErrors()) })
+	n.metrics.SetTier(uint8(policy.TierRAM), tierFuncs(func() tiers.Usage { return n.tiers.RAMUsage() }))
+	if _, ok := n.tiers.DiskUsage(); ok {
+		usage := func() tiers.Usage { u, _ := n.tiers.DiskUsage(); return u }
+		n.metrics.SetTier(uint8(policy.TierDisk), tierFuncs(usage))
+		n.metrics.SetSource(metrics.SourceDiskUp, func() float64 {
+			if usage().Up {
+				return 1
+			}
+			return 0
+		})
+	}
+}
+
+func tierFuncs(u func() tiers.Usage) metrics.TierFuncs {
+	return metrics.TierFuncs{
+		Bytes:    func() float64 { return float64(u().Bytes) },
+		Objects:  func() float64 { return float64(u().Objects) },
+		Capacity: func() float64 { return float64(u().Capacity) },
+	}
+}
+
+func (n *node) listen(ctx context.Context) error {
+	for _, l := range n.cfg.Listen {
+		c := listen.Config{
+			Address: l.Address, ProxyProtocol: l.ProxyProtocol, Trusted: n.cfg.TrustedProxies,
+			ProgressTimeout: n.cfg.Timeouts.Progress, HeaderTimeout: n.cfg.Timeouts.Header, Log: n.log,
+		}
+		if l.TLS != nil {
+			c.CertFile, c.KeyFile = l.TLS.Cert, l.TLS.Key
+		}
+		ln, err := listen.Listen(ctx, c)
+		if err != nil {
+			return err
+		}
+		n.listeners = append(n.listeners, ln)
+	}
+	return nil
+}
+
+// serve starts answering on all sockets.
+func (n *node) serve(ctx context.Context) error {
+	var err error
+	n.handler, err = admin.NewHandler(admin.Options{Status: n, Ready: n, Metrics: n.metrics, Tokens: adminTokens(n.cfg)})
+	if err != nil {
+		return fmt.Errorf("cannot start the admin plane: %w", err)
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.cfg.Admin.Listen)
+	if err != nil {
+		return fmt.Errorf("cannot listen on admin.listen: %w", err)
+	}
+	n.adminAddr = ln.Addr()
+	n.admin = admin.Start(ln, n.handler, slog.NewLogLogger(n.log.Handler(), slog.LevelWarn))
+	for _, l := range n.listeners {
+		go func() {
+			if err := n.proxy.Serve(l); err != nil {
+				n.failed <- err
+			}
+		}()
+	}
+	return nil
+}
+
+// addresses are the URLs of the data plane and of the admin plane.
+func (n *node) addresses() (data []string, admin string) {
+	for i, l := range n.listeners {
+		scheme := "http://"
+		if n.cfg.Listen[i].TLS != nil {
+			scheme = "https://"
+		}
+		data = append(data, scheme+l.Addr().String())
+	}
+	return data, "http://" + n.adminAddr.String()
+}
+
+// reload takes over what a changed file says, or keeps everything as it is.
+func (n *node) reload(ctx context.Context) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var faults strings.Builder
+	next, err := load(n.path, &faults)
+	if err == nil {
+		var needRestart []string
+		next, needRestart = configs.Reloadable(n.cfg, next)
+		if err = n.apply(ctx, next); err == nil {
+			for _, line := range needRestart {
+				n.log.Warn("reload: needs a restart", "change", line)
+			}
+			n.log.Info("reload: the new configuration is in effect", "path", n.path)
+			n.loadedAt, n.lastError = time.Now(), ""
+			n.metrics.Reloaded(n.loadedAt)
+			return
+		}
+	}
+	text := strings.TrimSpace(faults.String())
+	if text == "" {
+		text = err.Error()
+	}
+	n.lastError = text
+	n.metrics.ReloadFailed()
+	for line := range strings.Lines(text) {
+		n.log.Error("reload: the new configuration has faults; the old one stays in effect", "fault", strings.TrimSpace(line))
+	}
+}
+
+func (n *node) apply(ctx context.Context, next *configs.Config) error {
+	data, err := n.dataConfig(next)
+	if err != nil {
+		return err
+	}
+	if err := n.handler.SetTokens(adminTokens(next)); err != nil {
+		return err
+	}
+	if err := n.proxy.SetConfig(data); err != nil {
+		return err
+	}
+	n.level.Set(next.Log.Level)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if accessTarget(n.cfg.AccessLog) != accessTarget(next.AccessLog) {
+		err = n.accessLog.SetTarget(ctx, accessTarget(next.AccessLog))
+	} else {
+		err = n.accessLog.Reopen(ctx)
+	}
+	if err != nil {
+		// The data plane is what counts; the log keeps its old target.
+		n.log.Error("reload: the access log stays where it was", "error", err)
+	}
+	for _, l := range n.listeners {
+		if err := l.Reload(); err != nil {
+			n.log.Error("reload: the old certificate stays in use", "listener", l.Addr().String(), "error", err)
+		}
+	}
+	n.cfg = next
+	return nil
+}
+
+// drain stops taking requests, lets those under way end within the configured
+// time, and closes everything.
+func (n *node) drain() error {
+	n.mu.Lock()
+	n.draining = true
+	timeout := n.cfg.Timeouts.Drain
+	n.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	err := n.proxy.Shutdown(ctx)
+	if err != nil {
+		n.log.Warn("drain: requests under way were cut off", "after", timeout)
+		// A cut transfer is not a fault of weir's: it was told to end.
+		err = nil
+	}
+	n.close()
+	return err
+}
+
+// close gives back everything that was opened, the data plane's users first.
+func (n *node) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, l := range n.listeners {
+		_ = l.Close() // the proxy has closed it already, in an orderly stop
+	}
+	if n.admin != nil {
+		if err := n.admin.Shutdown(ctx); err != nil {
+			n.log.Warn("admin plane did not stop in time", "error", err)
+		}
+	}
+	for _, p := range n.pools {
+		p.pool.Close()
+	}
+	for _, r := range n.retired {
+		r.pool.Close()
+	}
+	if n.tiers != nil {
+		if err := n.tiers.Close(); err != nil {
+			n.log.Error("cannot close the tiers", "error", err)
+		}
+	}
+	if n.accessLog != nil {
+		if err := n.accessLog.Close(ctx); err != nil {
+			n.log.Error("cannot close the access log", "error", err)
+		}
+	}
+	n.metrics.Close()
+}
+
+// Ready implements admin.ReadySource.
+func (n *node) Ready() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.draining {
+		return fmt.Errorf("weir is draining: it was told to stop")
+	}
+	return nil
+}
+
+// Status implements admin.StatusSource.
+func (n *node) Status() any {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := admin.Status{
+		Version: buildVersion(), UptimeSeconds: int64(time.Since(n.started).Seconds()), Node: n.name(), Ready: !n.draining,
+		Policies: len(n.cfg.Policies),
+		Config:   admin.ConfigStatus{Path: n.path, LoadedAt: n.loadedAt, LastError: n.lastError},
+	}
+	for i := range n.cfg.Origins {
+		s.Origins = append(s.Origins, n.cfg.Origins[i].Name)
+	}
+	ram := n.tiers.RAMUsage()
+	s.Tiers = append(s.Tiers, admin.TierStatus{Name: "ram", Up: true, Bytes: ram.Bytes, Capacity: ram.Capacity, Objects: ram.Objects})
+	if d, ok := n.tiers.DiskUsage(); ok {
+		t := admin.TierStatus{Name: "disk", Up: d.Up, Bytes: d.Bytes, Capacity: d.Capacity, Objects: d.Objects}
+		if err := n.tiers.DiskError(); err != nil {
+			t.Error = err.Error()
+		}
+		s.Tiers = append(s.Tiers, t)
+	}
+	return s.Normalized()
+}
+
+// name is the node's name: the configured one, else the machine's.
+func (n *node) name() string {
+	if n.cfg.Cluster != nil {
+		return n.cfg.Cluster.Node
+	}
+	if h, err := os.Hostname(); err == nil {
+		return h
+	}
+	return "weir"
+}
