@@ -64,8 +64,8 @@ access_log: {file: access.log}
 		spoil func() error
 		want  string
 	}{
-		{func() error { return os.Rename("b.key", "a.key") }, `weir.yaml:2:37: listen.tls.cert: cannot use "a.pem" with "a.key": `},
-		{func() error { return os.Truncate("a.pem", 0) }, `weir.yaml:7:82: cluster.tls.ca: there is no certificate in "a.pem"`},
+		{func() error { return os.Rename("b.key", "a.key") }, `weir.yaml:2:39: listen.tls.cert: cannot use "a.pem" with "a.key": `},
+		{func() error { return os.Truncate("a.pem", 0) }, `weir.yaml:7:77: cluster.tls.ca: there is no certificate in "a.pem"`},
 		{func() error { return os.Truncate("secret", 0) }, `weir.yaml:7:59: cluster.secret_file: "secret" is empty`},
 		{func() error { return os.Mkdir("access.log", 0o700) }, `weir.yaml:8:20: access_log.file: "access.log" is a directory`},
 		{func() error { return os.WriteFile("not", nil, 0o600) }, `weir.yaml:3:22: tiers.disk.path: cannot look at "not/yet/there": not a directory`},
