@@ -230,10 +230,8 @@ func (l *lifetime) useless(f *Freshness, r *Response, c *control) Reason {
 	switch {
 	case !l.storable && !Heuristic(r.Status) && !l.stated:
 		return ReasonStatus
-	case !l.storable && l.stated:
-		return ReasonExpired // a cookie that nothing makes shareable
 	case !l.storable:
-		return ReasonNoFreshness
+		return ReasonSetCookie // that nothing makes shareable
 	case f.Validator:
 		return ReasonNone
 	}

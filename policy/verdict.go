@@ -101,6 +101,8 @@ const (
 	ReasonExpired
 	ReasonVaryStar
 	ReasonVaryLimit
+	ReasonVaryChanged
+	ReasonSetCookie
 	ReasonPartial
 	ReasonRange
 	ReasonTooLarge
@@ -141,7 +143,7 @@ var reasonNames = [Reasons]string{
 	ReasonStatus: "status", ReasonNoStore: "no-store", ReasonRequestNoStore: "request-no-store",
 	ReasonPrivate: "private", ReasonAuthorization: "authorization", ReasonNoFreshness: "no-freshness",
 	ReasonExpired: "expired", ReasonVaryStar: "vary-star", ReasonVaryLimit: "vary-limit",
-	ReasonPartial: "partial", ReasonRange: "range", ReasonTooLarge: "too-large",
+	ReasonVaryChanged: "vary-changed", ReasonSetCookie: "set-cookie", ReasonPartial: "partial", ReasonRange: "range", ReasonTooLarge: "too-large",
 	ReasonTruncated: "truncated", ReasonUnproven: "unproven-length", ReasonMalformed: "malformed-response",
 	ReasonPurged: "purged", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
 	ReasonClientGone: "client-gone", ReasonOnlyIfCached: "only-if-cached", ReasonNoPolicy: "no-policy",
