@@ -74,6 +74,7 @@ func (x *exchange) rangeOf() (off, n int64, outcome policy.RangeOutcome) {
 	r := ranges[0]
 	h := &x.ctx.Response.Header
 	h.SetStatusCode(fasthttp.StatusPartialContent)
+	h.SetStatusMessage(messagePartial)
 	x.code = fasthttp.StatusPartialContent
 	x.status = appendContentRange(x.status[:0], r.Start, r.End, o.Length)
 	h.SetCanonical(nameContentRange, x.status)

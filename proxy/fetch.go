@@ -121,7 +121,7 @@ func (t *fetch) roundTrip() fetchState {
 		t.reason, t.code = policy.ReasonOriginMalformed, 502
 		return fetchFail
 	}
-	t.presp.Status, t.presp.Fields = resp.Status, withDate(fields, t.presp.ResponseTime)
+	t.presp.Status, t.presp.Fields = resp.Status, fields
 	if resp.Status == 304 {
 		if t.stale == nil {
 			// Nothing was asked that a 304 could answer.
@@ -168,11 +168,14 @@ func (t *fetch) staleMayStandIn(status int) bool {
 
 // merge renews the stale object with a 304 (RFC 9111 section 4.3.4).
 func (t *fetch) merge() fetchState {
+	t.storage = policy.Refresh(t.rule, &t.req, t.stale.Status, t.stale.Fields, &t.presp)
 	t.presp.Status = t.stale.Status
-	t.presp.Fields = policy.Merge(t.stale.Fields, t.presp.Fields)
-	t.storage = policy.Decide(t.rule, &t.req, &t.presp)
 	if t.storage.Reason == policy.ReasonNone {
-		t.tags, t.storage.Reason = policy.Tags(t.rule, t.presp.Fields)
+		t.tags, t.storage.Reason = policy.Tags(t.rule, t.storage.Fields)
+	}
+	if was, _ := policy.ParseVary(t.stale.Fields.Values("Vary")); t.storage.Reason == policy.ReasonNone && !was.Equal(t.storage.Vary) {
+		// It now varies on something else: its key is no longer the right one.
+		t.storage.Reason = policy.ReasonVaryChanged
 	}
 	o := t.object()
 	a := answer{kind: answerObject, obj: o, hash: t.hash, status: 304, renewed: true, reason: t.storage.Reason}
@@ -262,7 +265,7 @@ func (t *fetch) alone() fetchState {
 		t.remember(reason)
 	}
 	t.p.flights.leave(t.flight)
-	a := answer{kind: answerAlone, status: t.resp.Status, reason: reason, fields: t.presp.Fields}
+	a := answer{kind: answerAlone, status: t.resp.Status, reason: reason, fields: policy.Dated(t.presp.Fields, t.presp.ResponseTime)}
 	if t.leading {
 		a.live, a.cancel, t.handed = t.resp, t.cancel, true
 	}

@@ -175,6 +175,8 @@ func (x *exchange) newFlight() *flight {
 		primary: x.primary, ready: make(chan struct{}), leading: true,
 	}
 	f.req = cloneRequest(&x.req)
+	// A HEAD that may renew what is stored fetches like the GET it stands for.
+	f.req.Method = "GET"
 	f.forwarded = x.forwardedFields()
 	f.stale = x.stale
 	return f

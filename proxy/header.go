@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -155,20 +154,11 @@ type headerBuffer struct {
 
 var headerBuffers = sync.Pool{New: func() any { return &headerBuffer{in: bufio.NewReaderSize(nil, 8<<10)} }}
 
-// withDate adds the Date that a response lacks (RFC 9110 section 6.6.1).
-func withDate(f policy.Fields, now int64) policy.Fields {
-	if f.Has("Date") {
-		return f
-	}
-	return append(f[:len(f):len(f)], policy.Field{
-		Name: "Date", Value: string(fasthttp.AppendHTTPDate(nil, time.Unix(0, now))),
-	})
-}
-
 var (
 	nameAge          = []byte("Age")
 	nameCacheStatus  = []byte("Cache-Status")
 	nameContentRange = []byte("Content-Range")
+	messagePartial   = []byte("Partial Content")
 )
 
 // annotate adds what differs from answer to answer: Age and Cache-Status.

@@ -47,7 +47,7 @@ func (x *exchange) pass() state {
 		x.dropLive()
 		return x.failure(502, policy.ReasonOriginMalformed)
 	}
-	fields = withDate(fields, x.now)
+	fields = policy.Dated(fields, x.p.now().UnixNano())
 	if policy.Unsafe(x.req.Method) && resp.Status >= 200 && resp.Status < 400 {
 		x.invalidate(resp.Status, fields)
 	}

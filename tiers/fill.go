@@ -62,8 +62,9 @@ type Fill struct {
 	// readers counts open readers; fastest is the furthest position of any.
 	readers int
 	fastest int64
-	// writer is kept for reading after storing failed; refs counts the owner
-	// and the readers, the last of which releases it.
+	// writer stays for late readers, also after the commit and after storing
+	// failed; refs counts the owner and the readers, the last of which
+	// releases it.
 	writer *disk.Writer
 	refs   int
 }
@@ -224,6 +225,9 @@ func (f *Fill) spillLocked() {
 		f.passLocked(policy.ReasonStorage)
 		return
 	}
+	// The writer's own reference goes with Commit or Abort; this one is for the
+	// readers, and goes with the last of them.
+	w.Retain()
 	f.writer = w
 	for _, c := range f.chunks {
 		p := c.buf[:min(int64(len(c.buf)), f.n-c.off)]

@@ -1,0 +1,130 @@
+package proxy
+
+import (
+	"io"
+	"runtime"
+	"slices"
+	"time"
+
+	"weir/origin"
+	"weir/policy"
+	"weir/proxy/accesslog"
+	"weir/proxy/metrics"
+)
+
+// NewMetrics returns a registry with the label values that a Proxy counts by.
+func NewMetrics(version string, now func() time.Time) *metrics.Registry {
+	o := metrics.Options{
+		Version: version, GoVersion: runtime.Version(), Now: now,
+		EvictionReasons: []string{evictedFresh: "fresh", evictedStale: "stale"},
+		OriginOutcomes:  outcomes,
+	}
+	for v := range policy.Verdicts {
+		o.Results = append(o.Results, v.String())
+	}
+	for t := range policy.Tiers {
+		o.Tiers = append(o.Tiers, t.String())
+	}
+	for r := range policy.Reasons {
+		o.Reasons = append(o.Reasons, r.String())
+	}
+	return metrics.New(o)
+}
+
+// Indices of the eviction reasons.
+const (
+	evictedFresh uint8 = iota
+	evictedStale
+)
+
+// CountEviction counts an object that a tier pushed out. It does not block.
+func CountEviction(m *metrics.Registry, tier policy.Tier, fresh bool) {
+	reason := evictedStale
+	if fresh {
+		reason = evictedFresh
+	}
+	m.Evicted(uint8(tier), reason, 1)
+}
+
+// OriginObserver counts the attempts of one pool in m.
+type OriginObserver struct {
+	Metrics *metrics.Registry
+	// Index is the pool's place in what SetOrigins returned.
+	Index int
+}
+
+// OriginDone implements origin.Observer.
+func (o OriginObserver) OriginDone(_, outcome string, d time.Duration) {
+	o.Metrics.Origin(o.Index, outcomeIndex[outcome], d)
+}
+
+// outcomes are the origin's, without the one that the registry adds by itself.
+var outcomes = slices.DeleteFunc(origin.Outcomes(), func(s string) bool { return s == origin.Other.String() })
+
+// outcomeIndex leads from an outcome to its index; "other" is behind the last.
+var outcomeIndex = func() map[string]uint8 {
+	m := map[string]uint8{origin.Other.String(): uint8(len(outcomes))}
+	for i, name := range outcomes {
+		m[name] = uint8(i)
+	}
+	return m
+}()
+
+// begin counts a request in.
+func (x *exchange) begin() {
+	x.p.inFlight.Add(1)
+	x.p.opts.Metrics.Begin(uint32(x.ctx.ConnID()))
+}
+
+// record counts and logs the finished request. It allocates nothing.
+func (x *exchange) record(end time.Time) {
+	p := x.p
+	dur, ttfb := end.Sub(x.start), x.firstByte.Sub(x.start)
+	p.opts.Metrics.Request(uint8(x.verdict), uint8(x.tier), dur, ttfb, x.bodyBytes, uint32(x.ctx.ConnID()))
+	if !p.opts.AccessLog.Enabled() {
+		return
+	}
+	h := &x.ctx.Request.Header
+	e := accesslog.Entry{
+		Time: x.start, Method: h.Method(), Scheme: x.req.Scheme, Host: x.req.Host, Target: h.RequestURI(),
+		Status: x.code, Bytes: x.bodyBytes, Duration: dur, TTFB: ttfb,
+		Result: x.verdict.String(), Tier: x.tier.String(), Collapsed: x.collapsed,
+		HasTTL: x.hasTTL, TTL: time.Duration(x.ttl), OriginStatus: x.fwdStatus,
+		UserAgent: h.UserAgent(), Referer: h.Referer(),
+	}
+	e.Client, _ = x.client()
+	if x.reason != policy.ReasonNone {
+		e.Reason = x.reason.String()
+	}
+	if x.rule != nil {
+		e.Policy = x.rule.Name
+		if x.primary > 0 {
+			e.HasKey, e.Key = true, x.hash
+		}
+		if x.verdict.Fwd() != "" {
+			e.Origin, e.OriginDuration = x.rule.Origin, x.originTime
+		}
+	}
+	p.opts.AccessLog.Log(&e)
+}
+
+// notCached counts a response that was not stored.
+func (p *Proxy) notCached(r policy.Reason) { p.opts.Metrics.NotCached(uint8(r)) }
+
+// countingReader counts what arrives from an origin.
+type countingReader struct {
+	r       io.Reader
+	metrics *metrics.Registry
+	origin  int
+}
+
+func (x *Config) counted(rule *policy.Rule, r io.Reader, m *metrics.Registry) io.Reader {
+	return &countingReader{r: r, metrics: m, origin: x.Origins[rule.Origin].Index}
+}
+
+// Read implements io.Reader.
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.metrics.OriginBytes(c.origin, int64(n))
+	return n, err
+}
