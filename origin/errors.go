@@ -221,6 +221,9 @@ var texts = []struct {
 	{"closed response body", Canceled},
 	{"response body closed", Canceled},
 	{"use of closed network connection", Reset},
+	// Connection errors have types, and are recognised before any text: what is
+	// left is a header that net/http does not accept, for one reason or another.
+	{"transport connection broken", Malformed},
 }
 
 func kindOfText(text string, inBody bool) Kind {

@@ -53,15 +53,16 @@ func TestTargetReachesTheWireByteForByte(t *testing.T) {
 }
 
 func TestTargetOverTLS(t *testing.T) {
-	for _, h2 := range []bool{false, true} {
+	for _, offers := range []struct{ server, pool bool }{{false, false}, {true, true}, {false, true}, {true, false}} {
+		h2 := offers.server && offers.pool
 		var got []string
 		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			got = append(got, r.Proto+" "+r.Host+" "+r.RequestURI)
 		}))
-		srv.EnableHTTP2 = h2
+		srv.EnableHTTP2 = offers.server
 		srv.StartTLS()
 		defer srv.Close()
-		p := pool(t, Config{Servers: []string{srv.URL}, HTTP2: h2, TLS: TLSConfig{CAs: roots(srv), ServerName: "example.com"}})
+		p := pool(t, Config{Servers: []string{srv.URL}, HTTP2: offers.pool, TLS: TLSConfig{CAs: roots(srv), ServerName: "example.com"}})
 		proto := map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[h2]
 		for _, target := range []string{"/a%2fb", "//x", "//x|\"y?z", "/a?", "/\xff"} {
 			got = nil

@@ -29,25 +29,26 @@ type Response struct {
 	// HeaderTime is how long the successful attempt took until its header.
 	HeaderTime time.Duration
 
-	raw *http.Response
+	raw  *http.Response
+	body *body
 }
 
 // Trailer returns the trailer fields; nil before Body has returned io.EOF, when
 // there are none, and when one of them is not valid.
 func (r *Response) Trailer() http.Header {
-	b := r.Body.(*body)
-	if !b.ended() || len(r.raw.Trailer) == 0 || checkHeader(r.raw.Trailer) != nil {
+	if !r.body.ended() || len(r.raw.Trailer) == 0 || checkHeader(r.raw.Trailer) != nil {
 		return nil
 	}
 	return r.raw.Trailer
 }
 
 func (x *exchange) respond(resp *http.Response) *Response {
+	b := &body{x: x, src: resp.Body}
 	return &Response{
 		Status: resp.StatusCode, Proto: resp.Proto, Header: resp.Header, ContentLength: resp.ContentLength,
 		CloseDelimited: x.wire != nil && resp.Body != http.NoBody && resp.ContentLength < 0 && len(resp.TransferEncoding) == 0,
-		Body:           &body{x: x, src: resp.Body},
-		Server:         x.server.addr, HeaderTime: x.took, raw: resp,
+		Body:           b,
+		Server:         x.server.addr, HeaderTime: x.took, raw: resp, body: b,
 	}
 }
 

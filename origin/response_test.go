@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
@@ -94,6 +95,7 @@ var refusedResponses = []struct {
 	{"two transfer encoding lines", ok + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", Malformed},
 	{"two lengths", ok + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", Malformed},
 	{"length with a sign", ok + "Content-Length: +5\r\n\r\nhello", Malformed},
+	{"length is empty", ok + "Content-Length:\r\n\r\n", Malformed},
 	{"length is negative", ok + "Content-Length: -5\r\n\r\nhello", Malformed},
 	{"length is a list", ok + "Content-Length: 5, 5\r\n\r\nhello", Malformed},
 	{"length overflows", ok + "Content-Length: 99999999999999999999\r\n\r\nhello", Malformed},
@@ -104,6 +106,7 @@ var refusedResponses = []struct {
 	{"header too large", ok + "X: " + strings.Repeat("x", 9000) + "\r\n\r\n", HeaderTooLarge},
 	{"header without end", ok + strings.Repeat("X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n", 9000), HeaderTooLarge},
 	{"interim header too large", "HTTP/1.1 103 E\r\nX: " + strings.Repeat("x", 9000) + "\r\n\r\n" + hello, HeaderTooLarge},
+	{"continuation of nothing", ok + " " + strings.Repeat("0", 90) + "\r\n\r\n", Malformed},
 	{"nothing", "", Reset},
 	{"part of the status line", "HTTP/1.1 20", Malformed},
 	{"part of a header line", ok + "Content-Le", Malformed},
@@ -325,4 +328,49 @@ func TestHTTP2Failures(t *testing.T) {
 	if got := seen.String(); got != "truncated reset reset header-too-large malformed stalled" {
 		t.Errorf("observed %q", got)
 	}
+}
+
+// FuzzResponse gives a pool arbitrary bytes as an answer: whatever comes of it has
+// a name, is safe to pass on, and is complete or says that it is not.
+func FuzzResponse(f *testing.F) {
+	f.Add([]byte(hello))
+	for _, r := range refusedResponses {
+		f.Add([]byte(r.raw[:min(len(r.raw), 500)]))
+	}
+	f.Add([]byte(ok + "Transfer-Encoding: chunked\r\nTrailer: A\r\n\r\n5;x=y\r\nhello\r\n0\r\nA: b\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		p, err := newPool(Config{Name: "shop", Servers: []string{"http://a"}}, func(context.Context, string, string) (net.Conn, error) {
+			near, far := net.Pipe()
+			go func() {
+				defer far.Close()
+				_, _ = readHead(far)
+				_, _ = far.Write(raw)
+			}()
+			return near, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		resp, body, err := readAll(p, get("/"))
+		var e *Error
+		if err != nil && !errors.As(err, &e) {
+			t.Fatalf("error is %T: %v", err, err)
+		}
+		if e != nil && (e.Kind == Other || e.Kind == Canceled) {
+			t.Fatalf("kind %v for %q: %v", e.Kind, raw, err)
+		}
+		if resp == nil {
+			return
+		}
+		if resp.Status < 200 || checkHeader(resp.Header) != nil {
+			t.Fatalf("passed on: %d %q", resp.Status, resp.Header)
+		}
+		if err == nil && resp.ContentLength >= 0 && resp.Status != 304 && int64(len(body)) != resp.ContentLength {
+			t.Fatalf("%d bytes of %d called complete", len(body), resp.ContentLength)
+		}
+		if err == nil && resp.CloseDelimited == (resp.ContentLength >= 0) && resp.Header.Get("Content-Length") != "" {
+			t.Fatalf("framing of %q is told wrong: %+v", raw, resp)
+		}
+	})
 }
