@@ -101,9 +101,11 @@ func TestNothingIsInvented(t *testing.T) {
 		{"host with port", &Request{Host: "A.test:81", Target: "/"}, []string{"GET / HTTP/1.1", "Host: A.test:81"}},
 		{"no host", &Request{Target: "/"}, []string{"GET / HTTP/1.1", "Host: " + s.ln.Addr().String()}},
 		{"header", &Request{Host: "a.test", Target: "/", Header: header("Accept", "x", "Accept", "y", "User-Agent", "curl", "X-Empty", "")}, []string{"GET / HTTP/1.1", "Host: a.test", "User-Agent: curl", "Accept: x", "Accept: y", "X-Empty: "}},
-		{"of this connection only", &Request{Host: "a.test", Target: "/", Header: header(
-			"Connection", "close", "Keep-Alive", "1", "content-length", "7", "transfer-encoding", "chunked", "Upgrade", "h2c", "HOST", "evil", "Te", "gzip", "Trailer", "x", "Proxy-Connection", "x")},
-			[]string{"GET / HTTP/1.1", "Host: a.test"}},
+		{
+			"of this connection only", &Request{Host: "a.test", Target: "/", Header: header(
+				"Connection", "close", "Keep-Alive", "1", "content-length", "7", "transfer-encoding", "chunked", "Upgrade", "h2c", "HOST", "evil", "Te", "gzip", "Trailer", "x", "Proxy-Connection", "x")},
+			[]string{"GET / HTTP/1.1", "Host: a.test"},
+		},
 	}
 	for _, tt := range tests {
 		fetch(t, p, tt.req)
@@ -182,10 +184,26 @@ func TestRequestsThatCannotBeSent(t *testing.T) {
 	seen := &outcomes{}
 	p := pool(t, Config{Servers: []string{refusing(t)}, Observer: seen})
 	tests := []*Request{
-		{Target: ""}, {Target: "x"}, {Target: "http://a.test/"}, {Target: "/a b"}, {Target: "/a\r\nX: y"}, {Target: "/\x00"}, {Target: "/a#b"}, {Target: "/\x7f"},
-		{Target: "/", Method: "CONNECT"}, {Target: "/", Method: "GE T"}, {Target: "/", Method: "G\r\n"},
-		{Target: "/", Host: "a b"}, {Target: "/", Host: "a/b"}, {Target: "/", Host: "u@a.test"}, {Target: "/", Host: "a,b"}, {Target: "/", Host: "\xff"}, {Target: "/", Host: "a\r\nb"},
-		{Target: "/", Header: header("A b", "c")}, {Target: "/", Header: header("A", "c\r\nX: y")}, {Target: "/", Header: header("A", "\x00")},
+		{Target: ""},
+		{Target: "x"},
+		{Target: "http://a.test/"},
+		{Target: "/a b"},
+		{Target: "/a\r\nX: y"},
+		{Target: "/\x00"},
+		{Target: "/a#b"},
+		{Target: "/\x7f"},
+		{Target: "/", Method: "CONNECT"},
+		{Target: "/", Method: "GE T"},
+		{Target: "/", Method: "G\r\n"},
+		{Target: "/", Host: "a b"},
+		{Target: "/", Host: "a/b"},
+		{Target: "/", Host: "u@a.test"},
+		{Target: "/", Host: "a,b"},
+		{Target: "/", Host: "\xff"},
+		{Target: "/", Host: "a\r\nb"},
+		{Target: "/", Header: header("A b", "c")},
+		{Target: "/", Header: header("A", "c\r\nX: y")},
+		{Target: "/", Header: header("A", "\x00")},
 		{Target: "/", Body: struct{ io.Reader }{strings.NewReader("x")}, ContentLength: 1, Replayable: true},
 	}
 	for _, r := range tests {
