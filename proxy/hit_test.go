@@ -1,0 +1,255 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+	"go.uber.org/goleak"
+
+	"weir/origin"
+	"weir/policy"
+	"weir/proxy/accesslog"
+	"weir/tiers"
+	"weir/tiers/disk"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// One ticker for the life of the process, owned by fasthttp.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+}
+
+// staticOrigin answers every request with the same fields and body.
+type staticOrigin struct {
+	header http.Header
+	body   []byte
+}
+
+func (o staticOrigin) Do(_ context.Context, _ *origin.Request) (*origin.Response, error) {
+	return &origin.Response{
+		Status: 200, Proto: "HTTP/1.1", Header: o.header.Clone(), ContentLength: int64(len(o.body)),
+		Body: io.NopCloser(bytes.NewReader(o.body)),
+	}, nil
+}
+
+// bench is a proxy without sockets: requests go straight into the handler.
+type bench struct {
+	t testing.TB
+	p *Proxy
+}
+
+func newBench(t testing.TB, o Options, dir string, up Origin, rules ...policy.Rule) *bench {
+	t.Helper()
+	if len(rules) == 0 {
+		rules = []policy.Rule{{Name: "all", Origin: "o"}}
+	}
+	set, err := policy.NewSet(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := tiers.Options{RAMSize: 64 << 20, RAMMaxObject: 1 << 20}
+	if dir != "" {
+		to.Disk, to.DiskMaxObject = &disk.Options{Dir: dir, Size: 256 << 20}, 64<<20
+	}
+	if o.Tiers, err = tiers.Open(to); err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(o, &Config{
+		Rules: set, Origins: map[string]Upstream{"o": {Origin: up}},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := o.Tiers.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &bench{t: t, p: p}
+}
+
+// request makes a parsed request, as fasthttp's server would.
+func (b *bench) request(raw string) *fasthttp.RequestCtx {
+	b.t.Helper()
+	var req fasthttp.Request
+	raw = strings.ReplaceAll(raw, "\n", "\r\n") + "\r\n\r\n"
+	if err := req.Header.Read(bufio.NewReader(strings.NewReader(raw))); err != nil {
+		b.t.Fatal(err)
+	}
+	ctx := &fasthttp.RequestCtx{}
+	ctx.Init(&req, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4711}, quietLogger{})
+	return ctx
+}
+
+// do handles one request and returns its Cache-Status.
+func (b *bench) do(ctx *fasthttp.RequestCtx) string {
+	ctx.Response.Reset()
+	b.p.handle(ctx)
+	if ctx.Response.IsBodyStream() {
+		// The real server writes it; the exchange ends when it is closed.
+		_, err := io.Copy(io.Discard, ctx.Response.BodyStream())
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if err := ctx.Response.CloseBodyStream(); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	return string(ctx.Response.Header.Peek("Cache-Status"))
+}
+
+// hitUntil repeats the request until its object is a hit: a fill's commit comes
+// after its last byte.
+func (b *bench) hitUntil(ctx *fasthttp.RequestCtx, want string) {
+	b.t.Helper()
+	for range 1000 {
+		if strings.Contains(b.do(ctx), want) {
+			return
+		}
+		b.p.fetching.Wait()
+	}
+	b.t.Fatalf("no answer with %q; the last one: %s", want, ctx.Response.Header.String())
+}
+
+var hitHeader = http.Header{
+	"Cache-Control": {"public, max-age=3600"}, "Content-Type": {"text/html; charset=utf-8"},
+	"Etag": {`"5f3c-1"`}, "Last-Modified": {"Sun, 22 Nov 2026 08:00:00 GMT"}, "Server": {"origin"},
+	"Surrogate-Key": {"home product-1 product-2"}, "Vary": {"Accept-Encoding"},
+}
+
+// browserRequest is what a CDN sends for a browser, more or less.
+const browserRequest = "GET /products/1234/view.html?color=red&size=10 HTTP/1.1\nHost: www.example.com\n" +
+	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0\n" +
+	"Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\nAccept-Encoding: gzip, deflate, br\n" +
+	"Accept-Language: de,en;q=0.5\nCookie: session=abcdef0123456789\nX-Forwarded-Proto: https\nVia: 1.1 cdn"
+
+// TestHitPathAllocatesNothing holds the whole handler, from receive to the
+// record, to zero allocations for every kind of answer from RAM.
+func TestHitPathAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates in sync.Pool; make test runs this test without it as well")
+	}
+	logger, err := accesslog.Open(accesslog.Options{
+		Target: accesslog.Target{Kind: accesslog.File, Path: filepath.Join(t.TempDir(), "access.log")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := logger.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, c := range []struct {
+		name, extra, want string
+		log               *accesslog.Logger
+	}{
+		{"plain", "", "hit", nil},
+		{"with the access log", "", "hit", logger},
+		{"not modified", "\nIf-None-Match: \"5f3c-1\"", "hit", nil},
+		{"range", "\nRange: bytes=100-199", "hit", nil},
+		{"client directives", "\nCache-Control: max-age=100, min-fresh=5", "hit", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t, Options{AccessLog: c.log}, "", staticOrigin{hitHeader, make([]byte, 10<<10)})
+			b.hitUntil(b.request(browserRequest), "hit")
+			ctx := b.request(browserRequest + c.extra)
+			b.hitUntil(ctx, c.want)
+			for range 20000 {
+				// The access log's ring has 8192 lines, each made at first use.
+				ctx.Response.Reset()
+				b.p.handle(ctx)
+			}
+			allocs := testing.AllocsPerRun(2000, func() {
+				ctx.Response.Reset()
+				b.p.handle(ctx)
+			})
+			if allocs != 0 {
+				t.Errorf("%v allocations for each hit, want 0", allocs)
+			}
+			if s := string(ctx.Response.Header.Peek("Cache-Status")); !strings.Contains(s, "; hit;") {
+				t.Errorf("Cache-Status %q: that was no hit", s)
+			}
+		})
+	}
+}
+
+func BenchmarkHit(b *testing.B) {
+	for _, size := range []int{1 << 10, 10 << 10, 100 << 10} {
+		b.Run(fmt.Sprintf("ram/%dKiB", size>>10), func(b *testing.B) {
+			h := newBench(b, Options{}, "", staticOrigin{hitHeader, make([]byte, size)})
+			ctx := h.request(browserRequest)
+			h.hitUntil(ctx, "hit")
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				ctx.Response.Reset()
+				h.p.handle(ctx)
+			}
+		})
+	}
+}
+
+func BenchmarkHitParallel(b *testing.B) {
+	h := newBench(b, Options{}, "", staticOrigin{hitHeader, make([]byte, 10<<10)})
+	h.hitUntil(h.request(browserRequest), "hit")
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		ctx := h.request(browserRequest)
+		for pb.Next() {
+			ctx.Response.Reset()
+			h.p.handle(ctx)
+		}
+	})
+}
+
+func BenchmarkMiss(b *testing.B) {
+	for _, tier := range []string{"ram", "disk"} {
+		b.Run(tier, func(b *testing.B) {
+			dir := ""
+			if tier == "disk" {
+				dir = b.TempDir()
+			}
+			h := newBench(b, Options{}, dir, staticOrigin{hitHeader, make([]byte, 10<<10)})
+			b.ReportAllocs()
+			for i := range b.N {
+				ctx := h.request(strings.Replace(browserRequest, "1234", fmt.Sprint(i), 1))
+				if s := h.do(ctx); !strings.Contains(s, "fwd=") {
+					b.Fatalf("Cache-Status %q: that was no miss", s)
+				}
+			}
+			h.p.fetching.Wait()
+		})
+	}
+}
+
+// BenchmarkKey is everything before the lookup: framing, target, host,
+// rule, key and hash.
+func BenchmarkKey(b *testing.B) {
+	h := newBench(b, Options{}, "", staticOrigin{hitHeader, nil})
+	ctx := h.request(browserRequest)
+	x := h.p.pool.Get().(*exchange)
+	b.ReportAllocs()
+	for range b.N {
+		x.ctx, x.cfg = ctx, h.p.cfg.Load()
+		if s := x.receive(); s != stateLookup {
+			b.Fatal(s)
+		}
+		x.setKey()
+		x.reset()
+	}
+}
