@@ -218,7 +218,7 @@ func TestRunFindsFaults(t *testing.T) {
 			return true
 		}},
 		"wrong status": {FaultStatus, "502, should be 200", func(w http.ResponseWriter, r *http.Request, rec *httptest.ResponseRecorder) bool {
-			http.Error(w, "bad gateway", 502)
+			http.Error(w, "bad gateway", http.StatusBadGateway)
 			return true
 		}},
 	} {

@@ -119,6 +119,7 @@ func (s *Shop) routes() {
 
 // page registers what is computed for each request and therefore delayed; file what is not.
 func (s *Shop) page(pattern string, h http.HandlerFunc) { s.handle(pattern, h, true) }
+
 func (s *Shop) file(pattern string, h http.HandlerFunc) {
 	s.handle(pattern, h, s.opts.Scope == ScopeAll)
 }
