@@ -220,9 +220,8 @@ func (t *fetch) body() fetchState {
 	if err == nil && t.resp.ContentLength >= 0 && fill.Length() != t.resp.ContentLength {
 		err = fmt.Errorf("origin sent %d bytes of %d: %w", fill.Length(), t.resp.ContentLength, io.ErrUnexpectedEOF)
 	}
-	fill.Finish(err)
 	if err != nil {
-		fill.Abandon()
+		fill.Abandon(err)
 		reason := policy.ReasonTruncated
 		if errors.Is(err, tiers.ErrNoReaders) {
 			reason = policy.ReasonClientGone
@@ -234,21 +233,30 @@ func (t *fetch) body() fetchState {
 	return fetchRelease
 }
 
-// commit publishes the object. A purge that came while the body arrived wins.
+// commit publishes the object. An invalidation that came while the body arrived
+// wins, and one that comes between the check and the commit does too: it found
+// nothing to delete, so the check is made once more behind the commit.
 func (t *fetch) commit(fill *tiers.Fill, hash policy.Hash) {
 	if t.outdated.Load() {
-		fill.Abandon()
+		fill.Abandon(nil)
 		t.p.notCached(policy.ReasonPurged)
 		return
 	}
 	o := t.object()
-	if reason := fill.Commit(o); reason != policy.ReasonNone {
+	primary := t.primaryHash()
+	reason := fill.Commit(o, func() {
+		if hash != primary {
+			t.p.tiers.AddVariant(primary, string(t.text[:t.primary]), t.storage.Vary, hash, o)
+		}
+	})
+	if reason != policy.ReasonNone {
 		t.p.notCached(reason)
 		t.remember(reason)
-		return
 	}
-	if hash != t.primaryHash() {
-		t.p.tiers.AddVariant(t.primaryHash(), string(t.text[:t.primary]), t.storage.Vary, hash, o)
+	if t.outdated.Load() {
+		t.p.tiers.Delete(&hash)
+		t.p.tiers.Delete(&primary)
+		t.p.notCached(policy.ReasonPurged)
 	}
 }
 

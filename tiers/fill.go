@@ -32,8 +32,6 @@ var (
 	ErrFellBehind = errors.New("tiers: reader fell behind a body that cannot be stored")
 	// ErrNoReaders: the body cannot be stored and nobody reads it any more.
 	ErrNoReaders = errors.New("tiers: no reader is left for a body that cannot be stored")
-	// ErrAbandoned is what readers get when the owner gave the fill up.
-	ErrAbandoned = errors.New("tiers: fill was abandoned")
 )
 
 // Fill is a body on its way in: one owner writes, any number of readers
@@ -56,7 +54,11 @@ type Fill struct {
 	mode   fillMode
 	reason policy.Reason
 	n      int64
-	done   bool
+	// shown is how far readers may see. It trails n by the last piece of a body
+	// of stated length until that is committed: whoever has the whole answer
+	// finds it in the cache with the next request.
+	shown int64
+	done  bool
 	err    error
 	chunks []fillPiece
 	// readers counts open readers; fastest is the furthest position of any.
@@ -94,7 +96,7 @@ func (m fillMode) String() string {
 
 // NewFill starts a body for the key. Length is its length in bytes when the
 // origin stated one, else -1. The caller owns the fill: it calls CopyFrom, then
-// Finish, then Commit or Abandon, from one goroutine.
+// Commit or Abandon, from one goroutine.
 func (s *Store) NewFill(hash policy.Hash, text string, length int64) *Fill {
 	f := &Fill{store: s, hash: hash, text: text, length: length, refs: 1}
 	f.moved.L = &f.mu
@@ -177,6 +179,9 @@ func (f *Fill) publish(n int) error {
 	at := f.n - last.off
 	fresh := last.buf[at : at+int64(n)]
 	f.n += int64(n)
+	if f.n != f.length {
+		f.shown = f.n
+	}
 	if f.mode == fillMemory && f.n > f.store.ramMax {
 		f.spillLocked()
 	} else if f.mode == fillSpill {
@@ -187,6 +192,9 @@ func (f *Fill) publish(n int) error {
 		if err != nil {
 			f.passLocked(policy.ReasonStorage)
 		}
+	}
+	if f.mode == fillPass {
+		f.shown = f.n
 	}
 	if f.mode != fillMemory {
 		f.trimLocked()
@@ -283,39 +291,51 @@ func (f *Fill) Storable() (bool, policy.Reason) {
 	return f.mode != fillPass, f.reason
 }
 
-// Finish ends the body: nil when it is proven complete, else why it is not.
-// Readers get what was published and then io.EOF or err.
-func (f *Fill) Finish(err error) {
+// finish ends the body for the readers, once: they get what arrived and then
+// io.EOF, or err.
+func (f *Fill) finish(err error) {
 	f.mu.Lock()
-	f.done, f.err = true, err
+	defer f.mu.Unlock()
+	if f.done {
+		return
+	}
+	f.done, f.err, f.shown = true, err, f.n
 	f.moved.Broadcast()
-	f.mu.Unlock()
 }
 
-// Length returns the bytes published so far.
+// Length returns the bytes that have arrived so far.
 func (f *Fill) Length() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.n
 }
 
-// Commit publishes o, whose body this fill holds, in the tiers. The fill must
-// have been finished with nil. It sets o's Hash, Text, Length and Body; o must
-// not be changed afterwards. A body that cannot be stored gives the reason.
-func (f *Fill) Commit(o *Object) policy.Reason {
+// Commit publishes o, whose body CopyFrom has read to its proven end, and lets
+// the readers see that end. It sets o's Hash, Text, Length and Body; o must not
+// be changed afterwards. Visible is called when Get finds the object and before
+// any reader is told the end. A body that cannot be stored gives the reason;
+// its readers get it whole all the same.
+func (f *Fill) Commit(o *Object, visible func()) policy.Reason {
 	defer f.release()
+	defer f.finish(nil)
 	f.mu.Lock()
-	if !f.done || f.err != nil {
-		f.mu.Unlock()
-		panic("BUG: commit of a fill that is not complete")
-	}
 	mode, reason, w := f.mode, f.reason, f.writer
 	f.mu.Unlock()
 	o.Hash, o.Text, o.Length = f.hash, f.text, f.n
 	switch mode {
 	case fillMemory:
 		o.Body = f.join()
-		return f.store.Put(o)
+		inRAM := f.store.putRAM(o)
+		if inRAM {
+			visible()
+			// RAM has it: nobody need wait for the disk.
+			f.finish(nil)
+		}
+		reason = f.store.putDisk(o, inRAM)
+		if !inRAM && reason == policy.ReasonNone {
+			visible()
+		}
+		return reason
 	case fillSpill:
 		if err := w.Commit(o.encode(nil), o.expires()); err != nil {
 			f.store.diskTrouble("write", err)
@@ -323,6 +343,7 @@ func (f *Fill) Commit(o *Object) policy.Reason {
 		}
 		// A smaller object of the same key may still be in RAM.
 		f.store.ram.delete(&f.hash)
+		visible()
 		return policy.ReasonNone
 	}
 	if w != nil {
@@ -331,7 +352,7 @@ func (f *Fill) Commit(o *Object) policy.Reason {
 	return reason
 }
 
-// join returns the body in one piece. Only the owner calls it, after Finish.
+// join returns the body in one piece. Only the owner calls it, at the end.
 func (f *Fill) join() []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -348,18 +369,13 @@ func (f *Fill) join() []byte {
 	return body
 }
 
-// Abandon gives the fill up: nothing was and nothing will be visible. It must
-// be finished first if it has readers.
-func (f *Fill) Abandon() {
-	f.mu.Lock()
-	w := f.writer
-	if !f.done {
-		f.done, f.err = true, ErrAbandoned
-		f.moved.Broadcast()
-	}
-	f.mu.Unlock()
-	if w != nil {
-		w.Abort()
+// Abandon gives the fill up: nothing was and nothing will be visible to Get. Its
+// readers get what arrived and then err, or io.EOF when err is nil and the body
+// is complete and only may not be stored.
+func (f *Fill) Abandon(err error) {
+	f.finish(err)
+	if f.writer != nil {
+		f.writer.Abort()
 	}
 	f.release()
 }
@@ -400,7 +416,7 @@ type FillReader struct {
 func (r *FillReader) Ready() bool {
 	r.fill.mu.Lock()
 	defer r.fill.mu.Unlock()
-	return r.pos < r.fill.n || r.fill.done
+	return r.pos < r.fill.shown || r.fill.done
 }
 
 // Next waits for bytes and returns at least one of them, or io.EOF at the end
@@ -409,10 +425,10 @@ func (r *FillReader) Ready() bool {
 func (r *FillReader) Next() ([]byte, error) {
 	f := r.fill
 	f.mu.Lock()
-	for r.pos >= f.n && !f.done {
+	for r.pos >= f.shown && !f.done {
 		f.moved.Wait()
 	}
-	if r.pos >= f.n {
+	if r.pos >= f.shown {
 		defer f.mu.Unlock()
 		if f.err != nil {
 			return nil, f.err
@@ -425,7 +441,7 @@ func (r *FillReader) Next() ([]byte, error) {
 		f.mu.Unlock()
 		return p, nil
 	}
-	w, n := f.writer, f.n
+	w, n := f.writer, f.shown
 	f.mu.Unlock()
 	if w == nil {
 		return nil, ErrFellBehind
@@ -442,7 +458,7 @@ func (r *FillReader) memoryLocked() ([]byte, bool) {
 		if c.off > r.pos {
 			continue
 		}
-		end := min(int64(len(c.buf)), f.n-c.off)
+		end := min(int64(len(c.buf)), f.shown-c.off)
 		if r.pos-c.off >= end {
 			return nil, false
 		}

@@ -163,13 +163,22 @@ func (o *Object) inRAM() *Object {
 // Put publishes an object whose body is in memory. RAM shows it at once; the
 // disk, where there is one, has it when Put returns. It gives the reason when
 // no tier could take it.
-func (s *Store) Put(o *Object) policy.Reason {
+func (s *Store) Put(o *Object) policy.Reason { return s.putDisk(o, s.putRAM(o)) }
+
+// putRAM publishes the object in RAM, where it fits.
+func (s *Store) putRAM(o *Object) bool {
 	o.Tier = policy.TierRAM
-	inRAM := o.Length <= s.ramMax && s.ram.put(o)
-	if !inRAM {
-		// A smaller object of the same key must not outlive this one.
-		s.ram.delete(&o.Hash)
+	if o.Length <= s.ramMax && s.ram.put(o) {
+		return true
 	}
+	// A smaller object of the same key must not outlive this one.
+	s.ram.delete(&o.Hash)
+	return false
+}
+
+// putDisk publishes the object on disk, and says why no tier has it when
+// neither does.
+func (s *Store) putDisk(o *Object, inRAM bool) policy.Reason {
 	if o.Kind == KindPass {
 		return policy.ReasonNone
 	}
