@@ -464,6 +464,15 @@ func TestTablesGolden(t *testing.T) {
 	}
 }
 
+func TestOffloadIsNotRoundedToAll(t *testing.T) {
+	for text, origin := range map[string]int64{"100.0 %": 0, "> 99.9 %": 1, "99.9 %": 10, "-20.0 %": 12_000} {
+		r := &Result{Requests: 10_000, Bytes: 1, OriginKnown: true, Origin: Counts{Requests: origin}}
+		if got := offload(func(requests, _ float64) float64 { return requests })(r); got != text {
+			t.Errorf("%d of 10000 at the origin: %q, want %q", origin, got, text)
+		}
+	}
+}
+
 // The whole trace without a proxy: the origin alone answers every request of the log as the log says.
 func TestTraceAgainstTheOrigin(t *testing.T) {
 	log, source, err := accesslog.Load(".", accesslog.GenerateOptions{Seed: 1})

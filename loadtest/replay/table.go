@@ -90,7 +90,11 @@ func offload(pick func(requests, bytes float64) float64) func(*Result) string {
 		if !ok {
 			return "unknown"
 		}
-		return fmt.Sprintf("%.1f %%", 100*pick(requests, bytes))
+		share := pick(requests, bytes)
+		if share < 1 && share > 0.9995 {
+			return "> 99.9 %" // never rounded to all of it
+		}
+		return fmt.Sprintf("%.1f %%", 100*share)
 	}
 }
 
