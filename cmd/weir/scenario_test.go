@@ -1,0 +1,254 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+)
+
+// The scenarios in testdata/scenarios run the real program: the command weir in
+// them is this test binary running main as a process of its own, so that it can
+// be killed, and so that the race detector watches it too.
+//
+// Beside testscript's own commands they have these. W names a running weir: w1
+// is its first listener, w1:2 the second, w1:admin the admin plane. Whatever
+// has to happen first is waited for, at most patience; nothing sleeps.
+//
+//	origin O FILE            starts the scripted origin (loadtest/script) of FILE, or of the free address when FILE is
+//	                         "none"; sets $O to host:port
+//	originctl O VERB ...     release B | hold B | down | up | stalled B [N] (waits for N exchanges at barrier B) |
+//	                         requests [METHOD] TARGET N (exactly N by now; waits while fewer) | total N | done N |
+//	                         connections N
+//	saw O N WHAT ...         about the N-th request ("last" too): method M | target T | host RE | header NAME RE |
+//	                         head RE | body SIZE [of NAME] | outcome RE; "! saw" expects the opposite
+//	serve W CONFIG           starts weir serve on CONFIG, in which $VARIABLES are replaced; sets $W, $W_2, $W_admin
+//	stop W | kill9 W         ends it: SIGTERM, with exit status 0, or SIGKILL
+//	signal W TERM|HUP        sends a signal; exited W [STATUS] waits for the end
+//	reload W CONFIG          replaces its configuration and sends SIGHUP
+//	log W RE                 waits until its standard error holds RE; "! log" looks once
+//	metric W NAME OP VALUE   waits until the sample compares so; OP is one of == != < <= > >=
+//	settle W                 waits until no request and no fetch is under way
+//	start C W TARGET [opts]  begins a request on a new connection; get C ... waits for the response's end too
+//	raw C W BYTES            sends BYTES, a Go string without its quotes, on a new connection; send C BYTES sends more
+//	next C                   goes on to the connection's next response
+//	resume C | leave C       lets a client that stopped reading go on; closes its connection
+//	blocked C                waits until a transfer stands still while there is more to send or to read
+//	expect C WHAT ...        see expect; "! expect" for the opposite where that makes sense
+//	cert CERT KEY NAME...    makes a self-signed certificate for the names
+//	flip GLOB EVERY          inverts one byte in every EVERY of the files
+//
+// Requests go to host shop.example unless -host says otherwise, so that a key
+// does not depend on the port.
+func TestScenarios(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "scenarios"),
+		Setup:               setupScenario,
+		Cmds:                scenarioCommands,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+// TestMain lets the test binary be weir for the scenarios, and looks for
+// goroutines that the tests left behind.
+func TestMain(m *testing.M) {
+	testscript.Main(leakChecked{m}, map[string]func(){"weir": main})
+}
+
+type leakChecked struct{ m *testing.M }
+
+// Run implements testscript.TestingM.
+func (l leakChecked) Run() int {
+	code := l.m.Run()
+	if code != 0 {
+		return code
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, "goroutines are left:", err)
+		return 1
+	}
+	return 0
+}
+
+// patience bounds every wait. It is long, since only what fails waits for it.
+const patience = 20 * time.Second
+
+var scenarioCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"origin":    cmdOrigin,
+	"originctl": cmdOriginCtl,
+	"saw":       cmdSaw,
+	"serve":     cmdServe,
+	"stop":      cmdStop,
+	"kill9":     cmdKill9,
+	"signal":    cmdSignal,
+	"exited":    cmdExited,
+	"reload":    cmdReload,
+	"log":       cmdLog,
+	"metric":    cmdMetric,
+	"settle":    cmdSettle,
+	"start":     cmdStart,
+	"get":       cmdGet,
+	"raw":       cmdRaw,
+	"send":      cmdSend,
+	"next":      cmdNext,
+	"resume":    cmdResume,
+	"leave":     cmdLeave,
+	"blocked":   cmdBlocked,
+	"expect":    cmdExpect,
+	"cert":      cmdCert,
+	"flip":      cmdFlip,
+}
+
+// world is what one scenario has running. Only the scenario's goroutine uses
+// the maps.
+type world struct {
+	origins map[string]*scriptedOrigin
+	weirs   map[string]*process
+	clients map[string]*client
+	names   []string // of clients, in the order in which they began
+}
+
+type worldKey struct{}
+
+func setupScenario(env *testscript.Env) error {
+	w := &world{
+		origins: make(map[string]*scriptedOrigin),
+		weirs:   make(map[string]*process),
+		clients: make(map[string]*client),
+	}
+	env.Values[worldKey{}] = w
+	env.Defer(func() {
+		faults := w.tearDown()
+		// Shown when the scenario failed, or with -v.
+		env.T().Log(w.state())
+		if len(faults) > 0 {
+			env.T().Fatal(strings.Join(faults, "\n"))
+		}
+	})
+	return nil
+}
+
+func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
+
+// tearDown ends everything, weir first and in good order: a weir that cannot
+// drain, that raced or that panicked is a fault of every scenario.
+func (w *world) tearDown() (faults []string) {
+	for _, c := range w.clients {
+		c.close()
+	}
+	for _, o := range w.origins {
+		// Before weir, so that no fetch waits at a barrier while it drains.
+		if err := o.Close(); err != nil {
+			faults = append(faults, err.Error())
+		}
+	}
+	for name, p := range w.weirs {
+		if err := p.end(); err != nil {
+			faults = append(faults, fmt.Sprintf("%s: %v", name, err))
+		}
+		for _, bad := range []string{"DATA RACE", "panic", "BUG:"} {
+			if strings.Contains(p.log.String(), bad) {
+				faults = append(faults, fmt.Sprintf("%s: its log holds %q", name, bad))
+			}
+		}
+	}
+	return faults
+}
+
+// state describes everything, for whoever has to find out what went wrong.
+func (w *world) state() string {
+	var b strings.Builder
+	for name, p := range w.weirs {
+		fmt.Fprintf(&b, "--- log of %s\n%s\n", name, tail(p.log.String(), 6000))
+	}
+	for name, o := range w.origins {
+		fmt.Fprintf(&b, "--- %s got\n", name)
+		for _, r := range o.Requests() {
+			fmt.Fprintf(&b, "%d: %s %s host=%s sent=%d upload=%d %s %s\n",
+				r.N, r.Method, r.Target, r.Host, r.Sent, r.BodyLen, r.Outcome, r.Err)
+		}
+	}
+	for _, name := range w.names {
+		fmt.Fprintf(&b, "--- %s\n%s\n", name, w.clients[name])
+	}
+	return b.String()
+}
+
+func tail(s string, n int) string {
+	if len(s) > n {
+		return "[...]" + s[len(s)-n:]
+	}
+	return s
+}
+
+// gate guards something that others wait for.
+type gate struct {
+	// mu protects moved and whatever its owner says.
+	mu    sync.Mutex
+	moved chan struct{}
+}
+
+// change runs f under the lock and wakes whoever waits.
+func (g *gate) change(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f()
+	if g.moved != nil {
+		close(g.moved)
+		g.moved = nil
+	}
+}
+
+// await returns whether done became true before patience ended.
+func (g *gate) await(done func() bool) bool {
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for {
+		g.mu.Lock()
+		if done() {
+			g.mu.Unlock()
+			return true
+		}
+		if g.moved == nil {
+			g.moved = make(chan struct{})
+		}
+		moved := g.moved
+		g.mu.Unlock()
+		select {
+		case <-moved:
+		case <-limit.C:
+			return false
+		}
+	}
+}
+
+// poll asks until done is true or patience ends; for what tells nobody when it
+// changes.
+func poll(done func() bool) bool {
+	for deadline := time.Now().Add(patience); ; {
+		if done() {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// arguments checks the number of arguments and that a command is not negated.
+func arguments(ts *testscript.TestScript, neg bool, args []string, least, most int, usage string) {
+	if neg {
+		ts.Fatalf("! makes no sense here; usage: %s", usage)
+	}
+	if len(args) < least || most >= 0 && len(args) > most {
+		ts.Fatalf("usage: %s", usage)
+	}
+}
