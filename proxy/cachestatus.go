@@ -71,11 +71,14 @@ func (x *exchange) detailName() string {
 	return ""
 }
 
-// seconds rounds toward minus infinity, so that what is stale has a negative
-// ttl and never 0.
+// seconds rounds away from zero: with the Age that is rounded down, ttl and age
+// add up to the lifetime, and what is stale never has a ttl of 0.
 func seconds(ns int64) int64 {
 	s := ns / 1e9
-	if ns%1e9 < 0 {
+	switch r := ns % 1e9; {
+	case r > 0:
+		s++
+	case r < 0:
 		s--
 	}
 	return s

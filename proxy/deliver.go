@@ -126,7 +126,7 @@ func (x *exchange) send(off, n int64) state {
 	if n < 0 && !x.ctx.Request.Header.IsHTTP11() {
 		return x.sendUntilClose(s)
 	}
-	resp.ImmediateHeaderFlush = x.fill != nil || x.live != nil
+	resp.ImmediateHeaderFlush = true
 	resp.SetBodyStream(s, int(n))
 	return stateFinish
 }

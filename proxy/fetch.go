@@ -331,8 +331,6 @@ func (t *fetch) variant() (policy.Hash, string) {
 	return policy.HashKey(text), string(text)
 }
 
-func (t *fetch) primaryHash() policy.Hash { return policy.HashKey(t.text[:t.primary]) }
-
 // originReason turns an origin's error into the reason and the status code that
 // the client gets.
 func originReason(err error) (policy.Reason, int) {

@@ -155,17 +155,30 @@ func (t *flights) leave(f *flight) {
 	}
 }
 
-// outdate keeps the flight under the key from storing what it brings.
-func (t *flights) outdate(h *policy.Hash) {
-	s := t.shard(h)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f := s.byKey[*h]; f != nil {
-		f.outdated.Store(true)
-		// Whoever comes after the invalidation must not join what began before.
-		delete(s.byKey, *h)
+// outdate keeps the flights of a primary key, whatever their variant, from
+// storing what they bring. Unsafe requests are rare and flights few, so all are
+// looked at.
+func (t *flights) outdate(primary policy.Hash) {
+	for i := range t.shards {
+		t.shards[i].outdate(primary)
 	}
 }
+
+func (s *flightShard) outdate(primary policy.Hash) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h, f := range s.byKey {
+		if f.primaryHash() == primary {
+			f.outdated.Store(true)
+			// Whoever comes after the invalidation must not join what began
+			// before it.
+			delete(s.byKey, h)
+		}
+	}
+}
+
+// primaryHash is the hash of the flight's key without the variant.
+func (f *flight) primaryHash() policy.Hash { return policy.HashKey(f.text[:f.primary]) }
 
 // newFlight makes a flight of the exchange's request. The stale object stays
 // the exchange's too: each holds what it needs.

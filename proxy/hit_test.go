@@ -101,7 +101,7 @@ func (b *bench) do(ctx *fasthttp.RequestCtx) string {
 	b.p.handle(ctx)
 	if ctx.Response.IsBodyStream() {
 		// The real server writes it; the exchange ends when it is closed.
-		_, err := io.Copy(io.Discard, ctx.Response.BodyStream())
+		_, err := io.Copy(io.Discard, struct{ io.Reader }{ctx.Response.BodyStream()})
 		if err != nil {
 			b.t.Fatal(err)
 		}

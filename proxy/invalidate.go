@@ -25,8 +25,9 @@ func (x *exchange) invalidate(status int, fields policy.Fields) {
 	}
 }
 
-// forget removes what a GET of the same target would find, and keeps a fetch
-// that is under way from bringing it back.
+// forget removes what a GET of the same target would find, and keeps fetches
+// that are under way from bringing it back. With the vary record all variants
+// are out of reach: only those that a record lists are ever looked up.
 func (x *exchange) forget(q *policy.Request) {
 	get := *q
 	get.Method = "GET"
@@ -35,6 +36,6 @@ func (x *exchange) forget(q *policy.Request) {
 		return
 	}
 	h := policy.HashKey(rule.AppendKey(nil, &get))
-	x.p.flights.outdate(&h)
+	x.p.flights.outdate(h)
 	x.p.tiers.Delete(&h)
 }

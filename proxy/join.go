@@ -104,6 +104,8 @@ func (x *exchange) goAlone() state {
 func (x *exchange) take(f *flight, leads bool) state {
 	a := &f.answer
 	x.originTime = a.took
+	// The answer is younger than the request: its age counts from here.
+	x.now = x.p.now().UnixNano()
 	if !leads {
 		x.collapsed = true
 		x.p.opts.Metrics.Coalesced()
@@ -151,7 +153,7 @@ func (x *exchange) takeBody(f *flight, leads bool) state {
 	x.dropStale()
 	x.obj, x.code, x.tier = a.obj, a.obj.Status, policy.TierOrigin
 	x.fwdStatus, x.stored, x.reason = a.status, a.stored, a.reason
-	x.hasTTL, x.ttl = true, a.obj.Freshness.TTL(x.p.now().UnixNano())
+	x.hasTTL, x.ttl = true, a.obj.Freshness.TTL(x.now)
 	return stateDeliver
 }
 
@@ -174,7 +176,7 @@ func (x *exchange) takeObject(f *flight, leads bool) state {
 	x.dropStale()
 	x.verdict, x.fwdStatus, x.stored = policy.Revalidated, a.status, a.stored
 	x.obj, x.code, x.tier = o, o.Status, tier
-	x.hasTTL, x.ttl = true, o.Freshness.TTL(x.p.now().UnixNano())
+	x.hasTTL, x.ttl = true, o.Freshness.TTL(x.now)
 	return stateDeliver
 }
 
@@ -200,12 +202,10 @@ func (x *exchange) takeAlone(a *answer, leads bool) state {
 
 // failed lets the stale object stand in where it may, else gives up.
 func (x *exchange) failed(reason policy.Reason, code int) state {
-	now := x.p.now().UnixNano()
-	if o := x.stale; o != nil && o.Freshness.StaleIfErrorAllowed(&x.directive, now) {
+	if o := x.stale; o != nil && o.Freshness.StaleIfErrorAllowed(&x.directive, x.now) {
 		x.stale = nil
-		s := x.hit(o, policy.HitStaleError)
-		x.reason, x.ttl = reason, o.Freshness.TTL(now)
-		return s
+		x.reason = reason
+		return x.hit(o, policy.HitStaleError)
 	}
 	x.dropStale()
 	return x.failure(code, reason)

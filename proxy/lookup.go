@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"weir/policy"
 	"weir/tiers"
 )
@@ -63,6 +65,11 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 	specs := rec.Vary.Specs
 	for i := range specs {
 		x.setVariant(&specs[i])
+		if !slices.Contains(rec.Vary.Variants, x.hash) {
+			// Not listed: never stored, or stored before the record was made
+			// anew, by an invalidation for instance, and not to be revived.
+			continue
+		}
 		if o := x.find(); o != nil {
 			return o
 		}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -81,8 +82,9 @@ type Proxy struct {
 	now     func() time.Time
 	cfg     atomic.Pointer[Config]
 	flights flights
-	server  fasthttp.Server
-	pool    sync.Pool // of *exchange
+	// server answers plain and TLS listeners, proxied those with PROXY headers.
+	server, proxied *fasthttp.Server
+	pool            sync.Pool // of *exchange
 
 	// base is canceled when nothing may go on: flights and passes end then.
 	base context.Context
@@ -117,7 +119,16 @@ func New(o Options, c *Config) (*Proxy, error) {
 	if err := p.SetConfig(c); err != nil {
 		return nil, err
 	}
-	p.server = fasthttp.Server{
+	p.server = p.newServer(o.MaxConnectionsPerIP)
+	// Behind PROXY headers fasthttp's bound by address would have the accept
+	// loop wait for each header: whoever sends none would stop everybody.
+	p.proxied = p.newServer(0)
+	return p, nil
+}
+
+func (p *Proxy) newServer(perIP int) *fasthttp.Server {
+	o := &p.opts
+	return &fasthttp.Server{
 		Handler:      p.handle,
 		ErrorHandler: p.badRequest,
 		// The header names of a response go out as stored; its Date, Server
@@ -127,7 +138,7 @@ func New(o Options, c *Config) (*Proxy, error) {
 		NoDefaultContentType:  true,
 
 		Concurrency:        o.MaxConnections,
-		MaxConnsPerIP:      o.MaxConnectionsPerIP,
+		MaxConnsPerIP:      perIP,
 		ReadBufferSize:     o.MaxHeader,
 		WriteBufferSize:    writeBuffer,
 		ReadTimeout:        o.HeaderTimeout,
@@ -141,7 +152,6 @@ func New(o Options, c *Config) (*Proxy, error) {
 		SecureErrorLogMessage:         true,
 		DisableHeaderNamesNormalizing: false,
 	}
-	return p, nil
 }
 
 // writeBuffer holds a response header and the small bodies that are worth one
@@ -164,9 +174,14 @@ func (p *Proxy) SetConfig(c *Config) error {
 }
 
 // Serve answers what ln accepts until Shutdown. It may be called for several
-// listeners at once.
-func (p *Proxy) Serve(ln net.Listener) error {
-	if err := p.server.Serve(ln); err != nil {
+// listeners at once. Proxied says that its connections begin with PROXY
+// headers.
+func (p *Proxy) Serve(ln net.Listener, proxied bool) error {
+	s := p.server
+	if proxied {
+		s = p.proxied
+	}
+	if err := s.Serve(ln); err != nil {
 		return fmt.Errorf("cannot serve %s: %w", ln.Addr(), err)
 	}
 	return nil
@@ -175,7 +190,9 @@ func (p *Proxy) Serve(ln net.Listener) error {
 // Shutdown stops accepting, lets requests and fetches under way end, and gives
 // up on the rest when ctx ends; it then returns ctx's error.
 func (p *Proxy) Shutdown(ctx context.Context) error {
-	err := p.server.ShutdownWithContext(ctx)
+	proxied := make(chan error, 1)
+	go func() { proxied <- p.proxied.ShutdownWithContext(ctx) }()
+	err := errors.Join(p.server.ShutdownWithContext(ctx), <-proxied)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -194,9 +211,11 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 
 // InFlight is the number of requests being answered, Connections the number of
 // open client connections, Flights that of fetches under way.
-func (p *Proxy) InFlight() int64    { return p.inFlight.Load() }
-func (p *Proxy) Connections() int64 { return int64(p.server.GetOpenConnectionsCount()) }
-func (p *Proxy) Flights() int64     { return p.flights.count.Load() }
+func (p *Proxy) InFlight() int64 { return p.inFlight.Load() }
+func (p *Proxy) Connections() int64 {
+	return int64(p.server.GetOpenConnectionsCount() + p.proxied.GetOpenConnectionsCount())
+}
+func (p *Proxy) Flights() int64 { return p.flights.count.Load() }
 
 // quietLogger drops what fasthttp would print about single connections: such
 // lines are written by whoever connects.

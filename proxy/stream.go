@@ -109,9 +109,15 @@ func (s *bodyStream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo implements io.WriterTo for bodies of unknown length, where fasthttp
-// makes each Write a chunk and sends it at once.
+// WriteTo implements io.WriterTo. A body of unknown length goes through w,
+// where fasthttp makes each Write a chunk and sends it at once. One of known
+// length goes straight to the connection: w would hold back up to a buffer of
+// what has arrived until more does. Nothing is overtaken: the header was
+// flushed (ImmediateHeaderFlush), and so w's buffer is empty.
 func (s *bodyStream) WriteTo(w io.Writer) (int64, error) {
+	if s.left >= 0 {
+		w = s.x.ctx.Conn()
+	}
 	var total int64
 	for {
 		p, err := s.next()
@@ -129,10 +135,8 @@ func (s *bodyStream) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// SupportsBodyWriteTo tells fasthttp that WriteTo may take Read's place. With a
-// known length it may not: there the buffered writer would hold back what has
-// arrived until more does.
-func (s *bodyStream) SupportsBodyWriteTo() bool { return s.left < 0 }
+// SupportsBodyWriteTo tells fasthttp that WriteTo may take Read's place.
+func (s *bodyStream) SupportsBodyWriteTo() bool { return true }
 
 // Close ends the exchange. Fasthttp calls it once, also when writing failed.
 func (s *bodyStream) Close() error {

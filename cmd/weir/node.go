@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"os"
@@ -70,6 +71,9 @@ func start(ctx context.Context, path string, cfg *configs.Config, stderr io.Writ
 	n = &node{path: path, cfg: cfg, started: time.Now(), loadedAt: time.Now(), failed: make(chan error, len(cfg.Listen)+1), pools: map[string]pool{}}
 	n.level = &slog.LevelVar{}
 	n.log = newLogger(cfg.Log, n.level, stderr)
+	// net/http and others print through the global logger what an origin did.
+	log.SetFlags(0)
+	log.SetOutput(slog.NewLogLogger(n.log.Handler(), slog.LevelDebug).Writer())
 	setMemoryLimit(cfg, n.log)
 	n.metrics = proxy.NewMetrics(buildVersion(), time.Now)
 	n.metrics.ConfigLoaded(n.loadedAt)
@@ -246,9 +250,9 @@ func (n *node) serve(ctx context.Context) error {
 	}
 	n.adminAddr = ln.Addr()
 	n.admin = admin.Start(ln, n.handler, slog.NewLogLogger(n.log.Handler(), slog.LevelWarn))
-	for _, l := range n.listeners {
+	for i, l := range n.listeners {
 		go func() {
-			if err := n.proxy.Serve(l); err != nil {
+			if err := n.proxy.Serve(l, n.cfg.Listen[i].ProxyProtocol); err != nil {
 				n.failed <- err
 			}
 		}()
