@@ -73,7 +73,8 @@
 //	index value, 40 bytes, under the key 'o' hash
 //	 0  1  version (1)   1  1  type   2  2  zero
 //	 4  4  segment   8  4  offset / 8   12  4  record length   16  4  header CRC   20  4  ordinal
-//	24  4  expiry, unix s   28  4  oldest segment needed   32  8  bytes on disk of the whole object
+//	24  4  expiry, unix s   28  4  oldest segment needed   32  8  bytes on disk of the whole object; 1 in a tombstone
+//	                                                              that stands in the index only
 //
 // An object is one record with its body inside. A head lists extents: the bodies of chunk records, or, after a metadata
 // refresh, the body of the object record it refreshes. The salt is what keeps a body that imitates a record from being

@@ -79,16 +79,19 @@ func (s *Store) stopping() bool {
 }
 
 // evictSegment frees the oldest segment: first what was hit is written again, then the floor rises, so that nothing
-// that needs the segment can be found or committed, then its index entries go, then the file.
+// that needs the segment can be found or committed, then the file goes, then its index entries. A kill before the last
+// step leaves entries below the floor, which the next start drops; a kill between the last two in the other order could
+// bring back an entry whose absence a Delete has already relied on.
 func (s *Store) evictSegment(seg *segment) error {
 	list, lerr := s.list(seg)
 	if s.wfault.Load() == nil && lerr == nil {
 		s.reappend(seg, list)
 	}
 	s.segs.floor.Store(seg.num + 1)
+	rerr := s.segs.remove(seg)
 	err := s.forget(list)
 	s.count.segsEvicted.Add(1)
-	return errors.Join(lerr, err, s.segs.remove(seg))
+	return errors.Join(lerr, err, rerr)
 }
 
 // forget deletes the index entries of objects that need a segment below the floor.

@@ -123,6 +123,11 @@ func (e entry) pos() uint64 { return uint64(e.seg)<<32 | uint64(e.off8) }
 // counts tells whether the entry is an object that a Get can find.
 func (e entry) counts() bool { return e.typ == recObject || e.typ == recHead }
 
+// unbackedTomb, as the size of a tombstone, marks one that stands in the index only.
+const unbackedTomb = 1
+
+func (e entry) unbacked() bool { return e.typ == recTomb && e.disk == unbackedTomb }
+
 func (e entry) encode() []byte {
 	b := make([]byte, entrySize)
 	le := binary.LittleEndian

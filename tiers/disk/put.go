@@ -115,7 +115,8 @@ func (s *Store) write(d draft) (entry, *segment, error) {
 
 // writeRecord places and writes b, a whole padded record whose header is still to be filled in from h.
 func (s *Store) writeRecord(h *recHeader, b []byte, extents []extent) (entry, *segment, error) {
-	if err := s.room(int64(len(b))); err != nil {
+	// A tombstone is small, and a delete must not fail because the store is full.
+	if err := s.room(int64(len(b))); err != nil && h.typ != recTomb {
 		return entry{}, nil, err
 	}
 	sp, err := s.segs.reserve(int64(len(b)))
@@ -218,21 +219,26 @@ func (s *Store) Delete(h Hash) error {
 	if err != nil {
 		return err
 	}
-	if (!ok || !cur.counts()) && !s.rebuilding() {
+	if (!ok || !cur.counts() && !cur.unbacked()) && !s.rebuilding() {
 		return nil
 	}
 	return s.buryLocked(ix, h, cur, ok)
 }
 
-// buryLocked writes a tombstone over cur. When no tombstone can be written the index forgets the entry all the same,
-// and the error says that a rebuild could bring it back.
+// buryLocked writes a tombstone over cur. When the device takes none, the index alone gets one, at once durable, and
+// the error says that a rebuild could bring the object back; the next Delete tries again.
+//
+// Losing interleaving without that mark: a first Delete fails to write its tombstone and only drops the index entry, a
+// second one finds nothing and succeeds, the process is killed before the drop has left Pebble's buffer, and the object
+// is back after a delete that was acknowledged.
 func (s *Store) buryLocked(ix *index, h Hash, cur entry, ok bool) error {
 	n, err := s.storeLocked(draft{typ: recTomb, hash: h, stored: s.nowMillis()})
 	s.count.bytesMeta.Add(n)
 	if err == nil || !ok {
 		return err
 	}
-	if derr := ix.del(h); derr == nil {
+	tomb := entry{typ: recTomb, seg: cur.seg, off8: cur.off8, len: recHeaderSize, oldest: cur.oldest, disk: unbackedTomb}
+	if ix.write(objectKey(h), tomb.encode(), true) == nil {
 		ix.account(cur, true, -1)
 	}
 	return err

@@ -54,11 +54,7 @@ func (s *Store) bringIn(seg *segment) error {
 
 // startRebuild fills an index that may miss anything, newest segment first, in the background. What the index shows
 // meanwhile is final: a newer record is never brought in after an older one.
-func (s *Store) startRebuild(ix *index) {
-	done := make(chan struct{})
-	s.rebuildMu.Lock()
-	s.rebuilt = done
-	s.rebuildMu.Unlock()
+func (s *Store) startRebuild(ix *index, done chan struct{}) {
 	s.count.rebuilds.Add(1)
 	below := s.segs.rotate()
 	s.wg.Add(1)
@@ -69,6 +65,16 @@ func (s *Store) startRebuild(ix *index) {
 			s.o.Log.Warn("disk: rebuild of the index ended early", "err", err)
 		}
 	}()
+}
+
+// announceRebuild must come before an index that misses anything is shown: a Delete that finds nothing in it has to
+// write its tombstone all the same.
+func (s *Store) announceRebuild() chan struct{} {
+	done := make(chan struct{})
+	s.rebuildMu.Lock()
+	s.rebuilt = done
+	s.rebuildMu.Unlock()
+	return done
 }
 
 func (s *Store) rebuild(ix *index, below uint32) error {
@@ -135,15 +141,15 @@ func (s *Store) replaceIndex() error {
 	if err != nil {
 		return err
 	}
+	done := s.announceRebuild()
 	s.counted.Store(true)
 	s.idx.Store(ix)
 	if ferr := ix.failure(); ferr != nil {
+		close(done)
 		s.indexFailed(ix, ferr)
 		return ferr
 	}
-	if _, complete, err := ix.state(keyComplete); err == nil && !complete {
-		s.startRebuild(ix)
-	}
+	s.startRebuild(ix, done)
 	s.o.Log.Info("disk: new index in place, rebuild under way")
 	s.o.OnFault(s.Healthy())
 	return nil

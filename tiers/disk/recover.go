@@ -37,6 +37,10 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
+	if mark, _, err := ix.state(keyWatermark); err == nil {
+		// A number up to the watermark would not be replayed.
+		s.segs.next = max(s.segs.next, uint32(min(mark, 1<<32-2))+1)
+	}
 	s.idx.Store(ix)
 	if ferr := ix.failure(); ferr != nil {
 		s.indexFailed(ix, ferr)
@@ -75,7 +79,7 @@ func (s *Store) start(ix *index, count func()) {
 		}()
 	}
 	if _, complete, err := ix.state(keyComplete); err == nil && !complete && ix.failure() == nil {
-		s.startRebuild(ix)
+		s.startRebuild(ix, s.announceRebuild())
 	}
 	s.kickEvict()
 }
