@@ -1,0 +1,66 @@
+# `make` lists the targets. Whatever takes more than a few lines is a script in .ci/.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X main.version=$(VERSION)
+
+DEMO     ?=
+BENCH    ?= Hit|Miss|Key
+BENCHPKG ?= ./proxy ./policy
+COUNT    ?= 6
+FUZZTIME ?= 30s
+FUZZ     ?= .
+
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/weir: one static binary, without cgo
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/weir ./cmd/weir
+
+.PHONY: build-cgo
+build-cgo: ## Build bin/weir static with cgo: Pebble's memory lies outside the Go heap (needs gcc)
+	CGO_ENABLED=1 $(GO) build -trimpath -tags netgo,osusergo \
+		-ldflags '$(LDFLAGS) -linkmode external -extldflags "-static"' -o bin/weir ./cmd/weir
+
+.PHONY: run
+run: build ## Start the demo: a small shop with weir in front of it (DEMO='flags of weir demo')
+	@bin/weir demo $(DEMO)
+
+.PHONY: test
+test: tools lint ## Install what is missing, lint, run every test (race detector), then again without cgo
+	GO='$(GO)' .ci/test
+
+.PHONY: lint
+lint: ## go vet, staticcheck and gofumpt, at the versions in go.mod
+	GO='$(GO)' .ci/lint
+
+.PHONY: format
+format: ## Rewrite the Go files as gofumpt wants them
+	$(GO) tool gofumpt -w .
+
+.PHONY: bench
+bench: ## Benchmarks of hit, miss and key, for benchstat (BENCH=regexp BENCHPKG=packages COUNT=6)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 30m $(BENCHPKG)
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target, one after the other (FUZZTIME=30s FUZZ=regexp)
+	GO='$(GO)' .ci/fuzz '$(FUZZ)' '$(FUZZTIME)'
+
+.PHONY: replay
+replay: ## Replay the access log through weir, compare every byte, print the table
+	GO='$(GO)' .ci/replay
+
+.PHONY: tools
+tools: ## Install what the tests need where it is missing (gcc, curl, promtool)
+	GO='$(GO)' .ci/tools
+
+.PHONY: clean
+clean: ## Remove bin/ and .tools/
+	rm -rf bin .tools
