@@ -49,16 +49,9 @@ func (o *Object) expires() time.Time {
 //
 // where a string is a uvarint length and its bytes.
 func (o *Object) encode(dst []byte) []byte {
-	var flags byte
 	f := &o.Freshness
-	for bit, on := range map[byte]bool{
-		flagMustRevalidate: f.MustRevalidate, flagNoCache: f.NoCache,
-		flagHeuristic: f.Heuristic, flagValidator: f.Validator,
-	} {
-		if on {
-			flags |= bit
-		}
-	}
+	flags := flagIf(f.MustRevalidate, flagMustRevalidate) | flagIf(f.NoCache, flagNoCache) |
+		flagIf(f.Heuristic, flagHeuristic) | flagIf(f.Validator, flagValidator)
 	dst = append(dst, metaVersion, byte(o.Kind), flags, byte(o.Reason))
 	dst = binary.AppendUvarint(dst, uint64(o.Status))
 	for _, v := range []int64{f.Born, f.Lifetime, f.StaleWhileRevalidate, f.StaleIfError, o.Stored} {
@@ -77,11 +70,7 @@ func (o *Object) encode(dst []byte) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(o.Vary.Specs)))
 	for _, s := range o.Vary.Specs {
-		star := byte(0)
-		if s.Star {
-			star = 1
-		}
-		dst = append(dst, star)
+		dst = append(dst, flagIf(s.Star, 1))
 		dst = binary.AppendUvarint(dst, uint64(len(s.Names)))
 		for _, n := range s.Names {
 			dst = appendString(dst, n)
@@ -94,14 +83,22 @@ func (o *Object) encode(dst []byte) []byte {
 	return dst
 }
 
+func flagIf(on bool, flag byte) byte {
+	if on {
+		return flag
+	}
+	return 0
+}
+
 func appendString(dst []byte, s string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(s)))
 	return append(dst, s...)
 }
 
-// decode reads what encode wrote into o. The strings are copies of meta.
+// decode reads what encode wrote into o. The strings share one copy of meta,
+// which the caller may change afterwards.
 func (o *Object) decode(meta []byte) error {
-	d := metaReader{p: meta}
+	d := metaReader{p: string(meta)}
 	if v := d.byte(); v != metaVersion {
 		return fmt.Errorf("cannot read version %d: %w", v, errMeta)
 	}
@@ -117,26 +114,24 @@ func (o *Object) decode(meta []byte) error {
 	o.Stored = d.varint()
 	o.Epoch = d.uvarint(1<<64 - 1)
 	o.Length = int64(d.uvarint(1<<62 - 1))
-	if n := int(d.uvarint(maxMetaFields)); n > 0 && !d.bad {
-		o.Fields = make(policy.Fields, 0, n)
-		for range n {
-			o.Fields = append(o.Fields, policy.Field{Name: d.string(), Value: d.string()})
+	if n := d.count(maxMetaFields, 2); n > 0 {
+		o.Fields = make(policy.Fields, n)
+		for i := range o.Fields {
+			o.Fields[i] = policy.Field{Name: d.string(), Value: d.string()}
 		}
 	}
-	for range d.count(maxMetaFields) {
-		o.Tags = append(o.Tags, d.string())
-	}
-	for range d.count(MaxSpecs) {
-		s := policy.VarySpec{Star: d.byte() == 1}
-		for range d.count(maxMetaFields) {
-			s.Names = append(s.Names, d.string())
+	o.Tags = d.strings()
+	if n := d.count(MaxSpecs, 2); n > 0 {
+		o.Vary.Specs = make([]policy.VarySpec, n)
+		for i := range o.Vary.Specs {
+			o.Vary.Specs[i] = policy.VarySpec{Star: d.byte() == 1, Names: d.strings()}
 		}
-		o.Vary.Specs = append(o.Vary.Specs, s)
 	}
-	for range d.count(MaxVariants) {
-		var h policy.Hash
-		copy(h[:], d.bytes(len(h)))
-		o.Vary.Variants = append(o.Vary.Variants, h)
+	if n := d.count(MaxVariants, len(policy.Hash{})); n > 0 {
+		o.Vary.Variants = make([]policy.Hash, n)
+		for i := range o.Vary.Variants {
+			copy(o.Vary.Variants[i][:], d.take(len(policy.Hash{})))
+		}
 	}
 	if d.bad || len(d.p) != 0 {
 		return fmt.Errorf("cannot read %d bytes: %w", len(meta), errMeta)
@@ -150,31 +145,32 @@ func (o *Object) decode(meta []byte) error {
 
 // metaReader takes values off p; once bad, it answers zeroes.
 type metaReader struct {
-	p   []byte
+	p   string
 	bad bool
 }
 
-func (d *metaReader) fail() { d.p, d.bad = nil, true }
+func (d *metaReader) fail() { d.p, d.bad = "", true }
 
-func (d *metaReader) bytes(n int) []byte {
+func (d *metaReader) take(n int) string {
 	if n > len(d.p) {
 		d.fail()
-		return nil
+		return ""
 	}
-	b := d.p[:n]
+	v := d.p[:n]
 	d.p = d.p[n:]
-	return b
+	return v
 }
 
 func (d *metaReader) byte() byte {
-	if b := d.bytes(1); b != nil {
-		return b[0]
+	if v := d.take(1); v != "" {
+		return v[0]
 	}
 	return 0
 }
 
 func (d *metaReader) uvarint(limit uint64) uint64 {
-	v, n := binary.Uvarint(d.p)
+	var b [binary.MaxVarintLen64]byte
+	v, n := binary.Uvarint(b[:copy(b[:], d.p)])
 	if n <= 0 || v > limit {
 		d.fail()
 		return 0
@@ -184,23 +180,31 @@ func (d *metaReader) uvarint(limit uint64) uint64 {
 }
 
 func (d *metaReader) varint() int64 {
-	v, n := binary.Varint(d.p)
-	if n <= 0 {
-		d.fail()
-		return 0
-	}
-	d.p = d.p[n:]
-	return v
+	v := d.uvarint(1<<64 - 1)
+	return int64(v>>1) ^ -int64(v&1)
 }
 
-// count is a number of items of at least one byte each that follow.
-func (d *metaReader) count(limit int) int {
+// count is a number of items that follow, of at least size bytes each: what
+// cannot be there is not allocated.
+func (d *metaReader) count(limit, size int) int {
 	n := int(d.uvarint(uint64(limit)))
-	if n > len(d.p) {
+	if n > len(d.p)/size {
 		d.fail()
 		return 0
 	}
 	return n
 }
 
-func (d *metaReader) string() string { return string(d.bytes(int(d.uvarint(maxMetaString)))) }
+func (d *metaReader) string() string { return d.take(int(d.uvarint(maxMetaString))) }
+
+func (d *metaReader) strings() []string {
+	n := d.count(maxMetaFields, 1)
+	if n == 0 {
+		return nil
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = d.string()
+	}
+	return list
+}

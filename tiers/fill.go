@@ -48,22 +48,27 @@ type Fill struct {
 	text   string
 	length int64
 
-	// mu protects the fields below it. Chunk bytes below n are immutable.
-	mu     sync.Mutex
+	// mu protects the fields below it. Only the owner changes n, mode, chunks
+	// and writer, so the owner reads those without it. Chunk bytes below n are
+	// immutable.
+	mu sync.Mutex
+	// moved wakes readers, space the owner.
 	moved  sync.Cond
+	space  sync.Cond
 	mode   fillMode
 	reason policy.Reason
 	n      int64
 	// shown is how far readers may see. It trails n by the last piece of a body
 	// of stated length until that is committed: whoever has the whole answer
 	// finds it in the cache with the next request.
-	shown int64
-	done  bool
+	shown  int64
+	done   bool
 	err    error
 	chunks []fillPiece
-	// readers counts open readers; fastest is the furthest position of any.
-	readers int
-	fastest int64
+	// readers are those that are open. Of a body that is passed through, pace
+	// is how far the fastest had read when that was last looked up.
+	readers []*FillReader
+	pace    int64
 	// writer stays for late readers, also after the commit and after storing
 	// failed; refs counts the owner and the readers, the last of which
 	// releases it.
@@ -73,7 +78,7 @@ type Fill struct {
 
 type fillPiece struct {
 	off int64
-	buf []byte // its capacity is its room; bytes below Fill.n are published
+	buf []byte // bytes below Fill.n are published
 }
 
 type fillMode uint8
@@ -99,9 +104,11 @@ func (m fillMode) String() string {
 // Commit or Abandon, from one goroutine.
 func (s *Store) NewFill(hash policy.Hash, text string, length int64) *Fill {
 	f := &Fill{store: s, hash: hash, text: text, length: length, refs: 1}
-	f.moved.L = &f.mu
+	f.moved.L, f.space.L = &f.mu, &f.mu
 	if length > s.ramMax {
-		f.spillLocked()
+		if reason := f.spill(); reason != policy.ReasonNone {
+			f.passLocked(reason)
+		}
 	}
 	return f
 }
@@ -113,22 +120,16 @@ func (f *Fill) CopyFrom(r io.Reader) error {
 	var surplus [1]byte
 	for {
 		buf := f.room()
-		if buf == nil {
+		full := len(buf) == 0
+		if full {
 			// The stated length is reached; the reader must now say so.
-			n, err := r.Read(surplus[:])
-			if n > 0 {
-				return fmt.Errorf("cannot fill: body exceeds its Content-Length of %d", f.length)
-			}
-			if err == io.EOF {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			continue
+			buf = surplus[:]
 		}
 		n, err := r.Read(buf)
 		if n > 0 {
+			if full {
+				return fmt.Errorf("cannot fill: body exceeds its Content-Length of %d", f.length)
+			}
 			if perr := f.publish(n); perr != nil {
 				return perr
 			}
@@ -144,15 +145,13 @@ func (f *Fill) CopyFrom(r io.Reader) error {
 
 // room returns where the next bytes go; nil when the stated length is full.
 func (f *Fill) room() []byte {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.length >= 0 && f.n >= f.length {
 		return nil
 	}
 	if last := len(f.chunks) - 1; last >= 0 {
 		c := f.chunks[last]
-		if used := f.n - c.off; used < int64(cap(c.buf)) {
-			return c.buf[used:cap(c.buf)]
+		if used := f.n - c.off; used < int64(len(c.buf)) {
+			return c.buf[used:]
 		}
 	}
 	size := int64(fillChunk)
@@ -168,90 +167,89 @@ func (f *Fill) room() []byte {
 		size = min(f.n, fillChunk)
 	}
 	buf := make([]byte, size)
+	f.mu.Lock()
 	f.chunks = append(f.chunks, fillPiece{off: f.n, buf: buf})
+	f.mu.Unlock()
 	return buf
 }
 
 // publish makes n more bytes, written into room, visible to the readers.
 func (f *Fill) publish(n int) error {
-	f.mu.Lock()
 	last := f.chunks[len(f.chunks)-1]
 	at := f.n - last.off
-	fresh := last.buf[at : at+int64(n)]
+	f.mu.Lock()
 	f.n += int64(n)
-	if f.n != f.length {
+	if f.n != f.length || f.mode == fillPass {
 		f.shown = f.n
+		f.moved.Broadcast()
 	}
-	if f.mode == fillMemory && f.n > f.store.ramMax {
-		f.spillLocked()
-	} else if f.mode == fillSpill {
-		f.mu.Unlock()
-		// Outside the lock: a slow disk must not hold up readers of memory.
-		err := f.appendDisk(fresh)
-		f.mu.Lock()
-		if err != nil {
-			f.passLocked(policy.ReasonStorage)
-		}
+	f.mu.Unlock()
+	// Not under the lock: a slow disk must not hold up readers of memory.
+	reason := policy.ReasonNone
+	switch {
+	case f.mode == fillSpill:
+		reason = f.appendDisk(last.buf[at : at+int64(n)])
+	case f.mode == fillPass:
+	case f.n <= f.store.ramMax:
+		return nil
+	default:
+		reason = f.spill()
 	}
-	if f.mode == fillPass {
-		f.shown = f.n
-	}
-	if f.mode != fillMemory {
-		f.trimLocked()
-	}
-	f.moved.Broadcast()
+	f.mu.Lock()
 	defer f.mu.Unlock()
+	if reason != policy.ReasonNone {
+		f.passLocked(reason)
+	}
+	f.trimLocked()
 	return f.paceLocked()
 }
 
-func (f *Fill) appendDisk(p []byte) error {
-	if f.n > f.store.diskMax {
-		f.mu.Lock()
-		f.passLocked(policy.ReasonTooLarge)
-		f.mu.Unlock()
-		return nil
+func (f *Fill) appendDisk(p []byte) policy.Reason {
+	if d := f.store.diskStore(); d == nil || f.n > f.store.diskLimit(d) {
+		return policy.ReasonTooLarge
 	}
 	if err := f.writer.Append(p); err != nil {
-		f.store.diskTrouble("write", err)
-		return err
+		return f.store.writeTrouble(err)
 	}
-	return nil
+	return policy.ReasonNone
 }
 
-// spillLocked moves the fill from memory to disk, or to passing through when
-// there is no disk that would take it.
-func (f *Fill) spillLocked() {
-	f.mode = fillSpill
+// spill moves the fill from memory to disk. The reason is why it cannot, or
+// could only in part.
+func (f *Fill) spill() policy.Reason {
 	d := f.store.diskStore()
-	if d == nil || f.length > f.store.diskMax || f.n > f.store.diskMax {
-		f.passLocked(policy.ReasonTooLarge)
-		return
+	if d == nil {
+		return policy.ReasonTooLarge
+	}
+	if limit := f.store.diskLimit(d); f.length > limit || f.n > limit {
+		return policy.ReasonTooLarge
 	}
 	w, err := d.NewWriter(f.hash, []byte(f.text))
 	if err != nil {
-		f.store.diskTrouble("write", err)
-		f.passLocked(policy.ReasonStorage)
-		return
+		return f.store.writeTrouble(err)
 	}
 	// The writer's own reference goes with Commit or Abort; this one is for the
 	// readers, and goes with the last of them.
 	w.Retain()
-	f.writer = w
 	for _, c := range f.chunks {
-		p := c.buf[:min(int64(len(c.buf)), f.n-c.off)]
-		if err := w.Append(p); err != nil {
-			f.store.diskTrouble("write", err)
-			f.passLocked(policy.ReasonStorage)
-			return
+		if err = w.Append(c.buf[:min(int64(len(c.buf)), f.n-c.off)]); err != nil {
+			break
 		}
 	}
+	f.mu.Lock()
+	f.mode, f.writer = fillSpill, w
+	f.mu.Unlock()
+	if err != nil {
+		return f.store.writeTrouble(err)
+	}
+	return policy.ReasonNone
 }
 
 func (f *Fill) passLocked(reason policy.Reason) {
-	if f.mode != fillPass {
-		f.mode = fillPass
-		f.reason = reason
-	}
+	f.mode, f.reason = fillPass, reason
+	// There will be no commit that the last piece could wait for.
+	f.shown = f.n
+	f.moved.Broadcast()
 }
 
 // trimLocked forgets chunks that late readers will read from disk, or that
@@ -262,11 +260,11 @@ func (f *Fill) trimLocked() {
 		keep = f.n - 2*passWindow
 	}
 	i := 0
-	for i < len(f.chunks)-1 && f.chunks[i].off+int64(cap(f.chunks[i].buf)) <= keep {
+	for i < len(f.chunks)-1 && f.chunks[i].off+int64(len(f.chunks[i].buf)) <= keep {
 		i++
 	}
 	if i > 0 {
-		// Copied down, so that the forgotten chunks can be collected.
+		// Copied, so that the forgotten chunks can be collected.
 		f.chunks = append(make([]fillPiece, 0, fillWindow+2), f.chunks[i:]...)
 	}
 }
@@ -274,13 +272,31 @@ func (f *Fill) trimLocked() {
 // paceLocked holds the owner back while a body that cannot be stored is far
 // enough ahead of its fastest reader.
 func (f *Fill) paceLocked() error {
-	for f.mode == fillPass && f.n-f.fastest >= passWindow {
-		if f.readers == 0 {
+	for f.mode == fillPass && f.n-f.pace >= passWindow {
+		if len(f.readers) == 0 {
 			return ErrNoReaders
 		}
-		f.moved.Wait()
+		if f.pace = f.fastestLocked(); f.n-f.pace >= passWindow {
+			f.space.Wait()
+		}
 	}
 	return nil
+}
+
+// fastestLocked is how far the fastest reader has come. Those that wait for a
+// later part, of which nothing has arrived, set no pace; when all do, there is
+// none.
+func (f *Fill) fastestLocked() int64 {
+	fastest := int64(-1)
+	for _, r := range f.readers {
+		if r.pos <= f.n {
+			fastest = max(fastest, r.pos)
+		}
+	}
+	if fastest < 0 {
+		return f.n
+	}
+	return fastest
 }
 
 // Storable says whether the body can still be stored, and if not, why. It may
@@ -316,56 +332,66 @@ func (f *Fill) Length() int64 {
 // any reader is told the end. A body that cannot be stored gives the reason;
 // its readers get it whole all the same.
 func (f *Fill) Commit(o *Object, visible func()) policy.Reason {
+	if f.length >= 0 && f.n != f.length {
+		panic(fmt.Sprintf("BUG: commit of %d bytes of a body of %d", f.n, f.length))
+	}
 	defer f.release()
 	defer f.finish(nil)
-	f.mu.Lock()
-	mode, reason, w := f.mode, f.reason, f.writer
-	f.mu.Unlock()
 	o.Hash, o.Text, o.Length = f.hash, f.text, f.n
-	switch mode {
+	g := f.store.guards.of(&f.hash)
+	g.begin()
+	defer g.end()
+	switch f.mode {
 	case fillMemory:
-		o.Body = f.join()
-		inRAM := f.store.putRAM(o)
-		if inRAM {
-			visible()
-			// RAM has it: nobody need wait for the disk.
-			f.finish(nil)
-		}
-		reason = f.store.putDisk(o, inRAM)
-		if !inRAM && reason == policy.ReasonNone {
-			visible()
-		}
-		return reason
+		return f.commitMemory(o, visible)
 	case fillSpill:
-		if err := w.Commit(o.encode(nil), o.expires()); err != nil {
-			f.store.diskTrouble("write", err)
-			return policy.ReasonStorage
-		}
-		// A smaller object of the same key may still be in RAM.
-		f.store.ram.delete(&f.hash)
-		visible()
-		return policy.ReasonNone
+		return f.commitSpilled(o, visible)
 	}
-	if w != nil {
-		w.Abort()
+	if f.writer != nil {
+		f.writer.Abort()
+	}
+	return f.reason
+}
+
+func (f *Fill) commitMemory(o *Object, visible func()) policy.Reason {
+	o.Body = f.join()
+	if f.store.putRAM(o) {
+		visible()
+		// RAM has it: nobody need wait for the disk.
+		f.finish(nil)
+		return f.store.putDisk(o, true)
+	}
+	reason := f.store.putDisk(o, false)
+	if reason == policy.ReasonNone {
+		visible()
 	}
 	return reason
 }
 
-// join returns the body in one piece. Only the owner calls it, at the end.
+func (f *Fill) commitSpilled(o *Object, visible func()) policy.Reason {
+	if reason := f.store.commitDisk(f.writer, o); reason != policy.ReasonNone {
+		return reason
+	}
+	visible()
+	return policy.ReasonNone
+}
+
+// join returns the body in one piece, which takes the place of the chunks. Only
+// the owner calls it, at the end.
 func (f *Fill) join() []byte {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if len(f.chunks) == 0 {
 		return []byte{}
 	}
-	if c := f.chunks[0]; len(f.chunks) == 1 && int64(cap(c.buf)) == f.n {
+	if c := f.chunks[0]; len(f.chunks) == 1 && int64(len(c.buf)) == f.n {
 		return c.buf[:f.n:f.n]
 	}
 	body := make([]byte, 0, f.n)
 	for _, c := range f.chunks {
 		body = append(body, c.buf[:min(int64(len(c.buf)), f.n-c.off)]...)
 	}
+	f.mu.Lock()
+	f.chunks = []fillPiece{{buf: body}}
+	f.mu.Unlock()
 	return body
 }
 
@@ -385,127 +411,8 @@ func (f *Fill) release() {
 	f.mu.Lock()
 	f.refs--
 	last := f.refs == 0
-	w := f.writer
 	f.mu.Unlock()
-	if last && w != nil {
-		w.Release()
+	if last && f.writer != nil {
+		f.writer.Release()
 	}
-}
-
-// NewReader returns a reader of the body from off. It must be closed.
-func (f *Fill) NewReader(off int64) *FillReader {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.readers++
-	f.refs++
-	return &FillReader{fill: f, pos: off}
-}
-
-// Skip moves the reader to off before its first Next.
-func (r *FillReader) Skip(off int64) { r.pos = off }
-
-// FillReader follows a Fill. One goroutine uses it.
-type FillReader struct {
-	fill   *Fill
-	pos    int64
-	closed bool
-	buf    []byte
-}
-
-// Ready tells whether Next would answer without waiting.
-func (r *FillReader) Ready() bool {
-	r.fill.mu.Lock()
-	defer r.fill.mu.Unlock()
-	return r.pos < r.fill.shown || r.fill.done
-}
-
-// Next waits for bytes and returns at least one of them, or io.EOF at the end
-// of a complete body, or the error that broke it. The bytes are borrowed: valid
-// until the next call, not to be changed.
-func (r *FillReader) Next() ([]byte, error) {
-	f := r.fill
-	f.mu.Lock()
-	for r.pos >= f.shown && !f.done {
-		f.moved.Wait()
-	}
-	if r.pos >= f.shown {
-		defer f.mu.Unlock()
-		if f.err != nil {
-			return nil, f.err
-		}
-		return nil, io.EOF
-	}
-	p, ok := r.memoryLocked()
-	if ok {
-		r.advanceLocked(len(p))
-		f.mu.Unlock()
-		return p, nil
-	}
-	w, n := f.writer, f.shown
-	f.mu.Unlock()
-	if w == nil {
-		return nil, ErrFellBehind
-	}
-	return r.readBack(w, n)
-}
-
-// memoryLocked returns what of the body is in memory from the reader's
-// position on.
-func (r *FillReader) memoryLocked() ([]byte, bool) {
-	f := r.fill
-	for i := len(f.chunks) - 1; i >= 0; i-- {
-		c := f.chunks[i]
-		if c.off > r.pos {
-			continue
-		}
-		end := min(int64(len(c.buf)), f.shown-c.off)
-		if r.pos-c.off >= end {
-			return nil, false
-		}
-		return c.buf[r.pos-c.off : end : end], true
-	}
-	return nil, false
-}
-
-func (r *FillReader) advanceLocked(n int) {
-	r.pos += int64(n)
-	if r.pos > r.fill.fastest {
-		r.fill.fastest = r.pos
-		if r.fill.mode == fillPass {
-			r.fill.moved.Broadcast()
-		}
-	}
-}
-
-// readBack reads from disk what is no longer in memory.
-func (r *FillReader) readBack(w *disk.Writer, limit int64) ([]byte, error) {
-	if r.buf == nil {
-		r.buf = make([]byte, 64<<10)
-	}
-	p := r.buf[:min(int64(len(r.buf)), limit-r.pos)]
-	n, err := w.ReadAt(p, r.pos)
-	if n == 0 {
-		if err == nil || err == io.EOF {
-			err = ErrFellBehind
-		}
-		return nil, fmt.Errorf("cannot read back a body that is being filled: %w", err)
-	}
-	r.fill.mu.Lock()
-	r.advanceLocked(n)
-	r.fill.mu.Unlock()
-	return p[:n], nil
-}
-
-// Close gives the reader back. It may be called more than once.
-func (r *FillReader) Close() {
-	if r.closed {
-		return
-	}
-	r.closed = true
-	f := r.fill
-	f.mu.Lock()
-	f.readers--
-	f.moved.Broadcast()
-	f.mu.Unlock()
-	f.release()
 }

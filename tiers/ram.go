@@ -12,18 +12,23 @@ import (
 	"weir/policy"
 )
 
-// ram is the RAM tier: ristretto for what proved itself, and before it a
-// window of what was just filled.
+// ram is the RAM tier. The shards' tables say what is stored, and are exact;
+// ristretto decides what stays, and answers hits without a lock of ours; the
+// window keeps what was just filled until ristretto has seen who asks for it.
 //
 // Ristretto shows a Set only later, may drop it, and of two Sets of one key
-// that are queued together keeps the first. So values are cells: a key has at
-// most one live cell, and replacing an object stores into its cell, visible at
-// once whatever ristretto has queued.
+// that are queued together keeps the first. So it is never believed: it holds
+// cells, a put makes a cell of its own, and the key's table entry names the one
+// cell that counts. All others of the key are dead: emptied, so that their
+// coming up late is a miss and their bodies can be collected.
 //
 // The losing interleaving: Put(k, v1) queues cell A; the window forgets A;
-// Put(k, v2) makes cell B; ristretto then shows A, and v1 would come back from
-// the dead. Therefore a cell that leaves the window while ristretto does not
-// show it is emptied: A can surface later, but only as a miss.
+// Put(k, v2) queues cell B; ristretto shows A and, since it now has k, rejects
+// B. Were cells not emptied, v1 would come back from the dead. Here A answers
+// nothing, the table leads to B, and the rejection puts B in A's place.
+//
+// Each Set that was taken ends in exactly one OnExit of its cell: replaced,
+// rejected, evicted or deleted. That is what keeps the books.
 type ram struct {
 	main *ristretto.Cache[[]byte, *cell]
 
@@ -38,50 +43,60 @@ type ram struct {
 	// evicted is told of every object that left without being replaced or
 	// deleted. It must not block: ristretto's own goroutine calls it.
 	evicted func(*Object)
+	closing atomic.Bool
 }
 
 type ramShard struct {
-	// mu protects the fields below and serialises writers of its keys. It is
-	// never taken by a hit that ristretto answers.
+	// mu protects the fields below and what it says of cells. A hit that
+	// ristretto answers never takes it. While it is held, ristretto may be
+	// asked and Set, but not Del, which waits for a goroutine that waits for mu.
 	mu     sync.Mutex
+	cells  map[policy.Hash]*cell
 	window *simplelru.LRU[policy.Hash, *cell]
-	bytes  int64
-	limit  int64
-	// writes counts puts and deletes. Promotion from disk gives way when it
-	// moved since the disk was read: what was read may be old by now.
-	writes uint64
-	_      [16]byte
+	// bytes are in the window, of limit.
+	bytes int64
+	limit int64
+	_     [24]byte
 }
 
+// cell is one put of one object.
 type cell struct {
+	// obj is nil once the cell is dead; dead cells stay dead.
 	obj  atomic.Pointer[Object]
-	cost atomic.Int64
-	// where says which of inMain and inWindow hold the cell.
-	where atomic.Uint32
-	// hits counts lookups that the window answered, and share is what the
-	// window accounts for the cell; both protected by the shard.
-	hits  uint32
-	share int64
+	hash policy.Hash
+	cost int64
+	// The rest is protected by the shard.
+
+	// inMain: ristretto holds the cell, shown or queued.
+	inMain   bool
+	inWindow bool
+	// hits counts lookups that ristretto did not answer.
+	hits uint32
 }
 
 const (
-	inMain uint32 = 1 << iota
-	inWindow
+	// typicalCost is what an object is expected to take when ristretto's
+	// counters are sized. Counters at ten times the objects are what its hit
+	// ratio needs; they cost about 3 bytes each.
+	typicalCost = 4 << 10
+	// headRoom is what the largest body may carry in fields besides.
+	headRoom  = 32 << 10
+	maxShards = 16
 )
 
-// typicalCost is what an object is expected to take when ristretto's counters
-// are sized. Counters at ten times the objects are what its hit ratio needs;
-// they cost about 3 bytes each.
-const typicalCost = 4 << 10
-
-func newRAM(size, maxObject int64, evicted func(*Object)) (*ram, error) {
-	window := max(size/32, min(maxObject+objectOverhead, size/2))
+func newRAM(size, maxBody int64, evicted func(*Object)) (*ram, error) {
+	largest := maxBody + objectOverhead + headRoom
+	window := max(size/32, min(largest, size/2))
 	shards := int64(1)
-	for shards < 16 && window/(shards*2) >= maxObject+objectOverhead {
+	for shards < maxShards && window/(shards*2) >= largest {
 		shards *= 2
 	}
-	r := &ram{shards: make([]ramShard, shards), mask: uint32(shards - 1), maxObject: window / shards, capacity: size, evicted: evicted}
-	main, err := ristretto.NewCache(&ristretto.Config[[]byte, *cell]{
+	r := &ram{
+		shards: make([]ramShard, shards), mask: uint32(shards - 1),
+		maxObject: window / shards, capacity: size, evicted: evicted,
+	}
+	var err error
+	r.main, err = ristretto.NewCache(&ristretto.Config[[]byte, *cell]{
 		NumCounters:        max(10*(size/typicalCost), 1000),
 		MaxCost:            size - window,
 		BufferItems:        64,
@@ -89,19 +104,20 @@ func newRAM(size, maxObject int64, evicted func(*Object)) (*ram, error) {
 		KeyToHash: func(k []byte) (uint64, uint64) {
 			return binary.LittleEndian.Uint64(k), binary.LittleEndian.Uint64(k[8:])
 		},
-		OnEvict:  func(i *ristretto.Item[*cell]) { r.leave(i.Value, inMain) },
-		OnReject: func(i *ristretto.Item[*cell]) { r.leave(i.Value, inMain) },
+		OnReject: func(i *ristretto.Item[*cell]) { r.reject(i.Value) },
+		OnExit:   r.exit,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the RAM tier: %w", err)
 	}
-	r.main = main
 	for i := range r.shards {
 		s := &r.shards[i]
+		s.cells = make(map[policy.Hash]*cell)
 		s.limit = window / shards
 		// The window is bounded by bytes; the count only has to be out of the way.
 		s.window, err = simplelru.NewLRU[policy.Hash, *cell](1<<30, nil)
 		if err != nil {
+			r.main.Close()
 			return nil, fmt.Errorf("cannot make the RAM tier's window: %w", err)
 		}
 	}
@@ -109,205 +125,237 @@ func newRAM(size, maxObject int64, evicted func(*Object)) (*ram, error) {
 }
 
 // get returns the object under the hash when its text is the one asked for.
-// The hit path: no allocation and no global lock, as long as h is on the heap.
+// The hit path: no allocation and no lock of ours, as long as h is on the heap.
 func (r *ram) get(h *policy.Hash, text []byte) *Object {
 	// Fast path: ristretto shows it.
 	if c, ok := r.main.Get(h[:]); ok && c != nil {
 		if o := c.obj.Load(); o != nil {
-			if string(text) == o.Text {
-				return o
-			}
-			return nil
+			return o.ifText(text)
 		}
 	}
-	// Slow path: it was just filled, or it is not here.
+	// Slow path: it was just put, or it is not here.
 	s := r.shard(h)
 	s.mu.Lock()
-	c, ok := s.window.Get(*h)
-	if ok {
-		c.hits++
-	}
-	s.mu.Unlock()
-	if !ok {
+	c := s.cells[*h]
+	if c == nil {
+		s.mu.Unlock()
 		return nil
 	}
-	if o := c.obj.Load(); o != nil && string(text) == o.Text {
+	c.hits++
+	o := c.obj.Load()
+	s.mu.Unlock()
+	return o.ifText(text)
+}
+
+// ifText returns o when its key is the text, else nil: a collision is a miss.
+func (o *Object) ifText(text []byte) *Object {
+	if o.Text == string(text) {
 		return o
 	}
 	return nil
 }
 
-// put publishes o; the next get sees it. It reports false when o is too large.
-func (r *ram) put(o *Object) bool {
-	cost := o.cost()
-	if cost > r.maxObject {
-		r.delete(&o.Hash)
-		return false
-	}
-	s := r.shard(&o.Hash)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r.putLocked(s, o, cost)
-	return true
-}
-
-// generation returns the number that promote compares.
-func (r *ram) generation(h *policy.Hash) uint64 {
+// current returns what is stored under the hash, whatever its text, without
+// counting as a use.
+func (r *ram) current(h *policy.Hash) *Object {
 	s := r.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.writes
-}
-
-// promote publishes an object that was read from disk, unless a put or delete
-// came between: generation was taken before the disk was read.
-func (r *ram) promote(o *Object, generation uint64) {
-	cost := o.cost()
-	if cost > r.maxObject {
-		return
-	}
-	s := r.shard(&o.Hash)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.writes == generation {
-		r.putLocked(s, o, cost)
-		// A promotion changes nothing that another promotion could get wrong.
-		s.writes = generation
-	}
-}
-
-func (r *ram) putLocked(s *ramShard, o *Object, cost int64) {
-	s.writes++
-	if c := r.liveLocked(s, &o.Hash); c != nil {
-		r.replaceLocked(s, c, o, cost)
-		return
-	}
-	c := &cell{share: cost}
-	c.obj.Store(o)
-	c.cost.Store(cost)
-	c.where.Store(inMain | inWindow)
-	r.bytes.Add(cost)
-	r.objects.Add(1)
-	s.window.Add(o.Hash, c)
-	s.bytes += cost
-	if !r.main.Set(o.Hash[:], c, cost) {
-		r.leave(c, inMain)
-	}
-	r.trimLocked(s)
-}
-
-// liveLocked returns the one live cell of a key, or nil.
-func (r *ram) liveLocked(s *ramShard, h *policy.Hash) *cell {
-	if c, ok := s.window.Peek(*h); ok {
-		return c
-	}
-	if c, ok := r.main.Get(h[:]); ok && c != nil && c.obj.Load() != nil {
-		return c
+	if c := s.cells[*h]; c != nil {
+		return c.obj.Load()
 	}
 	return nil
 }
 
-func (r *ram) replaceLocked(s *ramShard, c *cell, o *Object, cost int64) {
+// put publishes o; the next get sees it. It reports false when o is too large,
+// and nothing is stored under its key then.
+func (r *ram) put(o *Object) bool { return r.putIf(o, nil) }
+
+// putIf is put when cond, called with what is stored (nil: nothing) while
+// nobody can change that, agrees; nil always does. When it does not, nothing
+// happens, and the answer is false.
+func (r *ram) putIf(o *Object, cond func(current *Object) bool) bool {
+	cost := o.cost()
+	s := r.shard(&o.Hash)
+	s.mu.Lock()
+	old := s.cells[o.Hash]
+	if cond != nil {
+		var was *Object
+		if old != nil {
+			was = old.obj.Load()
+		}
+		if !cond(was) {
+			s.mu.Unlock()
+			return false
+		}
+	}
+	if cost > r.maxObject {
+		s.mu.Unlock()
+		r.delete(&o.Hash)
+		return false
+	}
+	if old != nil {
+		r.killLocked(s, old)
+	}
+	c := &cell{hash: o.Hash, cost: cost, inWindow: true}
 	c.obj.Store(o)
-	old := c.cost.Swap(cost)
-	r.bytes.Add(cost - old)
-	if c.where.Load() == 0 {
-		// Ristretto evicted it meanwhile: the books close at zero.
-		r.bytes.Add(-c.cost.Swap(0))
-	}
-	if s.window.Contains(o.Hash) {
-		s.bytes += cost - c.share
-		c.share = cost
-		r.trimLocked(s)
-	}
-	if cost != old {
-		if cur, ok := r.main.Get(o.Hash[:]); ok && cur == c {
-			r.main.Set(o.Hash[:], c, cost)
-		}
-	}
+	s.cells[o.Hash] = c
+	s.window.Add(o.Hash, c)
+	s.bytes += cost
+	r.bytes.Add(cost)
+	r.objects.Add(1)
+	r.offerLocked(c)
+	gone := r.trimLocked(s, c)
+	s.mu.Unlock()
+	r.dismiss(gone)
+	return true
 }
 
-// trimLocked brings the window back to its budget. What was asked for while it
-// was here gets a second chance with ristretto, which has counted the asking.
-func (r *ram) trimLocked(s *ramShard) {
+// offerLocked hands the cell to ristretto, which holds no other living cell of
+// the key.
+func (r *ram) offerLocked(c *cell) {
+	// Set may call exit for the cell that it replaces: a dead one, so that no
+	// lock is taken twice.
+	c.inMain = r.main.Set(c.hash[:], c, c.cost)
+}
+
+// departed is an object that was pushed out, and whether ristretto is still to
+// be told.
+type departed struct {
+	obj  *Object
+	tell bool
+}
+
+// trimLocked brings the window and the tier back to their budgets, sparing what
+// was just put. The caller dismisses what is returned without holding mu.
+func (r *ram) trimLocked(s *ramShard, spared *cell) []departed {
+	var gone []departed
 	for s.bytes > s.limit && s.window.Len() > 1 {
-		h, c, _ := s.window.RemoveOldest()
-		s.bytes -= c.share
-		cur, ok := r.main.Get(h[:])
-		if ok && cur == c {
-			r.leave(c, inWindow)
-			continue
+		gone = r.ageLocked(s, gone)
+	}
+	// Ristretto's own budget does not cover what it has queued, nor what grew
+	// when it was replaced. Usually nothing is left to do here.
+	for r.bytes.Load() > r.capacity && s.window.Len() > 1 {
+		gone = r.ageLocked(s, gone)
+	}
+	for _, c := range s.cells {
+		if r.bytes.Load() <= r.capacity {
+			break
 		}
-		o := c.obj.Load()
-		if o == nil || c.hits == 0 {
-			r.leave(c, inWindow)
-			// Emptied, so that it cannot surface from ristretto's queue later.
-			c.obj.Store(nil)
-			continue
+		if c != spared {
+			gone = append(gone, departed{c.obj.Load(), c.inMain})
+			r.killLocked(s, c)
 		}
-		c.obj.Store(nil)
-		r.drop(c)
-		again := &cell{}
-		again.obj.Store(o)
-		again.cost.Store(c.share)
-		again.where.Store(inMain)
-		r.bytes.Add(c.share)
-		r.objects.Add(1)
-		if !r.main.Set(h[:], again, c.share) {
-			r.leave(again, inMain)
+	}
+	return gone
+}
+
+// ageLocked takes the oldest cell out of the window. What ristretto holds is
+// ristretto's from now on. What it rejected, and was asked for since, gets a
+// second chance there: the asking has been counted.
+func (r *ram) ageLocked(s *ramShard, gone []departed) []departed {
+	_, c, _ := s.window.RemoveOldest()
+	s.bytes -= c.cost
+	c.inWindow = false
+	if !c.inMain && c.hits > 0 {
+		c.hits = 0
+		r.offerLocked(c)
+	}
+	if !c.inMain {
+		gone = append(gone, departed{c.obj.Load(), false})
+		r.killLocked(s, c)
+	}
+	return gone
+}
+
+// dismiss tells who must know of objects that were pushed out.
+func (r *ram) dismiss(gone []departed) {
+	for _, d := range gone {
+		if d.tell {
+			r.main.Del(d.obj.Hash[:])
+		}
+		if r.evicted != nil {
+			r.evicted(d.obj)
 		}
 	}
 }
 
-// leave takes one place off the cell; with the last one the object is gone.
-func (r *ram) leave(c *cell, place uint32) {
-	if c == nil {
+// killLocked takes a living cell out of the table and the books and empties it.
+func (r *ram) killLocked(s *ramShard, c *cell) {
+	c.obj.Store(nil)
+	delete(s.cells, c.hash)
+	if c.inWindow {
+		s.window.Remove(c.hash)
+		s.bytes -= c.cost
+		c.inWindow = false
+	}
+	r.bytes.Add(-c.cost)
+	r.objects.Add(-1)
+}
+
+// reject hears that ristretto did not take the cell; exit follows. Where it
+// already shows a dead cell of the key that is no judgement on the object: the
+// living one takes the dead one's place.
+func (r *ram) reject(c *cell) {
+	if c == nil || c.obj.Load() == nil || r.closing.Load() {
 		return
 	}
-	for {
-		w := c.where.Load()
-		if w&place == 0 {
-			return
-		}
-		if !c.where.CompareAndSwap(w, w&^place) {
-			continue
-		}
-		if w&^place == 0 {
-			r.bytes.Add(-c.cost.Swap(0))
-			r.objects.Add(-1)
-			if o := c.obj.Load(); o != nil && r.evicted != nil {
-				r.evicted(o)
-			}
-		}
+	s := r.shard(&c.hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := c.obj.Load()
+	if o == nil {
 		return
 	}
+	shown, ok := r.main.Get(c.hash[:])
+	if !ok || shown == c {
+		return
+	}
+	next := &cell{hash: c.hash, cost: c.cost, inWindow: c.inWindow, hits: c.hits}
+	next.obj.Store(o)
+	c.obj.Store(nil)
+	s.cells[c.hash] = next
+	if c.inWindow {
+		s.window.Add(c.hash, next)
+	}
+	r.offerLocked(next)
 }
 
-// drop takes the cell out of the books whatever still holds it.
-func (r *ram) drop(c *cell) {
-	if c.where.Swap(0) != 0 {
-		r.bytes.Add(-c.cost.Swap(0))
-		r.objects.Add(-1)
+// exit hears that ristretto holds the cell no longer.
+func (r *ram) exit(c *cell) {
+	if c == nil || c.obj.Load() == nil || r.closing.Load() {
+		return
+	}
+	s := r.shard(&c.hash)
+	s.mu.Lock()
+	o := c.obj.Load()
+	if o == nil {
+		s.mu.Unlock()
+		return
+	}
+	c.inMain = false
+	evicted := !c.inWindow
+	if evicted {
+		r.killLocked(s, c)
+	}
+	s.mu.Unlock()
+	if evicted && r.evicted != nil {
+		r.evicted(o)
 	}
 }
 
-// delete empties the key's cell at once. Ristretto's own Del may come late or
-// never; nothing here relies on it.
+// delete empties the key's cell at once. Ristretto's own Del only gives the
+// room back: it may come late, and whatever it hits by then is told by exit.
 func (r *ram) delete(h *policy.Hash) {
 	s := r.shard(h)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writes++
-	if c, ok := s.window.Peek(*h); ok {
-		s.window.Remove(*h)
-		s.bytes -= c.share
-		c.obj.Store(nil)
-		r.drop(c)
+	c := s.cells[*h]
+	if c != nil {
+		r.killLocked(s, c)
 	}
-	if c, ok := r.main.Get(h[:]); ok && c != nil {
-		c.obj.Store(nil)
-		r.drop(c)
-		r.main.Del(h[:])
+	s.mu.Unlock()
+	if c != nil {
+		r.main.Del(c.hash[:])
 	}
 }
 
@@ -315,4 +363,8 @@ func (r *ram) shard(h *policy.Hash) *ramShard {
 	return &r.shards[binary.LittleEndian.Uint32(h[12:])&r.mask]
 }
 
-func (r *ram) close() { r.main.Close() }
+// close stops ristretto's goroutines. No call may run or follow.
+func (r *ram) close() {
+	r.closing.Store(true)
+	r.main.Close()
+}

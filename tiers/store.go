@@ -2,6 +2,8 @@ package tiers
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -29,7 +31,8 @@ type Options struct {
 	// Evicted is told of each object that was pushed out, and whether it was
 	// still fresh. It must not block.
 	Evicted func(tier policy.Tier, fresh bool)
-	// DiskFault is told of each failing disk operation. It must not block.
+	// DiskFault is told of each failing disk operation: "open", "read", "write",
+	// "delete", or "corrupt" for a read that found damage. It must not block.
 	DiskFault func(op string)
 }
 
@@ -45,8 +48,9 @@ type Store struct {
 	// openError is why the disk tier could not be opened; set before use.
 	openError error
 
+	guards guards
 	// varyMu serialises changes of vary records, which are read, changed and
-	// written; sharded by key.
+	// written; sharded by key. Taken before any guard.
 	varyMu [64]sync.Mutex
 	// lastTrouble bounds how often disk trouble is logged, unix nanoseconds.
 	lastTrouble atomic.Int64
@@ -67,6 +71,8 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s.ram = r
+	// A body that RAM has no room for must not gather there.
+	s.ramMax = min(s.ramMax, max(r.maxObject-objectOverhead-headRoom, r.maxObject/2))
 	if o.Disk == nil {
 		return s, nil
 	}
@@ -90,6 +96,9 @@ func Open(o Options) (*Store, error) {
 
 func (s *Store) openDisk(o disk.Options) (*disk.Store, error) {
 	o.Now = s.now
+	if o.Log == nil {
+		o.Log = s.log
+	}
 	o.OnEvict = func(e disk.Evicted) {
 		if s.opts.Evicted != nil {
 			s.opts.Evicted(policy.TierDisk, e.Reason == disk.ReasonFresh)
@@ -99,7 +108,7 @@ func (s *Store) openDisk(o disk.Options) (*disk.Store, error) {
 }
 
 func (s *Store) evictedRAM(o *Object) {
-	if s.opts.Evicted == nil || o.Kind == KindPass {
+	if s.opts.Evicted == nil || o.Kind != KindResponse {
 		return
 	}
 	s.opts.Evicted(policy.TierRAM, o.Freshness.TTL(s.now().UnixNano()) > 0)
@@ -109,45 +118,63 @@ func (s *Store) evictedRAM(o *Object) {
 // for, else nil. It allocates nothing as long as h is on the heap.
 func (s *Store) Get(h *policy.Hash, text []byte) *Object { return s.ram.get(h, text) }
 
-// GetDisk returns what the disk holds, or nil; what fits is promoted to RAM. A
-// Large object must be closed by the caller.
+// GetDisk returns what the disk holds, or nil; what fits is read whole and
+// promoted to RAM. A Large object must be closed by the caller.
 func (s *Store) GetDisk(h *policy.Hash, text []byte) *Object {
 	d := s.disk.Load()
 	if d == nil {
 		return nil
 	}
-	generation := s.ram.generation(h)
+	since := s.guards.of(h).mark()
 	e, err := d.Get(*h, text)
 	if err != nil {
-		if !errors.Is(err, disk.ErrNotFound) {
-			s.diskTrouble("read", err)
-		}
+		s.readTrouble(err)
 		return nil
 	}
 	o := &Object{Hash: *h, Text: string(text), Tier: policy.TierDisk}
 	if err := o.decode(e.Meta); err != nil || o.Length != e.Size {
 		e.Close()
 		if err == nil {
-			err = errMeta
+			err = fmt.Errorf("cannot take a body of %d bytes for one of %d: %w", e.Size, o.Length, errMeta)
 		}
-		s.diskTrouble("read", err)
-		if err := d.Delete(*h); err != nil {
-			s.diskTrouble("delete", err)
-		}
+		s.readTrouble(err)
+		// Whatever is there by now, losing it costs one fetch.
+		s.deleteDisk(d, h)
 		return nil
 	}
-	if !e.Inline() {
+	if !e.Inline() && o.Length > s.ramMax {
 		o.entry = e
 		return o
 	}
-	o.Body = e.Body
+	o.Body, err = wholeBody(e)
 	e.Close()
+	if err != nil {
+		s.readTrouble(err)
+		return nil
+	}
 	if o.Length <= s.ramMax {
-		// RAM gets a copy of its own, so that the tier an object says it came
-		// from is right for this answer and for the next.
-		s.ram.promote(o.inRAM(), generation)
+		// RAM gets an object of its own, so that the tier an object says it
+		// came from is right for this answer and for the next.
+		s.ram.putIf(o.inRAM(), func(current *Object) bool { return current == nil && since.valid() })
 	}
 	return o
+}
+
+// wholeBody reads the body of an entry into memory of its own.
+func wholeBody(e *disk.Entry) ([]byte, error) {
+	body := make([]byte, e.Size)
+	if e.Inline() {
+		// The entry's lies in the middle of a whole record, which would stay in
+		// memory with it.
+		copy(body, e.Body)
+		return body, nil
+	}
+	r := e.NewReader(0, -1)
+	defer r.Close()
+	if _, err := io.ReadFull(r, body); err != nil {
+		return nil, fmt.Errorf("cannot read a stored body: %w", err)
+	}
+	return body, nil
 }
 
 // inRAM returns the object as the RAM tier keeps it, sharing body and fields.
@@ -162,149 +189,130 @@ func (o *Object) inRAM() *Object {
 
 // Put publishes an object whose body is in memory. RAM shows it at once; the
 // disk, where there is one, has it when Put returns. It gives the reason when
-// no tier could take it.
-func (s *Store) Put(o *Object) policy.Reason { return s.putDisk(o, s.putRAM(o)) }
+// no tier could take it; nothing is stored under the key then.
+func (s *Store) Put(o *Object) policy.Reason {
+	g := s.guards.of(&o.Hash)
+	g.begin()
+	defer g.end()
+	return s.putDisk(o, s.putRAM(o))
+}
 
-// putRAM publishes the object in RAM, where it fits.
+// putRAM publishes the object in RAM, where it fits. Where it does not, RAM has
+// nothing under its key: an older object must not outlive this one.
 func (s *Store) putRAM(o *Object) bool {
 	o.Tier = policy.TierRAM
-	if o.Length <= s.ramMax && s.ram.put(o) {
-		return true
+	if o.Length <= s.ramMax {
+		return s.ram.put(o)
 	}
-	// A smaller object of the same key must not outlive this one.
 	s.ram.delete(&o.Hash)
 	return false
 }
 
 // putDisk publishes the object on disk, and says why no tier has it when
-// neither does.
+// neither does. What the disk held under the key before is gone in any case: it
+// is older, and must not come back when RAM forgets. The caller has begun.
 func (s *Store) putDisk(o *Object, inRAM bool) policy.Reason {
-	if o.Kind == KindPass {
-		return policy.ReasonNone
-	}
-	d := s.disk.Load()
-	if d == nil || o.Length > s.diskMax {
-		if inRAM {
-			return policy.ReasonNone
-		}
-		return policy.ReasonTooLarge
-	}
-	if err := d.Put(o.Hash, []byte(o.Text), o.encode(nil), o.Body, o.expires()); err != nil {
-		s.diskTrouble("write", err)
-		// What the disk still holds under the key is older than what was just
-		// put, and must not come back when RAM forgets.
-		if err := d.Delete(o.Hash); err != nil {
-			s.diskTrouble("delete", err)
-		}
-		if !inRAM {
-			return policy.ReasonStorage
-		}
-	}
-	return policy.ReasonNone
-}
-
-// Refresh publishes fresh in the place of old, whose body it shares: a 304
-// renewed it. On disk only the metadata is written.
-func (s *Store) Refresh(old, fresh *Object) policy.Reason {
-	fresh.Hash, fresh.Text, fresh.Length = old.Hash, old.Text, old.Length
-	fresh.Body, fresh.Tier = old.Body, policy.TierRAM
-	inRAM := false
-	if !old.Large() {
-		inRAM = s.ram.put(fresh)
-	}
 	d := s.disk.Load()
 	if d == nil {
-		if inRAM {
+		return unlessIn(inRAM, policy.ReasonTooLarge)
+	}
+	g := s.guards.of(&o.Hash)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if inRAM {
+		if now := s.ram.current(&o.Hash); now != nil && now != o {
+			// A later put is on its way to the disk behind this one, or has
+			// been there.
 			return policy.ReasonNone
 		}
-		return policy.ReasonStorage
 	}
-	err := d.UpdateMeta(fresh.Hash, []byte(fresh.Text), fresh.encode(nil), fresh.expires())
-	if errors.Is(err, disk.ErrNotFound) && !old.Large() {
-		return s.Put(fresh)
-	}
-	if err != nil {
-		s.diskTrouble("write", err)
-		if !inRAM {
-			return policy.ReasonStorage
+	return s.putDiskLocked(d, o, inRAM)
+}
+
+// putDiskLocked is putDisk with the guard held.
+func (s *Store) putDiskLocked(d *disk.Store, o *Object, inRAM bool) policy.Reason {
+	reason := policy.ReasonTooLarge
+	if o.Kind != KindPass && o.Length <= s.diskLimit(d) {
+		err := d.Put(o.Hash, []byte(o.Text), o.encode(nil), o.Body, o.expires())
+		if err == nil {
+			return policy.ReasonNone
 		}
+		reason = s.writeTrouble(err)
 	}
-	return policy.ReasonNone
+	s.deleteDisk(d, &o.Hash)
+	return unlessIn(inRAM, reason)
+}
+
+// commitDisk publishes a large object whose body w has. On failure nothing is
+// stored under its key. The caller has begun.
+func (s *Store) commitDisk(w *disk.Writer, o *Object) policy.Reason {
+	g := s.guards.of(&o.Hash)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	err := w.Commit(o.encode(nil), o.expires())
+	// An older and smaller object of the key may still be in RAM.
+	s.ram.delete(&o.Hash)
+	if err == nil {
+		return policy.ReasonNone
+	}
+	if d := s.disk.Load(); d != nil {
+		s.deleteDisk(d, &o.Hash)
+	}
+	return s.writeTrouble(err)
+}
+
+// unlessIn is the reason why no tier has an object, none when RAM has it.
+func unlessIn(ram bool, reason policy.Reason) policy.Reason {
+	if ram {
+		return policy.ReasonNone
+	}
+	return reason
 }
 
 // Delete removes the key from both tiers. Readers that hold the object go on.
 func (s *Store) Delete(h *policy.Hash) {
+	// A vary record that is being added to would come back with all variants.
+	mu := s.varyLock(h)
+	mu.Lock()
+	defer mu.Unlock()
+	s.remove(h)
+}
+
+func (s *Store) remove(h *policy.Hash) {
+	g := s.guards.of(h)
+	g.begin()
+	defer g.end()
 	s.ram.delete(h)
 	if d := s.disk.Load(); d != nil {
-		if err := d.Delete(*h); err != nil && !errors.Is(err, disk.ErrNotFound) {
-			s.diskTrouble("delete", err)
-		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		s.deleteDisk(d, h)
+	}
+}
+
+func (s *Store) deleteDisk(d *disk.Store, h *policy.Hash) {
+	if err := d.Delete(*h); err != nil && !errors.Is(err, disk.ErrNotFound) {
+		s.diskTrouble("delete", err)
 	}
 }
 
 // MaxObject is the largest body that could be stored now, in bytes.
 func (s *Store) MaxObject() int64 {
-	if s.disk.Load() != nil {
-		return max(s.ramMax, s.diskMax)
+	if d := s.disk.Load(); d != nil && d.Healthy() == nil {
+		return max(s.ramMax, s.diskLimit(d))
 	}
 	return s.ramMax
 }
 
+// diskLimit is the largest body that goes to disk: what was configured, or less
+// when the disk tier's size cannot hold that.
+func (s *Store) diskLimit(d *disk.Store) int64 { return min(s.diskMax, d.MaxObject()) }
+
 // diskStore returns the disk tier, or nil while it is off.
 func (s *Store) diskStore() *disk.Store { return s.disk.Load() }
 
-func (s *Store) fault(op string) {
-	if s.opts.DiskFault != nil {
-		s.opts.DiskFault(op)
-	}
-}
-
-// diskTrouble counts a failing disk operation and says so at most once in ten
-// seconds; the request goes on without the disk.
-func (s *Store) diskTrouble(op string, err error) {
-	s.fault(op)
-	now := s.now().UnixNano()
-	last := s.lastTrouble.Load()
-	if now-last < int64(10*time.Second) || !s.lastTrouble.CompareAndSwap(last, now) {
-		return
-	}
-	s.log.Error("disk tier: operation failed; serving on without it", "op", op, "error", err)
-}
-
-// Usage is what a tier holds.
-type Usage struct {
-	Bytes, Capacity, Objects int64
-	// Up is false for a tier that is configured but switched off.
-	Up bool
-}
-
-// RAMUsage tells what the RAM tier holds.
-func (s *Store) RAMUsage() Usage {
-	return Usage{Bytes: s.ram.bytes.Load(), Capacity: s.ram.capacity, Objects: s.ram.objects.Load(), Up: true}
-}
-
-// DiskUsage tells what the disk tier holds; ok is false without one.
-func (s *Store) DiskUsage() (u Usage, ok bool) {
-	if s.opts.Disk == nil {
-		return Usage{}, false
-	}
-	u.Capacity = s.opts.Disk.Size
-	if d := s.disk.Load(); d != nil {
-		st := d.Stats()
-		u.Bytes, u.Objects, u.Up = st.DiskBytes, st.Objects, d.Healthy() == nil
-	}
-	return u, true
-}
-
-// DiskError is why the configured disk tier is not in use, or nil.
-func (s *Store) DiskError() error {
-	if d := s.disk.Load(); d != nil {
-		return d.Healthy()
-	}
-	return s.openError
-}
-
-// Close stops the tiers. No call may run or follow.
+// Close stops the tiers. No call may run or follow; Large objects and readers
+// of fills may still be read until they are closed.
 func (s *Store) Close() error {
 	s.ram.close()
 	if d := s.disk.Swap(nil); d != nil {

@@ -2,14 +2,22 @@ package tiers
 
 import (
 	"slices"
+	"sync"
 
 	"weir/policy"
 )
 
-// AddVariant records under the primary key that the variant is stored and how
+// AddVariant records under the primary key that the variant o is stored and how
 // requests select it. Variants beyond MaxVariants are deleted, oldest first.
 func (s *Store) AddVariant(primary policy.Hash, text string, spec policy.VarySpec, variant policy.Hash, o *Object) {
-	mu := &s.varyMu[primary[0]%byte(len(s.varyMu))]
+	for _, h := range s.addVariant(primary, text, spec, variant, o) {
+		s.remove(&h)
+	}
+}
+
+// addVariant returns the variants that fell out of the record.
+func (s *Store) addVariant(primary policy.Hash, text string, spec policy.VarySpec, variant policy.Hash, o *Object) []policy.Hash {
+	mu := s.varyLock(&primary)
 	mu.Lock()
 	defer mu.Unlock()
 	var rec VaryRecord
@@ -17,24 +25,40 @@ func (s *Store) AddVariant(primary policy.Hash, text string, spec policy.VarySpe
 	if old == nil {
 		old = s.GetDisk(&primary, []byte(text))
 	}
+	known := old != nil && old.Kind == KindVary
+	if known {
+		rec = old.Vary
+	}
 	if old != nil {
-		if old.Kind == KindVary {
-			rec = old.Vary
-		}
 		old.Close()
 	}
 	next, dropped := rec.with(spec, variant)
-	if old == nil || old.Kind != KindVary || !next.equal(rec) {
-		r := &Object{
-			Hash: primary, Text: text, Kind: KindVary, Freshness: o.Freshness, Stored: o.Stored,
+	life := recordLife(o)
+	if known && !old.expires().Before(o.expires()) {
+		life = old.Freshness
+	}
+	if !known || life != old.Freshness || !next.equal(rec) {
+		s.Put(&Object{
+			Hash: primary, Text: text, Kind: KindVary, Freshness: life, Stored: o.Stored,
 			Epoch: o.Epoch, Vary: next,
-		}
-		s.Put(r)
+		})
 	}
-	for i := range dropped {
-		s.Delete(&dropped[i])
-	}
+	return dropped
 }
+
+// recordLife is the freshness of a vary record. The disk drops what has expired
+// first, and without its record a variant is out of reach; so the record lasts
+// longer than the variant, by as much again: then it is not written anew for
+// each variant that is.
+func recordLife(o *Object) policy.Freshness {
+	life := policy.Freshness{Born: o.Freshness.Born, Lifetime: max(o.Freshness.Lifetime, 0)}
+	if life.Lifetime < 1<<62 {
+		life.Lifetime *= 2
+	}
+	return life
+}
+
+func (s *Store) varyLock(h *policy.Hash) *sync.Mutex { return &s.varyMu[int(h[0])%len(s.varyMu)] }
 
 // with returns the record with the variant added, and the variants that fell
 // out. The receiver is not changed: objects that hold it are immutable.
