@@ -305,8 +305,9 @@ func (ix *index) setState(key []byte, n uint64, sync bool) error {
 	return ix.write(key, binary.LittleEndian.AppendUint64(nil, n), sync)
 }
 
-// bury closes a failed generation once nobody uses it. It may be stuck inside Pebble for as long as the device is, so
-// a goroutine does it that nobody waits for.
+// bury closes a failed generation once nobody uses it, in a goroutine that nobody waits for: it may be stuck inside
+// Pebble for as long as the device is, and after a panic in the commit path for good, since Pebble keeps its locks. The
+// goroutine, the memtables and the files of that generation are the price of an outage of that kind.
 func (ix *index) bury() {
 	ix.burial.Do(func() {
 		go func() {

@@ -41,7 +41,12 @@ func (s *Store) keepLoop() {
 func (s *Store) heal() bool {
 	ok := true
 	if s.idx.Load() == nil {
-		if err := s.replaceIndex(); err != nil {
+		// A database that panics over a full device can never be closed, so none is opened before a probe succeeds.
+		err := s.probe()
+		if err == nil {
+			err = s.replaceIndex()
+		}
+		if err != nil {
 			s.o.Log.Warn("disk: index still offline", "err", err)
 			ok = false
 		}
@@ -60,15 +65,15 @@ func (s *Store) heal() bool {
 	return ok
 }
 
-// probe writes and syncs a small file.
+// probe writes and syncs a file of 1 MiB and removes it.
 func (s *Store) probe() error {
 	if s.o.writeFault != nil {
-		if err := s.o.writeFault(64 << 10); err != nil {
+		if err := s.o.writeFault(1 << 20); err != nil {
 			return err
 		}
 	}
 	path := filepath.Join(s.segs.dir, "probe")
-	err := writeFileSync(path, make([]byte, 64<<10))
+	err := writeFileSync(path, make([]byte, 1<<20))
 	_ = os.Remove(path)
 	return err
 }
