@@ -17,7 +17,7 @@ func (x *exchange) deliver() state {
 	if o.Freshness.Born != 0 {
 		age = o.Freshness.Age(x.now)
 	}
-	if o.Status == fasthttp.StatusOK && x.live == nil {
+	if (o.Status == fasthttp.StatusOK || x.part.size > 0) && x.live == nil {
 		switch x.precondition() {
 		case policy.NotModified:
 			return x.notModified(prep, age)
@@ -27,14 +27,48 @@ func (x *exchange) deliver() state {
 	}
 	prep.header.CopyTo(&x.ctx.Response.Header)
 	x.annotate(prep, age)
-	off, n := int64(0), o.Length
-	if x.req.Range != nil && o.Status == fasthttp.StatusOK && x.live == nil && n >= 0 && x.req.Method == "GET" {
-		var outcome policy.RangeOutcome
-		if off, n, outcome = x.rangeOf(); outcome == policy.RangeUnsatisfiable {
+	if x.part.size > 0 {
+		// A stored part of the object answers for the range that it covers.
+		x.contentRange(x.part.want, x.part.size)
+		return x.send(x.part.want.Start-x.part.start, x.part.want.Len())
+	}
+	if x.rangeable() {
+		ranges, outcome := x.ranges()
+		switch {
+		case outcome == policy.RangeUnsatisfiable:
 			return x.unsatisfiable()
+		case outcome == policy.RangeOK && len(ranges) == 1:
+			x.contentRange(ranges[0], o.Length)
+			return x.send(ranges[0].Start, ranges[0].Len())
+		case outcome == policy.RangeOK && x.fill == nil:
+			return x.sendMultipart(ranges)
 		}
 	}
-	return x.send(off, n)
+	return x.send(0, o.Length)
+}
+
+// rangeable tells whether the request's Range counts for what is about to be
+// sent (RFC 9110 section 14.2).
+func (x *exchange) rangeable() bool {
+	o := x.obj
+	return x.req.Range != nil && x.req.Method == "GET" && o.Status == fasthttp.StatusOK && o.Length >= 0 &&
+		x.live == nil && (x.req.IfRange == nil || o.Validators.IfRange(x.req.IfRange))
+}
+
+// ranges are what the request asks for of the object. They are in scratch space
+// of the exchange.
+func (x *exchange) ranges() ([]policy.ByteRange, policy.RangeOutcome) {
+	return policy.ParseRange(x.rangeRoom[:0], x.req.Range, x.obj.Length)
+}
+
+// contentRange makes the header that of a 206 with one range.
+func (x *exchange) contentRange(r policy.ByteRange, size int64) {
+	h := &x.ctx.Response.Header
+	h.SetStatusCode(fasthttp.StatusPartialContent)
+	h.SetStatusMessage(messagePartial)
+	x.code = fasthttp.StatusPartialContent
+	x.status = appendContentRange(x.status[:0], r, size)
+	h.SetCanonical(nameContentRange, x.status)
 }
 
 // precondition evaluates the client's conditions on what is about to be sent
@@ -43,7 +77,10 @@ func (x *exchange) precondition() policy.Precondition {
 	if !x.req.Conditional() {
 		return policy.PreconditionNone
 	}
-	return x.obj.Validators.Evaluate(&x.req)
+	v := x.obj.Validators
+	// What has no validator of its own is judged by when it was current.
+	v.Lend(&x.obj.Freshness, x.now)
+	return v.Evaluate(&x.req)
 }
 
 func (x *exchange) notModified(prep *prepared, age int64) state {
@@ -59,33 +96,11 @@ func (x *exchange) preconditionFailed() state {
 	return stateRefuse
 }
 
-// rangeOf returns the one range to send, or the whole when the request's ranges
-// are to be ignored.
-func (x *exchange) rangeOf() (off, n int64, outcome policy.RangeOutcome) {
-	o := x.obj
-	if x.req.IfRange != nil && !o.Validators.IfRange(x.req.IfRange) {
-		return 0, o.Length, policy.RangeNone
-	}
-	var room [2]policy.ByteRange
-	ranges, outcome := policy.ParseRange(room[:0], x.req.Range, o.Length)
-	if outcome != policy.RangeOK || len(ranges) != 1 {
-		return 0, o.Length, outcome
-	}
-	r := ranges[0]
-	h := &x.ctx.Response.Header
-	h.SetStatusCode(fasthttp.StatusPartialContent)
-	h.SetStatusMessage(messagePartial)
-	x.code = fasthttp.StatusPartialContent
-	x.status = appendContentRange(x.status[:0], r.Start, r.End, o.Length)
-	h.SetCanonical(nameContentRange, x.status)
-	return r.Start, r.End - r.Start + 1, outcome
-}
-
-func appendContentRange(dst []byte, start, end, size int64) []byte {
+func appendContentRange(dst []byte, r policy.ByteRange, size int64) []byte {
 	dst = append(dst, "bytes "...)
-	dst = strconv.AppendInt(dst, start, 10)
+	dst = strconv.AppendInt(dst, r.Start, 10)
 	dst = append(dst, '-')
-	dst = strconv.AppendInt(dst, end, 10)
+	dst = strconv.AppendInt(dst, r.End, 10)
 	dst = append(dst, '/')
 	return strconv.AppendInt(dst, size, 10)
 }
@@ -121,11 +136,17 @@ func (x *exchange) send(off, n int64) state {
 		x.bodyBytes = n
 		return stateFinish
 	}
-	s := &bodyStream{x: x, left: n, src: x.source(off, n)}
+	return x.stream(x.source(off, n), n)
+}
+
+// stream sends a body piece by piece after the handler has returned.
+func (x *exchange) stream(src chunkSource, n int64) state {
+	s := &bodyStream{x: x, left: n, src: src}
 	x.streaming = true
 	if n < 0 && !x.ctx.Request.Header.IsHTTP11() {
 		return x.sendUntilClose(s)
 	}
+	resp := &x.ctx.Response
 	resp.ImmediateHeaderFlush = true
 	resp.SetBodyStream(s, int(n))
 	return stateFinish

@@ -72,6 +72,8 @@ type exchange struct {
 	status  []byte // scratch for Cache-Status
 	age     []byte // scratch for Age
 	fields  fieldScan
+	// rangeRoom is scratch for the ranges of the request.
+	rangeRoom [policy.MaxRanges]policy.ByteRange
 
 	verdict   policy.Verdict
 	reason    policy.Reason
@@ -92,6 +94,8 @@ type exchange struct {
 	fill   *tiers.FillReader
 	live   *origin.Response
 	cancel func()
+	// part is set when obj is a stored part that covers the range asked for.
+	part partHit
 	// stale is what Join may revalidate.
 	stale *tiers.Object
 	// refuseText explains what weir answers by itself.

@@ -122,28 +122,46 @@ func (t *fetch) roundTrip() fetchState {
 		return fetchFail
 	}
 	t.presp.Status, t.presp.Fields = resp.Status, fields
-	if resp.Status == 304 {
-		if t.stale == nil {
-			// Nothing was asked that a 304 could answer.
-			t.reason, t.code = policy.ReasonOriginMalformed, 502
-			return fetchFail
-		}
+	switch {
+	case resp.Status == 304 && t.stale != nil:
 		return fetchMerge
-	}
-	if resp.Status >= 500 && t.stale != nil && t.staleMayStandIn(resp.Status) {
+	case resp.Status == 304:
+		// Nothing was asked that a 304 could answer.
+		t.reason, t.code = policy.ReasonOriginMalformed, 502
+		return fetchFail
+	case resp.Status >= 500 && t.stale != nil && t.staleMayStandIn(resp.Status):
 		t.reason, t.code = policy.ReasonOriginStatus, resp.Status
 		return fetchFail
+	case t.part != nil && (resp.Status == 206 || resp.Status == 416):
+		if resp.Status != 206 || !completes(t.part, &t.presp, resp.ContentLength) {
+			// What is stored is of another representation: fetch the whole.
+			resp.Body.Close()
+			t.resp, t.part = nil, nil
+			return fetchRoundTrip
+		}
+		t.presp = whole(t.presp)
+	default:
+		t.part = nil
 	}
-	t.storage = policy.Decide(t.rule, &t.req, &t.presp)
+	return t.judge()
+}
+
+// judge decides whether the response may be stored.
+func (t *fetch) judge() fetchState {
+	judged := t.presp
+	if t.ranged && judged.Status == 206 {
+		judged = whole(judged)
+	}
+	t.storage = policy.Decide(t.rule, &t.req, &judged)
 	t.tags = nil
 	if t.storage.Reason == policy.ReasonNone {
-		t.tags, t.storage.Reason = policy.Tags(t.rule, t.presp.Fields)
+		t.tags, t.storage.Reason = policy.Tags(t.rule, judged.Fields)
 	}
 	if t.storage.Reason == policy.ReasonNone {
 		switch {
-		case resp.CloseDelimited:
+		case t.resp.CloseDelimited:
 			t.storage.Reason = policy.ReasonUnproven
-		case resp.ContentLength > t.p.tiers.MaxObject():
+		case t.resp.ContentLength > t.p.tiers.MaxObject():
 			t.storage.Reason = policy.ReasonTooLarge
 		case t.outdated.Load():
 			t.storage.Reason = policy.ReasonPurged
@@ -201,9 +219,19 @@ func (t *fetch) merge() fetchState {
 // once it is proven complete.
 func (t *fetch) body() fetchState {
 	hash, text := t.variant()
+	length := t.resp.ContentLength
+	if t.part != nil {
+		length += t.part.Length
+	}
 	head := t.object()
-	head.Hash, head.Text, head.Length = hash, text, t.resp.ContentLength
-	fill := t.p.tiers.NewFill(hash, text, t.resp.ContentLength)
+	head.Hash, head.Text, head.Length = hash, text, length
+	partial := t.presp.Status == 206
+	if partial {
+		head.Fields = append(head.Fields[:len(head.Fields):len(head.Fields)], policy.Field{
+			Name: "Content-Range", Value: t.presp.Fields.Get("Content-Range"),
+		})
+	}
+	fill := t.p.tiers.NewFill(hash, text, length)
 	a := answer{kind: answerBody, obj: head, fill: fill, hash: hash, status: t.resp.Status, stored: true}
 	if ok, reason := fill.Storable(); !ok {
 		a.stored, a.reason = false, reason
@@ -216,21 +244,60 @@ func (t *fetch) body() fetchState {
 	}
 	t.settle(a)
 
-	err := fill.CopyFrom(t.cfg.counted(t.rule, t.resp.Body, t.p.opts.Metrics))
-	if err == nil && t.resp.ContentLength >= 0 && fill.Length() != t.resp.ContentLength {
-		err = fmt.Errorf("origin sent %d bytes of %d: %w", fill.Length(), t.resp.ContentLength, io.ErrUnexpectedEOF)
-	}
-	if err != nil {
+	err := t.copyBody(fill, length)
+	switch {
+	case err != nil:
 		fill.Abandon(err)
 		reason := policy.ReasonTruncated
 		if errors.Is(err, tiers.ErrNoReaders) {
 			reason = policy.ReasonClientGone
 		}
 		t.p.notCached(reason)
-		return fetchRelease
+	case partial:
+		t.commitPart(fill, text)
+	default:
+		t.commit(fill, hash)
 	}
-	t.commit(fill, hash)
 	return fetchRelease
+}
+
+// copyBody brings the body into the fill: the part that was stored, if any, and
+// what the origin sends.
+func (t *fetch) copyBody(fill *tiers.Fill, length int64) error {
+	if t.part != nil {
+		if err := fill.CopyFrom(t.part.NewReader(0, t.part.Length)); err != nil {
+			return err
+		}
+	}
+	err := fill.CopyFrom(t.cfg.counted(t.rule, t.resp.Body, t.p.opts.Metrics))
+	if err == nil && length >= 0 && fill.Length() != length {
+		err = fmt.Errorf("origin sent %d bytes of %d: %w", fill.Length(), length, io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+// commitPart stores what a 206 brought, when it is small enough to be in memory.
+func (t *fetch) commitPart(fill *tiers.Fill, text string) {
+	reason := policy.ReasonTooLarge
+	if t.outdated.Load() {
+		reason = policy.ReasonPurged
+	} else if body, ok := fill.Bytes(); ok {
+		o := t.object()
+		if reason = t.keepPart(o, body, text); reason == policy.ReasonNone {
+			t.listVariant(policy.HashKey([]byte(text)), o)
+		}
+	}
+	fill.Abandon(nil)
+	if reason != policy.ReasonNone {
+		t.p.notCached(reason)
+	}
+}
+
+// listVariant records under the primary key how requests select the object.
+func (t *fetch) listVariant(hash policy.Hash, o *tiers.Object) {
+	if primary := t.primaryHash(); hash != primary {
+		t.p.tiers.AddVariant(primary, string(t.text[:t.primary]), t.storage.Vary, hash, o)
+	}
 }
 
 // commit publishes the object. An invalidation that came while the body arrived
@@ -243,17 +310,13 @@ func (t *fetch) commit(fill *tiers.Fill, hash policy.Hash) {
 		return
 	}
 	o := t.object()
-	primary := t.primaryHash()
-	reason := fill.Commit(o, func() {
-		if hash != primary {
-			t.p.tiers.AddVariant(primary, string(t.text[:t.primary]), t.storage.Vary, hash, o)
-		}
-	})
+	reason := fill.Commit(o, func() { t.listVariant(hash, o) })
 	if reason != policy.ReasonNone {
 		t.p.notCached(reason)
 		t.remember(reason)
 	}
 	if t.outdated.Load() {
+		primary := t.primaryHash()
 		t.p.tiers.Delete(&hash)
 		t.p.tiers.Delete(&primary)
 		t.p.notCached(policy.ReasonPurged)

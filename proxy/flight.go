@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/textproto"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,9 @@ type flight struct {
 	rule *policy.Rule
 	// req is a copy of the leader's request that outlives the leader.
 	req policy.Request
+	// interim gets the origin's interim responses while the leader waits; nil
+	// for a background flight.
+	interim func(code int, h textproto.MIMEHeader) error
 	// forwarded are the fields that name the leader and its connection.
 	forwarded http.Header
 	// hash is what the flight is registered under, text its key, and primary
@@ -47,6 +51,11 @@ type flight struct {
 	hash    policy.Hash
 	text    []byte
 	primary int
+	// part is a stored part from 0 on; only what is missing behind it is
+	// fetched. It is in memory.
+	part *tiers.Object
+	// ranged: the client's Range goes on to the origin.
+	ranged bool
 	// listed is false for a flight that nobody can join.
 	listed bool
 	// stale is what a 304 would renew; the flight closes it.
@@ -192,6 +201,7 @@ func (x *exchange) newFlight() *flight {
 	f.req.Method = "GET"
 	f.forwarded = x.forwardedFields()
 	f.stale = x.stale
+	f.interim = x.interim
 	return f
 }
 
@@ -253,6 +263,6 @@ func (p *Proxy) refresh(x *exchange, o *tiers.Object) {
 		}
 		return
 	}
-	f.leading = false
+	f.leading, f.interim = false, nil
 	f.start()
 }

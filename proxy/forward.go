@@ -18,21 +18,29 @@ import (
 func (t *fetch) request() *origin.Request {
 	h := t.req.Header.(*fasthttp.RequestHeader)
 	header := forwardable(h)
-	for _, name := range []string{
-		"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range",
-	} {
+	for _, name := range []string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
 		// These are the client's; ours ask for what can be stored.
 		delete(header, name)
 	}
-	if t.stale != nil {
+	if !t.ranged {
+		delete(header, "Range")
+		delete(header, "If-Range")
+	}
+	switch {
+	case t.stale != nil:
 		for _, f := range policy.AppendConditional(nil, t.stale.Fields) {
 			header[f.Name] = []string{f.Value}
+		}
+	case t.part != nil:
+		header["Range"] = []string{rest(t.part)}
+		if v := &t.part.Validators; v.ETag != "" && !v.Weak {
+			header["If-Range"] = []string{v.ETag}
 		}
 	}
 	for name, values := range t.forwarded {
 		header[name] = values
 	}
-	return &origin.Request{Method: "GET", Host: string(t.req.Host), Target: target(&t.req), Header: header}
+	return &origin.Request{Method: "GET", Host: string(t.req.Host), Target: target(&t.req), Header: header, Got1xx: t.interim}
 }
 
 // target is the request-target for the origin, from the same bytes that the

@@ -30,6 +30,7 @@ func (x *exchange) join() state {
 			f.settle(answer{kind: answerAgain})
 			return x.again()
 		}
+		f.part = x.partToComplete()
 		f.start()
 		<-f.ready
 		return x.take(f, true)
@@ -51,7 +52,13 @@ func (x *exchange) join() state {
 // mustGoAlone: an answer to credentials is hardly ever for others, so such a
 // request neither waits for others nor lets others wait for it.
 func (x *exchange) mustGoAlone() bool {
-	return x.verdict == policy.HitForMiss || (x.req.Authorization != nil && x.stale == nil)
+	return x.verdict == policy.HitForMiss || (x.req.Authorization != nil && x.stale == nil) || x.fetchesPart()
+}
+
+// fetchesPart: a part is all the client wants, and the whole could be very
+// large; a fetch of a part is its own.
+func (x *exchange) fetchesPart() bool {
+	return x.req.Range != nil && x.stale == nil && !wholeRange(x.req.Range)
 }
 
 func settled(f *flight) bool {
@@ -95,6 +102,7 @@ func (x *exchange) again() state {
 // goAlone fetches without being joined. What it brings is stored if it may be.
 func (x *exchange) goAlone() state {
 	f := x.newFlight()
+	f.ranged = x.fetchesPart()
 	f.start()
 	<-f.ready
 	return x.take(f, true)
@@ -188,9 +196,6 @@ func (x *exchange) takeAlone(a *answer, leads bool) state {
 			return x.again()
 		}
 		x.dropStale()
-		if x.req.Method == "HEAD" {
-			return statePass
-		}
 		return x.goAlone()
 	}
 	x.dropStale()
@@ -226,6 +231,20 @@ func (x *exchange) dropStale() {
 		x.stale.Close()
 		x.stale = nil
 	}
+}
+
+// partToComplete returns a stored part that a fetch of the whole can build on,
+// or nil.
+func (x *exchange) partToComplete() *tiers.Object {
+	if x.stale != nil || x.req.Method != "GET" {
+		return nil
+	}
+	o := x.findPart()
+	if o != nil && !startsAtZero(o) {
+		o.Close()
+		return nil
+	}
+	return o
 }
 
 // setPrimary makes text and hash the primary key again.

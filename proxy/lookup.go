@@ -16,6 +16,9 @@ func (x *exchange) lookup() state {
 		o = x.findVariant(o)
 	}
 	if o == nil {
+		if x.partAnswers() {
+			return stateDeliver
+		}
 		return x.missed()
 	}
 	if o.Kind == tiers.KindPass {
@@ -101,14 +104,10 @@ func (x *exchange) toOrigin() state {
 	case x.directive.NoStore && x.stale == nil:
 		x.reason = policy.ReasonRequestNoStore
 		return statePass
-	case x.req.Method == "HEAD" && x.stale == nil:
+	case x.req.Method == "HEAD":
 		// Nothing a HEAD brings can answer a GET; fetching a body that nobody
-		// asked for could be dear.
+		// asked for could be dear. What is stored learns from the answer.
 		x.reason = policy.ReasonMethod
-		return statePass
-	case x.req.Range != nil && x.stale == nil:
-		// A part is all the client wants; the whole could be very large.
-		x.reason = policy.ReasonRange
 		return statePass
 	}
 	return stateJoin

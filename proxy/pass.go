@@ -22,6 +22,7 @@ func (x *exchange) pass() state {
 	}
 	r := &origin.Request{
 		Method: x.req.Method, Host: string(x.req.Host), Target: target(&x.req), Header: header,
+		Got1xx: x.interim,
 	}
 	var up *upload
 	if x.hasBody() {

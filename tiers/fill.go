@@ -395,6 +395,18 @@ func (f *Fill) join() []byte {
 	return body
 }
 
+// Bytes returns the whole body when CopyFrom has read it to its end and it is
+// in memory. The bytes are shared with the readers and must not be changed.
+func (f *Fill) Bytes() ([]byte, bool) {
+	f.mu.Lock()
+	inMemory := f.mode == fillMemory
+	f.mu.Unlock()
+	if !inMemory {
+		return nil, false
+	}
+	return f.join(), true
+}
+
 // Abandon gives the fill up: nothing was and nothing will be visible to Get. Its
 // readers get what arrived and then err, or io.EOF when err is nil and the body
 // is complete and only may not be stored.

@@ -17,7 +17,7 @@ import (
 var version = "dev"
 
 func main() {
-	if err := root().Execute(); err != nil {
+	if err := rootCommand().Execute(); err != nil {
 		var quiet silent
 		if !errors.As(err, &quiet) {
 			fmt.Fprintln(os.Stderr, "weir:", err)
@@ -29,7 +29,7 @@ func main() {
 // silent is the error of a command that has already said what is wrong.
 type silent struct{ error }
 
-func root() *cobra.Command {
+func rootCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "weir",
 		Short: "A caching reverse proxy between your CDN and your origin",

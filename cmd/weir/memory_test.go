@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"weir/configs"
+	"weir/loadtest/selfcheck"
+)
+
+const largeConfig = `listen: 127.0.0.1:0
+admin: {listen: 127.0.0.1:0}
+tiers:
+  ram:  {size: 32MiB, max_object: 1MiB}
+  disk: {path: %q, size: 4GiB, max_object: 2GiB}
+origins:
+  files: {servers: [%q]}
+policies:
+  - name: files
+    origin: files
+`
+
+// BenchmarkLargeObject sends one object of 1 GiB through a process of its own:
+// as a miss with four clients, as a disk hit, and in ranges; every byte is
+// checked. It reports by how many MiB the process grew above its idle RSS at
+// most, which issue 2 bounds at 64.
+func BenchmarkLargeObject(b *testing.B) {
+	size := int64(1 << 30)
+	if testing.Short() {
+		size = 64 << 20
+	}
+	seed := selfcheck.SeedOf("large", 0)
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=3600")
+		w.Header().Set("Etag", `"large"`)
+		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+		_, _ = io.Copy(w, selfcheck.NewReader(seed, size))
+	}))
+	defer origin.Close()
+	p := startProcess(b, fmt.Sprintf(largeConfig, b.TempDir(), origin.URL))
+	defer p.stop(b)
+
+	for range b.N {
+		idle := p.rss(b)
+		for _, step := range []struct {
+			name    string
+			clients int
+			rng     string
+			off, n  int64
+		}{
+			{"miss", 4, "", 0, size},
+			{"disk", 1, "", 0, size},
+			{"range", 1, fmt.Sprintf("bytes=%d-%d", size/2, size/2+size/8-1), size / 2, size / 8},
+		} {
+			p.resetPeak(b)
+			errs := make(chan error, step.clients)
+			for range step.clients {
+				go func() { errs <- fetchVerified(p.url+"/large", step.rng, seed, step.off, step.n) }()
+			}
+			for range step.clients {
+				if err := <-errs; err != nil {
+					b.Errorf("%s: %v", step.name, err)
+				}
+			}
+			b.ReportMetric(float64(p.peak(b)-idle)/(1<<20), step.name+"-MiB-above-idle")
+		}
+		b.ReportMetric(float64(idle)/(1<<20), "idle-MiB")
+	}
+}
+
+func fetchVerified(url, rng string, seed selfcheck.Seed, off, n int64) error {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	if rng != "" {
+		req.Header.Set("Range", rng)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := selfcheck.Verify(resp.Body, seed, off, n, nil); err != nil {
+		return fmt.Errorf("%s, %s: %w", resp.Status, resp.Header.Get("Cache-Status"), err)
+	}
+	return nil
+}
+
+// builtProcess is the real program, built as it is shipped.
+type builtProcess struct {
+	cmd *exec.Cmd
+	url string
+}
+
+func startProcess(b *testing.B, config string) *builtProcess {
+	b.Helper()
+	dir := b.TempDir()
+	bin, file := filepath.Join(dir, "weir"), filepath.Join(dir, "weir.yaml")
+	build := exec.CommandContext(b.Context(), "go", "build", "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("cannot build weir: %v\n%s", err, out)
+	}
+	if _, faults := configs.Parse(file, []byte(config)); len(faults) > 0 {
+		b.Fatal(faults)
+	}
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.CommandContext(context.Background(), bin, "serve", "-c", file)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	p := &builtProcess{cmd: cmd}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		b.Fatalf("weir did not get ready: %v", err)
+	}
+	p.url = regexp.MustCompile(`http://[^ ,]+`).FindString(line)
+	return p
+}
+
+func (p *builtProcess) stop(b *testing.B) {
+	http.DefaultClient.CloseIdleConnections()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		b.Error(err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		b.Error(err)
+	}
+}
+
+// resetPeak makes the kernel count the peak from now on (proc(5), clear_refs).
+func (p *builtProcess) resetPeak(b *testing.B) {
+	b.Helper()
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (p *builtProcess) rss(b *testing.B) int64  { return p.status(b, "VmRSS:") }
+func (p *builtProcess) peak(b *testing.B) int64 { return p.status(b, "VmHWM:") }
+
+func (p *builtProcess) status(b *testing.B, field string) int64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, field); ok {
+			kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return kib << 10
+		}
+	}
+	b.Fatalf("no %s in /proc", field)
+	return 0
+}
