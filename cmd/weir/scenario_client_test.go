@@ -59,7 +59,7 @@ func parseRequest(ts *testscript.TestScript, target string, args []string) *requ
 	f := flag.NewFlagSet("start", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&r.method, "X", "", "method")
-	f.StringVar(&r.host, "host", "shop.example", "Host header field")
+	f.StringVar(&r.host, "host", "", "Host header field")
 	f.Var(&r.headers, "H", "header line")
 	f.BoolVar(&r.http10, "http10", false, "speak HTTP/1.0")
 	f.Var((*size)(&r.upload), "upload", "size of the request body")
@@ -150,6 +150,11 @@ func dial(ts *testscript.TestScript, to string, r *request) net.Conn {
 	d := net.Dialer{Timeout: patience}
 	if r.from != "" {
 		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(r.from)}
+	}
+	if r.host == "" && which == "admin" {
+		r.host = address
+	} else if r.host == "" {
+		r.host = "shop.example"
 	}
 	conn, err := d.Dial("tcp", address)
 	ts.Check(err)

@@ -15,7 +15,7 @@ import (
 )
 
 const expectUsage = `expect CLIENT WHAT, where WHAT is
-	status N                     the response's status
+	status RE                    the whole status code matches
 	interim N                    an interim response of that status came before
 	header NAME [RE]             the field is there, and its lines joined with ", " match
 	head RE                      the head as it came matches
@@ -97,7 +97,7 @@ func (c *client) whole() (*response, error) {
 
 func expectStatus(c *client, args []string) error {
 	r, err := c.final()
-	if err == nil && len(args) == 1 && strconv.Itoa(r.status) != args[0] {
+	if err == nil && len(args) == 1 && !regexp.MustCompile("^(?:"+args[0]+")$").MatchString(strconv.Itoa(r.status)) {
 		err = fmt.Errorf("status %d, want %s", r.status, args[0])
 	}
 	return err

@@ -147,8 +147,8 @@ func processOf(ts *testscript.TestScript, name string) *process {
 	return p
 }
 
-func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
-	arguments(ts, neg, args, 1, 1, "stop NAME")
+func cmdShutdown(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 1, 1, "shutdown NAME")
 	if err := processOf(ts, args[0]).end(); err != nil {
 		ts.Fatalf("%s: %v", args[0], err)
 	}
@@ -162,10 +162,10 @@ func cmdKill9(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
-	arguments(ts, neg, args, 2, 2, "signal NAME TERM|HUP")
-	sig, ok := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP}[args[1]]
+	arguments(ts, neg, args, 2, 2, "signal NAME TERM|INT|HUP")
+	sig, ok := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}[args[1]]
 	if !ok {
-		ts.Fatalf("signal %q should be TERM or HUP", args[1])
+		ts.Fatalf("signal %q should be TERM, INT or HUP", args[1])
 	}
 	ts.Check(processOf(ts, args[0]).cmd.Process.Signal(sig))
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/rogpeppe/go-internal/txtar"
 	"go.uber.org/goleak"
 )
 
@@ -29,8 +30,8 @@ import (
 //	saw O N WHAT ...         about the N-th request ("last" too): method M | target T | host RE | header NAME RE |
 //	                         head RE | body SIZE [of NAME] | outcome RE; "! saw" expects the opposite
 //	serve W CONFIG           starts weir serve on CONFIG, in which $VARIABLES are replaced; sets $W, $W_2, $W_admin
-//	stop W | kill9 W         ends it: SIGTERM, with exit status 0, or SIGKILL
-//	signal W TERM|HUP        sends a signal; exited W [STATUS] waits for the end
+//	shutdown W | kill9 W     ends it: SIGTERM, with exit status 0, or SIGKILL ("stop" is testscript's, and ends the scenario)
+//	signal W TERM|INT|HUP        sends a signal; exited W [STATUS] waits for the end
 //	reload W CONFIG          replaces its configuration and sends SIGHUP
 //	log W RE                 waits until its standard error holds RE; "! log" looks once
 //	metric W NAME OP VALUE   waits until the sample compares so; OP is one of == != < <= > >=
@@ -56,6 +57,30 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
+// TestScenariosAreWhole: testscript's stop and skip end a scenario as if it had
+// passed, so none may have them; and each says first what it shows.
+func TestScenariosAreWhole(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "scenarios", "*.txtar"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, name := range files {
+		archive, err := txtar.ParseFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := string(archive.Comment)
+		if !strings.HasPrefix(script, "# ") {
+			t.Errorf("%s does not begin with what it shows", name)
+		}
+		for i, line := range strings.Split(script, "\n") {
+			if word, _, _ := strings.Cut(line, " "); word == "stop" || word == "skip" {
+				t.Errorf("%s:%d: %s ends the scenario as if it had passed", name, i+1, word)
+			}
+		}
+	}
+}
+
 // TestMain lets the test binary be weir for the scenarios, and looks for
 // goroutines that the tests left behind.
 func TestMain(m *testing.M) {
@@ -70,7 +95,12 @@ func (l leakChecked) Run() int {
 	if code != 0 {
 		return code
 	}
-	if err := goleak.Find(); err != nil {
+	if err := goleak.Find(
+		// Both end by themselves: the first sleeps up to ten seconds after a
+		// server has stopped, the second is one ticker for the whole process.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+	); err != nil {
 		fmt.Fprintln(os.Stderr, "goroutines are left:", err)
 		return 1
 	}
@@ -85,7 +115,7 @@ var scenarioCommands = map[string]func(ts *testscript.TestScript, neg bool, args
 	"originctl": cmdOriginCtl,
 	"saw":       cmdSaw,
 	"serve":     cmdServe,
-	"stop":      cmdStop,
+	"shutdown":  cmdShutdown,
 	"kill9":     cmdKill9,
 	"signal":    cmdSignal,
 	"exited":    cmdExited,
