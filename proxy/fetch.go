@@ -62,11 +62,9 @@ type fetch struct {
 
 // run drives the machine and releases the flight exactly once: those who wait
 // always learn what to do, also after a panic.
-func (f *flight) run() {
-	t := &fetch{flight: f}
-	t.ctx, t.cancel = context.WithCancel(f.p.base)
+func (t *fetch) run(s fetchState) {
 	defer t.release()
-	for s := fetchRoundTrip; s != fetchRelease; {
+	for s != fetchRelease {
 		switch s {
 		case fetchRoundTrip:
 			s = t.roundTrip()

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
 	"net/textproto"
 	"sync"
@@ -233,12 +234,20 @@ func (f *flight) settle(a answer) {
 
 // start runs the flight in a goroutine of its own; Shutdown waits for it.
 func (f *flight) start() {
-	f.p.fetching.Add(1)
-	f.p.flights.count.Add(1)
+	t := &fetch{flight: f}
+	t.ctx, t.cancel = context.WithCancel(f.p.base)
+	t.goFrom(fetchRoundTrip)
+}
+
+// goFrom runs the machine from a state on.
+func (t *fetch) goFrom(s fetchState) {
+	p := t.p
+	p.fetching.Add(1)
+	p.flights.count.Add(1)
 	go func() {
-		defer f.p.fetching.Done()
-		defer f.p.flights.count.Add(-1)
-		f.run()
+		defer p.fetching.Done()
+		defer p.flights.count.Add(-1)
+		t.run(s)
 	}()
 }
 

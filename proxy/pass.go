@@ -42,7 +42,6 @@ func (x *exchange) pass() state {
 		x.ctx.SetConnectionClose()
 	}
 	x.live, x.cancel, x.fwdStatus = resp, cancel, resp.Status
-	x.p.notCached(x.reason)
 	fields, err := policy.EndToEnd(resp.Header)
 	if err != nil {
 		x.dropLive()
@@ -52,6 +51,15 @@ func (x *exchange) pass() state {
 	if policy.Unsafe(x.req.Method) && resp.Status >= 200 && resp.Status < 400 {
 		x.invalidate(resp.Status, fields)
 	}
+	if x.req.Method == "HEAD" && x.stale != nil {
+		x.headUpdates(resp.Status, fields)
+	}
+	if x.req.Method == "POST" && (up == nil || up.done.Load()) && !resp.CloseDelimited {
+		if f := x.postForGet(resp.Status, fields); f != nil {
+			return x.takePost(f)
+		}
+	}
+	x.p.notCached(x.reason)
 	x.code, x.tier = resp.Status, policy.TierOrigin
 	x.obj = &tiers.Object{Status: resp.Status, Fields: fields, Length: resp.ContentLength, Tier: policy.TierOrigin}
 	return stateDeliver
@@ -70,7 +78,7 @@ func (x *exchange) passFailed(err error, up *upload) state {
 			return x.failure(400, policy.ReasonUploadCut)
 		}
 	}
-	return x.failure(code, reason)
+	return x.failed(reason, code)
 }
 
 func (x *exchange) dropLive() {
