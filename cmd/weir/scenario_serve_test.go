@@ -57,31 +57,53 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	if old := w.weirs[name]; old != nil && !old.over() {
 		ts.Fatalf("%s runs already", name)
 	}
-	binary, err := exec.LookPath("weir")
+	config := ts.MkAbs(name + ".running.yaml")
+	configure(ts, args[1], config)
+	p, err := launchWeir(config, ts.MkAbs("."))
 	ts.Check(err)
-	p := &process{log: &watchedLog{}, exited: make(chan struct{}), config: ts.MkAbs(name + ".running.yaml")}
-	p.configure(ts, args[1])
-	p.cmd = exec.Command(binary, "serve", "-c", p.config)
-	p.cmd.Dir = ts.MkAbs(".")
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	ts.Check(p.cmd.Start())
 	w.weirs[name] = p
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.exited)
-		p.log.change(func() {})
-	}()
-	ready := regexp.MustCompile(`(?m)^.*\bready\b.*$`)
-	p.log.await(func() bool { return p.over() || ready.Match(p.log.text.Bytes()) })
-	line := ready.FindString(p.log.String())
+	line := p.awaitReady()
 	if line == "" {
 		ts.Fatalf("%s did not get ready; it wrote:\n%s", name, p.log)
 	}
 	p.addresses(ts, name, line)
 }
 
+// launchWeir runs weir serve in dir.
+func launchWeir(config, dir string) (*process, error) {
+	binary, err := exec.LookPath("weir")
+	if err != nil {
+		return nil, err
+	}
+	p := &process{log: &watchedLog{}, exited: make(chan struct{}), config: config}
+	p.cmd = exec.Command(binary, "serve", "-c", config)
+	p.cmd.Dir = dir
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.exited)
+		p.log.change(func() {})
+	}()
+	return p, nil
+}
+
+var (
+	readyLine     = regexp.MustCompile(`(?m)^.*\bready\b.*\n`)
+	listenAddress = regexp.MustCompile(`(?:127\.0\.0\.1|\[::1\]|localhost):\d+`)
+)
+
+// awaitReady returns the line that says ready, "" when the process ended or
+// took too long.
+func (p *process) awaitReady() string {
+	p.log.await(func() bool { return p.over() || readyLine.Match(p.log.text.Bytes()) })
+	return readyLine.FindString(p.log.String())
+}
+
 // configure writes the configuration with its variables replaced.
-func (p *process) configure(ts *testscript.TestScript, file string) {
+func configure(ts *testscript.TestScript, file, as string) {
 	text := os.Expand(ts.ReadFile(file), func(v string) string {
 		if s := ts.Getenv(v); s != "" {
 			return s
@@ -89,17 +111,16 @@ func (p *process) configure(ts *testscript.TestScript, file string) {
 		ts.Fatalf("%s: $%s is not set", file, v)
 		return ""
 	})
-	ts.Check(os.WriteFile(p.config, []byte(text), 0o600))
+	ts.Check(os.WriteFile(as, []byte(text), 0o600))
 }
 
 // addresses picks the listeners from the line that says ready: the one behind
 // the word admin is the admin plane.
 func (p *process) addresses(ts *testscript.TestScript, name, line string) {
 	data, admin, found := strings.Cut(line, "admin")
-	address := regexp.MustCompile(`(?:127\.0\.0\.1|\[::1\]|localhost):\d+`)
-	p.data = address.FindAllString(data, -1)
+	p.data = listenAddress.FindAllString(data, -1)
 	if found {
-		p.admin = address.FindString(admin)
+		p.admin = listenAddress.FindString(admin)
 	}
 	if len(p.data) == 0 || p.admin == "" {
 		ts.Fatalf("no addresses in %q", line)
@@ -187,7 +208,7 @@ func cmdExited(ts *testscript.TestScript, neg bool, args []string) {
 func cmdReload(ts *testscript.TestScript, neg bool, args []string) {
 	arguments(ts, neg, args, 2, 2, "reload NAME CONFIG")
 	p := processOf(ts, args[0])
-	p.configure(ts, args[1])
+	configure(ts, args[1], p.config)
 	ts.Check(p.cmd.Process.Signal(syscall.SIGHUP))
 }
 
