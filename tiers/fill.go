@@ -71,9 +71,10 @@ type Fill struct {
 	pace    int64
 	// writer stays for late readers, also after the commit and after storing
 	// failed; refs counts the owner and the readers, the last of which
-	// releases it.
-	writer *disk.Writer
-	refs   int
+	// releases it, for good: whoever comes later finds what is in memory.
+	writer   *disk.Writer
+	refs     int
+	released bool
 }
 
 type fillPiece struct {
@@ -422,7 +423,10 @@ func (f *Fill) Abandon(err error) {
 func (f *Fill) release() {
 	f.mu.Lock()
 	f.refs--
-	last := f.refs == 0
+	last := f.refs == 0 && !f.released
+	if last {
+		f.released = true
+	}
 	f.mu.Unlock()
 	if last && f.writer != nil {
 		f.writer.Release()

@@ -17,20 +17,21 @@ type FillReader struct {
 	buf    []byte
 }
 
-// NewReader returns a reader of the body from off. It must be closed.
+// NewReader returns a reader of the body from off, which must be closed. Whoever
+// is not the first to read asks TryReader.
 func (f *Fill) NewReader(off int64) *FillReader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.addReaderLocked(off)
 }
 
-// TryReader is NewReader unless the bytes at off are gone already, of a body
-// that is passed through: then it returns nil.
+// TryReader is NewReader unless the bytes at off can no longer be had: then it
+// returns nil. They are gone when the body is passed through and too far on, or
+// when it was stored and everybody is done with the fill.
 func (f *Fill) TryReader(off int64) *FillReader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mode == fillPass && len(f.chunks) > 0 && off < f.chunks[0].off {
-		// What the disk took of it before storing failed has an end.
+	if (f.mode == fillPass || f.released) && len(f.chunks) > 0 && off < f.chunks[0].off {
 		return nil
 	}
 	return f.addReaderLocked(off)
