@@ -311,6 +311,9 @@ func (t *fetch) commit(fill *tiers.Fill, hash policy.Hash) {
 	reason := fill.Commit(o, func() { t.listVariant(hash, o) })
 	if reason != policy.ReasonNone {
 		t.p.notCached(reason)
+	}
+	if reason == policy.ReasonTooLarge {
+		// It will be next time; trouble of the disk may be over by then.
 		t.remember(reason)
 	}
 	if t.outdated.Load() {

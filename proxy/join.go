@@ -150,7 +150,8 @@ func (x *exchange) mine(a *answer) bool {
 // takeBody follows the body while it arrives.
 func (x *exchange) takeBody(f *flight, leads bool) state {
 	a := &f.answer
-	if !leads && !x.mine(a) {
+	// The leader's own variant is the answer's: it only takes over the key.
+	if mine := x.mine(a); !mine && !leads {
 		return x.otherVariant()
 	}
 	if leads {

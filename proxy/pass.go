@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -129,6 +130,8 @@ func (u *upload) Read(p []byte) (int, error) {
 		return 0, u.err
 	case err == io.EOF && u.length >= 0 && u.n < u.length:
 		err = errUploadCut
+	case err == io.EOF && u.length < 0 && !lastChunkSeen(u.r):
+		err = errUploadCut
 	case err != nil && err != io.EOF:
 		err = errors.Join(errUploadCut, err)
 	}
@@ -141,6 +144,20 @@ func (u *upload) Read(p []byte) (int, error) {
 
 // Close ends a Read in progress: the origin wants no more of the body.
 func (u *upload) Close() error { return u.x.ctx.SetReadDeadline(time.Unix(1, 0)) }
+
+// lastChunkSeen tells whether fasthttp's stream of a chunked body ended with its
+// last chunk. Read gives io.EOF also when the connection ended in its place (RFC
+// 9112 section 8 calls that incomplete), and only a private field of the stream
+// knows; a test holds it to be there. Without it every chunked upload counts as
+// cut, which is safe.
+func lastChunkSeen(stream io.Reader) bool {
+	v := reflect.ValueOf(stream)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return false
+	}
+	eof := v.Elem().FieldByName("eof")
+	return eof.IsValid() && eof.Kind() == reflect.Bool && eof.Bool()
+}
 
 // extend pushes the deadline out, at most once a second: setting it costs.
 func (u *upload) extend() error {

@@ -92,7 +92,9 @@ type Proxy struct {
 	// fetching counts running flights; Shutdown waits for them.
 	fetching sync.WaitGroup
 
-	inFlight atomic.Int64
+	inFlight    atomic.Int64
+	connections atomic.Int64
+	open        sync.Map // the net.Conns that connections counts
 }
 
 // New makes a proxy. It serves nothing until Serve.
@@ -131,6 +133,9 @@ func (p *Proxy) newServer(perIP int) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:      p.handle,
 		ErrorHandler: p.badRequest,
+		// Refuses an upload before its body is sent, where the head says enough.
+		ExpectHandler: p.expect,
+		ConnState:     p.countConnection,
 		// The header names of a response go out as stored; its Date, Server
 		// and Content-Type are the origin's or nobody's.
 		NoDefaultServerHeader: true,
@@ -207,6 +212,21 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	}
 	p.stop()
 	return err
+}
+
+// countConnection keeps the count of open connections. Fasthttp's own count
+// includes its accept loops, and it says of a connection it rejects twice that
+// it is closed.
+func (p *Proxy) countConnection(c net.Conn, s fasthttp.ConnState) {
+	switch s {
+	case fasthttp.StateNew:
+		p.open.Store(c, nil)
+		p.connections.Add(1)
+	case fasthttp.StateClosed, fasthttp.StateHijacked:
+		if _, was := p.open.LoadAndDelete(c); was {
+			p.connections.Add(-1)
+		}
+	}
 }
 
 // InFlight is the number of requests being answered, Connections the number of

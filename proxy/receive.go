@@ -101,9 +101,33 @@ func (x *exchange) target() state {
 		x.ctx.SetConnectionClose()
 		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, err.Error())
 	}
+	if !escapesWell(t.Path) {
+		x.ctx.SetConnectionClose()
+		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, "the path holds a % that two hexadecimal digits do not follow")
+	}
 	x.req.Host, x.req.Path, x.req.Query = x.host, t.Path, t.Query
 	x.asterisk = t.Form == policy.AsteriskForm
 	return stateReceive
+}
+
+// escapesWell tells whether every "%" of the path begins an escape (RFC 3986
+// section 2.1). Servers read others in different ways; in queries such a "%" is
+// common and harmless.
+func escapesWell(path []byte) bool {
+	for {
+		i := bytes.IndexByte(path, '%')
+		if i < 0 {
+			return true
+		}
+		if i+2 >= len(path) || !isHex(path[i+1]) || !isHex(path[i+2]) {
+			return false
+		}
+		path = path[i+3:]
+	}
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
 }
 
 // hasBody tells whether the request announces a body.

@@ -111,3 +111,22 @@ func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	x.refuse()
 	x.finish()
 }
+
+// expect answers "Expect: 100-continue": a request that its head alone rules
+// out gets its final answer at once, before the client sends the body (RFC 9110
+// section 10.1.1).
+func (p *Proxy) expect(ctx *fasthttp.RequestCtx) int {
+	x := p.pool.Get().(*exchange)
+	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
+	x.now = x.start.UnixNano()
+	if s := x.receive(); s != stateRefuse {
+		x.reset()
+		p.pool.Put(x)
+		return fasthttp.StatusContinue
+	}
+	x.begin()
+	code := x.code
+	x.refuse()
+	x.finish()
+	return code
+}

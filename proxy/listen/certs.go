@@ -19,11 +19,11 @@ const maxPEM = 1 << 20
 // not their times: that costs two small reads every few seconds and misses
 // nothing, whatever way the files were replaced.
 type keyPair struct {
-	certFile, keyFile string
-	current           atomic.Pointer[tls.Certificate]
+	current atomic.Pointer[tls.Certificate]
 
-	mu        sync.Mutex // protects the fields below
-	cert, key []byte     // of current
+	mu                sync.Mutex // protects the fields below
+	certFile, keyFile string
+	cert, key         []byte // of current
 }
 
 func (k *keyPair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return k.current.Load(), nil }
@@ -34,11 +34,26 @@ func (k *keyPair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return k
 func (k *keyPair) load() (changed bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	cert, err := readPEM(k.certFile)
+	return k.loadLocked(k.certFile, k.keyFile)
+}
+
+// follow loads the pair from other files and follows those from now on. On error
+// the files before are still the ones that are followed.
+func (k *keyPair) follow(certFile, keyFile string) (changed bool, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if changed, err = k.loadLocked(certFile, keyFile); err == nil {
+		k.certFile, k.keyFile = certFile, keyFile
+	}
+	return changed, err
+}
+
+func (k *keyPair) loadLocked(certFile, keyFile string) (changed bool, err error) {
+	cert, err := readPEM(certFile)
 	if err != nil {
 		return false, err
 	}
-	key, err := readPEM(k.keyFile)
+	key, err := readPEM(keyFile)
 	if err != nil {
 		return false, err
 	}
@@ -47,11 +62,18 @@ func (k *keyPair) load() (changed bool, err error) {
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return false, fmt.Errorf("cannot use certificate %s with key %s: %w", k.certFile, k.keyFile, err)
+		return false, fmt.Errorf("cannot use certificate %s with key %s: %w", certFile, keyFile, err)
 	}
 	k.cert, k.key = cert, key
 	k.current.Store(&pair)
 	return true, nil
+}
+
+// files are the ones that are followed.
+func (k *keyPair) files() (certFile, keyFile string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.certFile, k.keyFile
 }
 
 func readPEM(path string) ([]byte, error) {
@@ -77,13 +99,36 @@ func (l *Listener) Reload() error {
 		return nil
 	}
 	changed, err := l.keys.load()
-	if err != nil {
-		return err
+	l.tell(changed)
+	return err
+}
+
+// SetCertificate takes the certificate from other files (PEM) and follows those
+// from now on; connections already open keep what they have. On error, which
+// names the files, nothing changes. It may be called while connections are
+// accepted. A listener without TLS cannot be given a certificate.
+func (l *Listener) SetCertificate(certFile, keyFile string) error {
+	if l.keys == nil {
+		return fmt.Errorf("cannot use certificate %s on %s: it was opened without TLS", certFile, l.Addr())
 	}
+	changed, err := l.keys.follow(certFile, keyFile)
+	l.tell(changed)
+	return err
+}
+
+// Certificate returns the files that are followed, empty without TLS.
+func (l *Listener) Certificate() (certFile, keyFile string) {
+	if l.keys == nil {
+		return "", ""
+	}
+	return l.keys.files()
+}
+
+func (l *Listener) tell(changed bool) {
 	if changed {
-		l.conf.Log.Info("certificate reloaded", "address", l.Addr().String(), "file", l.conf.CertFile)
+		cert, _ := l.keys.files()
+		l.conf.Log.Info("certificate reloaded", "address", l.Addr().String(), "file", cert)
 	}
-	return nil
 }
 
 // follow reloads at every tick until Close.

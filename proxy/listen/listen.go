@@ -26,7 +26,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -49,7 +51,7 @@ type Config struct {
 	// Trusted. From any other address a connection that opens with one is closed;
 	// without one it is served under its own address.
 	ProxyProtocol bool
-	Trusted       []netip.Prefix
+	Trusted       []netip.Prefix // at the start; SetTrusted changes it
 	// ProgressTimeout is how long a client may take no byte of what was sent.
 	ProgressTimeout time.Duration
 	// HeaderTimeout bounds the PROXY header, and the TLS handshake, each.
@@ -69,9 +71,11 @@ type Listener struct {
 	tcp    *net.TCPListener
 	keys   *keyPair // nil without TLS
 	tls    *tls.Config
-	closed chan struct{}
-	once   sync.Once
-	wg     sync.WaitGroup // the goroutine that follows the certificate's files
+	// trusted is read for each connection with the PROXY protocol, never changed.
+	trusted atomic.Pointer[[]netip.Prefix]
+	closed  chan struct{}
+	once    sync.Once
+	wg      sync.WaitGroup // the goroutine that follows the certificate's files
 }
 
 // Listen opens the socket. ctx governs only the opening.
@@ -92,6 +96,7 @@ func Listen(ctx context.Context, c Config) (*Listener, error) {
 		return nil, fmt.Errorf("cannot listen on %s: certificate and key must be given together", c.Address)
 	}
 	l := &Listener{conf: c, closed: make(chan struct{})}
+	l.SetTrusted(c.Trusted)
 	if c.CertFile != "" {
 		l.keys = &keyPair{certFile: c.CertFile, keyFile: c.KeyFile}
 		if _, err := l.keys.load(); err != nil {
@@ -130,6 +135,14 @@ func control(raw syscall.RawConn, f func(fd uintptr) error) error {
 		return cerr
 	}
 	return err
+}
+
+// SetTrusted replaces the senders whose PROXY headers are believed, for the
+// connections accepted from now on; those already open keep the address that
+// they have. It may be called while connections are accepted. The slice is copied.
+func (l *Listener) SetTrusted(trusted []netip.Prefix) {
+	t := slices.Clone(trusted)
+	l.trusted.Store(&t)
 }
 
 // Addr is the address listened on, with the port that was taken.
@@ -208,7 +221,7 @@ func (l *Listener) wrap(c *net.TCPConn) net.Conn {
 
 func (l *Listener) trusts(a net.Addr) bool {
 	ip := addrOf(a)
-	for _, p := range l.conf.Trusted {
+	for _, p := range *l.trusted.Load() {
 		if p.Contains(ip) {
 			return true
 		}
