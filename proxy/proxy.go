@@ -233,7 +233,7 @@ func (p *Proxy) countConnection(c net.Conn, s fasthttp.ConnState) {
 // open client connections, Flights that of fetches under way.
 func (p *Proxy) InFlight() int64 { return p.inFlight.Load() }
 func (p *Proxy) Connections() int64 {
-	return int64(p.server.GetOpenConnectionsCount() + p.proxied.GetOpenConnectionsCount())
+	return p.connections.Load()
 }
 func (p *Proxy) Flights() int64 { return p.flights.count.Load() }
 
