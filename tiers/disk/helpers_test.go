@@ -25,7 +25,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv("WEIR_DISK_NO_LEAK_CHECK") != "" {
 		os.Exit(m.Run())
 	}
-	goleak.VerifyTestMain(m)
+	// Pebble v2.1.7 keeps a reference to a damaged table's reader, so that closing such a database panics ("element has
+	// outstanding references") and leaves this one goroutine of its file cache. Any other leak is ours.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(
+		"github.com/cockroachdb/pebble/v2/internal/genericcache.(*shard[...]).releaseLoop"))
 }
 
 var later = time.Now().Add(24 * time.Hour)
@@ -144,6 +147,17 @@ func eventually(t testing.TB, what string, cond func() bool) {
 func crash(t testing.TB, s *Store) string {
 	t.Helper()
 	to := t.TempDir()
+	// A copy is not taken at one moment as a kill is, so it must not run beside the sealer.
+	eventually(t, "sealer idle", func() bool {
+		segs := *s.segs.table.Load()
+		for i, seg := range segs {
+			if i < len(segs)-1 && !seg.isSealed() {
+				return false
+			}
+		}
+		mark, _, err := s.idx.Load().state(keyWatermark)
+		return err == nil && (len(segs) < 2 || mark >= uint64(segs[len(segs)-2].num))
+	})
 	copyDir(t, s.o.Dir, to)
 	mustClose(t, s)
 	return to

@@ -340,6 +340,7 @@ func (ix *index) closeDB(flush bool) (err error) {
 	}()
 	ix.reads.Lock()
 	defer ix.reads.Unlock()
+	defer ix.cache.Unref()
 	if flush {
 		if err := ix.db.Flush(); err != nil {
 			_ = ix.db.Close()
@@ -349,7 +350,6 @@ func (ix *index) closeDB(flush bool) (err error) {
 	if err := ix.db.Close(); err != nil {
 		return fmt.Errorf("cannot close the index: %w", err)
 	}
-	ix.cache.Unref()
 	return nil
 }
 
