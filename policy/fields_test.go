@@ -64,7 +64,7 @@ func TestMerge(t *testing.T) {
 		{"Content-Encoding", "gzip"},
 		{"Content-Length", "36"},
 		{"Content-Type", "text/html"},
-		{"Etag", `"b"`},
+		{"Etag", `"a"`},
 		{"Expires", "0"},
 		{"Set-Cookie", "e=f"},
 		{"Test-Header", "1"},

@@ -128,6 +128,25 @@ func (f *Freshness) StaleIfErrorAllowed(d *ClientDirectives, now int64) bool {
 		d.HasMaxStale && -ttl <= d.MaxStale
 }
 
+// StaleIfUnreachable tells whether the stored response may stand in for an
+// origin that could not be reached: a cache that is disconnected may serve stale
+// (RFC 9111 section 4.2.4) without anybody's word, but not against it. It
+// includes what StaleIfErrorAllowed allows.
+func (f *Freshness) StaleIfUnreachable(rule *Rule, d *ClientDirectives, now int64) bool {
+	if f.StaleIfErrorAllowed(d, now) {
+		return true
+	}
+	ttl := f.TTL(now)
+	if f.NoCache || f.MustRevalidate || d.NoStore || !d.accepts(f, ttl, now) {
+		return false
+	}
+	limit := int64(rule.TTL.StaleIfUnreachable)
+	if limit == 0 {
+		limit = int64(DefaultStaleIfUnreachable)
+	}
+	return -ttl < limit
+}
+
 // StaleFrom returns f as a soft purge leaves it: stale from now on at the
 // latest, and otherwise the same.
 func (f Freshness) StaleFrom(now int64) Freshness {

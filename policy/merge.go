@@ -32,7 +32,11 @@ func Merge(stored, fresh Fields) Fields {
 // another value would make the body wrong (RFC 9111 section 3.2 exempts
 // Content-Length, and what the integrity of the stored response needs).
 func keptOnUpdate(name string) bool {
-	return name == "Content-Length" || name == "Content-Encoding" || name == "Content-Range"
+	switch name {
+	case "Content-Length", "Content-Encoding", "Content-Range", "Content-Md5", "Etag":
+		return true
+	}
+	return false
 }
 
 // HeadUpdates tells whether a 200 answer to HEAD updates a stored response of

@@ -52,6 +52,11 @@ type TTL struct {
 	// state its own (RFC 5861).
 	StaleWhileRevalidate time.Duration
 	StaleIfError         time.Duration
+	// StaleIfUnreachable is how long after it became stale an object may still
+	// be served when the origin cannot be reached at all (RFC 9111 section
+	// 4.2.4 calls that disconnected), where nothing forbids it; 0 means
+	// DefaultStaleIfUnreachable, less than 0 never.
+	StaleIfUnreachable time.Duration
 	// HitForMiss is how long an uncacheable answer is remembered, so that
 	// requests for it do not wait for each other; 0 means DefaultHitForMiss.
 	HitForMiss time.Duration
@@ -74,6 +79,9 @@ const (
 	// DefaultHitForMiss bounds how long requests for what was uncacheable go
 	// alone; short enough that a page that becomes cacheable is noticed.
 	DefaultHitForMiss = 2 * time.Minute
+	// DefaultStaleIfUnreachable carries a site over an outage that somebody
+	// mends the next morning, and no longer.
+	DefaultStaleIfUnreachable = 24 * time.Hour
 	// DefaultHeuristicMax keeps a guess from outliving a week: RFC 9111
 	// warns beyond a day, and ten years old images would else stay a year.
 	DefaultHeuristicMax = 7 * 24 * time.Hour

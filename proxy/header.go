@@ -42,7 +42,7 @@ func (x *exchange) prepare(o *tiers.Object) *prepared {
 			p.status = append(append(p.status, f.Value...), ", "...)
 		case f.Name == "Via":
 			via = append(via, f.Value)
-		case f.Name == "Age", f.Name == "Content-Length":
+		case f.Name == "Content-Length", f.Name == "Age" && o.Freshness.Born != 0:
 		case strip && x.isTag(f.Name):
 		default:
 			fields = append(fields, f)

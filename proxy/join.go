@@ -208,13 +208,23 @@ func (x *exchange) takeAlone(a *answer, leads bool) state {
 
 // failed lets the stale object stand in where it may, else gives up.
 func (x *exchange) failed(reason policy.Reason, code int) state {
-	if o := x.stale; o != nil && o.Freshness.StaleIfErrorAllowed(&x.directive, x.now) {
+	if o := x.stale; o != nil && x.standsIn(o, reason) {
 		x.stale = nil
 		x.reason = reason
 		return x.hit(o, policy.HitStaleError)
 	}
 	x.dropStale()
 	return x.failure(code, reason)
+}
+
+// standsIn tells whether the stale object may be served in place of a failure.
+func (x *exchange) standsIn(o *tiers.Object, reason policy.Reason) bool {
+	switch reason {
+	case policy.ReasonOriginRefused, policy.ReasonOriginConnect, policy.ReasonOriginTLS, policy.ReasonOriginTimeout,
+		policy.ReasonOriginReset:
+		return o.Freshness.StaleIfUnreachable(x.rule, &x.directive, x.now)
+	}
+	return o.Freshness.StaleIfErrorAllowed(&x.directive, x.now)
 }
 
 // otherVariant: what arrived is another variant than this request selects. The

@@ -37,9 +37,9 @@ func (k *keyPair) load() (changed bool, err error) {
 	return k.loadLocked(k.certFile, k.keyFile)
 }
 
-// follow loads the pair from other files and follows those from now on. On error
+// use loads the pair from other files and follows those from now on. On error
 // the files before are still the ones that are followed.
-func (k *keyPair) follow(certFile, keyFile string) (changed bool, err error) {
+func (k *keyPair) use(certFile, keyFile string) (changed bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if changed, err = k.loadLocked(certFile, keyFile); err == nil {
@@ -69,11 +69,11 @@ func (k *keyPair) loadLocked(certFile, keyFile string) (changed bool, err error)
 	return true, nil
 }
 
-// files are the ones that are followed.
-func (k *keyPair) files() (certFile, keyFile string) {
+// file is the certificate file that is followed.
+func (k *keyPair) file() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.certFile, k.keyFile
+	return k.certFile
 }
 
 func readPEM(path string) ([]byte, error) {
@@ -111,23 +111,14 @@ func (l *Listener) SetCertificate(certFile, keyFile string) error {
 	if l.keys == nil {
 		return fmt.Errorf("cannot use certificate %s on %s: it was opened without TLS", certFile, l.Addr())
 	}
-	changed, err := l.keys.follow(certFile, keyFile)
+	changed, err := l.keys.use(certFile, keyFile)
 	l.tell(changed)
 	return err
 }
 
-// Certificate returns the files that are followed, empty without TLS.
-func (l *Listener) Certificate() (certFile, keyFile string) {
-	if l.keys == nil {
-		return "", ""
-	}
-	return l.keys.files()
-}
-
 func (l *Listener) tell(changed bool) {
 	if changed {
-		cert, _ := l.keys.files()
-		l.conf.Log.Info("certificate reloaded", "address", l.Addr().String(), "file", cert)
+		l.conf.Log.Info("certificate reloaded", "address", l.Addr().String(), "file", l.keys.file())
 	}
 }
 

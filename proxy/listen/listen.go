@@ -67,10 +67,10 @@ type Config struct {
 // Listener is a net.Listener. Its connections are *net.TCPConn (plain),
 // *proxyproto.Conn (PROXY protocol) or a *tls.Conn with a bounded handshake.
 type Listener struct {
-	conf   Config
-	tcp    *net.TCPListener
-	keys   *keyPair // nil without TLS
-	tls    *tls.Config
+	conf Config
+	tcp  *net.TCPListener
+	keys *keyPair // nil without TLS
+	tls  *tls.Config
 	// trusted is read for each connection with the PROXY protocol, never changed.
 	trusted atomic.Pointer[[]netip.Prefix]
 	closed  chan struct{}
@@ -118,6 +118,10 @@ func Listen(ctx context.Context, c Config) (*Listener, error) {
 	}
 	ln, err := lc.Listen(ctx, "tcp", c.Address)
 	if err != nil {
+		// Of "listen tcp 127.0.0.1:80: bind: permission denied" the end is enough.
+		if op, ok := errors.AsType[*net.OpError](err); ok {
+			err = op.Err
+		}
 		return nil, fmt.Errorf("cannot listen on %s: %w", c.Address, err)
 	}
 	l.tcp = ln.(*net.TCPListener)

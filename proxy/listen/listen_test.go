@@ -223,6 +223,42 @@ func TestProxyHeader(t *testing.T) {
 	}
 }
 
+// TestTrustIsReplacedWhileAccepting: who is believed changes for the next
+// connection, whether a network came or went, and the caller's slice is not kept.
+func TestTrustIsReplacedWhileAccepting(t *testing.T) {
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	l := open(t, Config{ProxyProtocol: true, Trusted: loopback})
+	ask := func() (string, error) {
+		c, s := meet(t, l)
+		if _, err := io.WriteString(c, "PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\nGET\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bufio.NewReader(s).ReadString('\n'); err != nil {
+			return "", err
+		}
+		return ClientAddr(s).String(), nil
+	}
+	loopback[0] = netip.MustParsePrefix("10.0.0.0/8")
+	if got, err := ask(); err != nil || got != "192.0.2.7" {
+		t.Errorf("a trusted sender: %s, %v", got, err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.SetTrusted(nil)
+	}()
+	_, s := meet(t, l) // beside SetTrusted, for the race detector
+	s.Close()
+	<-done
+	if got, err := ask(); err == nil {
+		t.Errorf("a sender that is trusted no more is believed: %s", got)
+	}
+	l.SetTrusted([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")})
+	if got, err := ask(); err != nil || got != "192.0.2.7" {
+		t.Errorf("a sender that is trusted by now: %s, %v", got, err)
+	}
+}
+
 // TestSilentProxySender: the wait for the header has an end, and does not hold up
 // Accept.
 func TestSilentProxySender(t *testing.T) {
@@ -392,5 +428,53 @@ func TestCertificateReload(t *testing.T) {
 	step("it is back", "four.test", false, false)
 	if err := open(t, Config{}).Reload(); err != nil {
 		t.Errorf("a plain listener: %v", err)
+	}
+}
+
+// TestCertificateFromOtherFiles: other files are followed only once they could be
+// used; until then the ones before are.
+func TestCertificateFromOtherFiles(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	certificate(t, path("c1"), path("k1"), "one.test")
+	certificate(t, path("c2"), path("k2"), "two.test")
+	logs := &strings.Builder{}
+	l := open(t, Config{CertFile: path("c1"), KeyFile: path("k1"), Tick: make(chan time.Time), Log: slog.New(slog.NewTextHandler(logs, nil))})
+	check := func(what, want string) {
+		t.Helper()
+		if got := inUse(t, l); got != want {
+			t.Errorf("%s: %s is in use, want %s", what, got, want)
+		}
+	}
+	for _, bad := range [][2]string{{"c2", "k1"}, {"c2", "none"}, {"none", "k2"}} {
+		err := l.SetCertificate(path(bad[0]), path(bad[1]))
+		if err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%v: the error %v names no file", bad, err)
+		}
+		check(fmt.Sprint(bad), "one.test")
+	}
+	certificate(t, path("c1"), path("k1"), "one-again.test")
+	if known := l.look(""); known != "" {
+		t.Errorf("after a pair that could not be used: %s", known)
+	}
+	check("the first files changed", "one-again.test")
+
+	logs.Reset()
+	if err := l.SetCertificate(path("c2"), path("k2")); err != nil {
+		t.Error(err)
+	}
+	check("other files", "two.test")
+	if !strings.Contains(logs.String(), "file="+path("c2")) {
+		t.Errorf("the log does not name the new file: %s", logs)
+	}
+	certificate(t, path("c1"), path("k1"), "left.test")
+	certificate(t, path("c2"), path("k2"), "two-again.test")
+	if known := l.look(""); known != "" {
+		t.Error(known)
+	}
+	check("the files left and the files in use changed", "two-again.test")
+
+	if err := open(t, Config{}).SetCertificate(path("c2"), path("k2")); err == nil {
+		t.Error("a listener without TLS took a certificate")
 	}
 }

@@ -49,6 +49,11 @@ const (
 	nameTierBytes     = "weir_tier_bytes"
 	nameTierObjects   = "weir_tier_objects"
 	nameTierCapacity  = "weir_tier_capacity_bytes"
+	nameDiskUp        = "weir_disk_up"
+	nameDiskRebuilds  = "weir_disk_rebuilds_total"
+	nameDiskFull      = "weir_disk_full_total"
+	nameDiskErrors    = "weir_disk_errors_total"
+	nameDiskWritten   = "weir_disk_written_bytes_total"
 	nameReloads       = "weir_config_reloads_total"
 	nameReloadOK      = "weir_config_last_reload_success"
 	nameConfigTime    = "weir_config_loaded_timestamp_seconds"
@@ -84,7 +89,11 @@ var families = []family{
 
 	{SourceClientConnections.String(), gauge, "Open client connections."},
 	{SourceFlights.String(), gauge, "Fetches from origins that are under way."},
-	{SourceDiskUp.String(), gauge, "1 while the disk tier is in use, 0 when it was switched off after a fault; absent when none is configured."},
+	{nameDiskUp, gauge, "1 while the disk tier is in use, 0 when it was switched off after a fault; absent when none is configured."},
+	{nameDiskRebuilds, counter, "Rebuilds of the disk tier's index from its segments, after damage."},
+	{nameDiskFull, counter, "Objects not stored on disk because eviction had not made room yet."},
+	{nameDiskErrors, counter, "Reads from segments that the device failed, and faults of writing that switched the disk tier off, by operation."},
+	{nameDiskWritten, counter, "Bytes appended to the disk tier's segments; again: objects kept because they were hit when their segment was evicted."},
 	{SourceAccessLogDropped.String(), counter, "Access log lines lost because the log could not keep up or a write failed."},
 	{SourceAccessLogErrors.String(), counter, "Writes to the access log that failed."},
 

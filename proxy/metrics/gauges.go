@@ -12,6 +12,20 @@ const (
 	SourceFlights
 	// SourceDiskUp is 1 while the disk tier is in use, else 0.
 	SourceDiskUp
+	// SourceDiskRebuilds counts how often the disk tier's index was made anew.
+	SourceDiskRebuilds
+	// SourceDiskFull counts the objects refused because the disk tier was full.
+	SourceDiskFull
+	// SourceDiskReadErrors and SourceDiskWriteErrors count what the device refused.
+	SourceDiskReadErrors
+	SourceDiskWriteErrors
+	// The bytes appended to the disk tier's segments: objects, the heads and
+	// tombstones that go with them, the footers of sealed segments, and objects
+	// written again because they were asked for when their segment was evicted.
+	SourceDiskWrittenObjects
+	SourceDiskWrittenMeta
+	SourceDiskWrittenFooters
+	SourceDiskWrittenAgain
 	// SourceAccessLogDropped is the number of access log lines lost.
 	SourceAccessLogDropped
 	// SourceAccessLogErrors is the number of failed writes to the access log.
@@ -20,7 +34,7 @@ const (
 	numSources
 )
 
-// String returns the family that the source feeds.
+// String returns the series that the source feeds.
 func (s Source) String() string {
 	switch s {
 	case SourceClientConnections:
@@ -28,7 +42,23 @@ func (s Source) String() string {
 	case SourceFlights:
 		return "weir_flights"
 	case SourceDiskUp:
-		return "weir_disk_up"
+		return nameDiskUp
+	case SourceDiskRebuilds:
+		return nameDiskRebuilds
+	case SourceDiskFull:
+		return nameDiskFull
+	case SourceDiskReadErrors:
+		return series(nameDiskErrors, "op", "read")
+	case SourceDiskWriteErrors:
+		return series(nameDiskErrors, "op", "write")
+	case SourceDiskWrittenObjects:
+		return series(nameDiskWritten, "kind", "object")
+	case SourceDiskWrittenMeta:
+		return series(nameDiskWritten, "kind", "meta")
+	case SourceDiskWrittenFooters:
+		return series(nameDiskWritten, "kind", "footer")
+	case SourceDiskWrittenAgain:
+		return series(nameDiskWritten, "kind", "again")
 	case SourceAccessLogDropped:
 		return "weir_access_log_dropped_total"
 	case SourceAccessLogErrors:
@@ -43,6 +73,8 @@ type TierFuncs struct {
 	Bytes    func() float64
 	Objects  func() float64
 	Capacity func() float64
+	// Corrupt counts the stored records that failed their check.
+	Corrupt func() float64
 }
 
 // SetSource makes f the value of s from now on. A source that was never set is
@@ -57,8 +89,8 @@ func (r *Registry) SetSource(s Source, f func() float64) {
 	}
 }
 
-// SetTier makes f the source of a tier's gauges, and puts its evictions and
-// corrupt records on the page from zero on. It may be called once for each tier
+// SetTier makes f the source of a tier's values, and puts its evictions on the
+// page from zero on. It may be called once for each tier
 // that stores something; a tier outside the list is ignored, since "other" holds nothing.
 func (r *Registry) SetTier(tier uint8, f TierFuncs) {
 	if int(tier) >= len(r.tiers)-1 {
@@ -73,6 +105,7 @@ func (r *Registry) SetTier(tier uint8, f TierFuncs) {
 		{nameTierBytes, f.Bytes},
 		{nameTierObjects, f.Objects},
 		{nameTierCapacity, f.Capacity},
+		{nameCorrupt, f.Corrupt},
 	} {
 		if g.f != nil {
 			r.set.NewGauge(series(g.family, "tier", name), g.f)

@@ -73,9 +73,6 @@ func (r *Registry) writeStored(w io.Writer) {
 				b = appendSample(b, nameEvictions, labels("tier", tier, "reason", reason), n)
 			}
 		}
-		if n := r.corrupt[i].Load(); n > 0 || r.storing[i].Load() {
-			b = appendSample(b, nameCorrupt, labels("tier", tier), n)
-		}
 	}
 	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
 }

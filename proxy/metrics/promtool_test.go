@@ -35,7 +35,7 @@ func TestPromtoolAcceptsThePage(t *testing.T) {
 		busy.SetSource(s, func() float64 { return 1 })
 	}
 	for tier := range uint8(2) {
-		busy.SetTier(tier, TierFuncs{Bytes: func() float64 { return 1 }, Objects: func() float64 { return 1 }, Capacity: func() float64 { return 1 }})
+		busy.SetTier(tier, TierFuncs{Bytes: func() float64 { return 1 }, Objects: func() float64 { return 1 }, Capacity: func() float64 { return 1 }, Corrupt: func() float64 { return 1 }})
 	}
 	for name, r := range map[string]*Registry{"idle": idle, "busy": busy} {
 		t.Run(name, func(t *testing.T) {

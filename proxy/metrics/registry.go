@@ -44,7 +44,6 @@ type Registry struct {
 
 	notCached []atomic.Uint64
 	evictions [][]atomic.Uint64 // by tier, then reason
-	corrupt   []atomic.Uint64
 	// storing marks the tiers that SetTier named.
 	storing []atomic.Bool
 
@@ -101,7 +100,6 @@ func withOther(list string, values []string) []string {
 
 func (r *Registry) makeCounters() {
 	r.notCached = make([]atomic.Uint64, len(r.reasons))
-	r.corrupt = make([]atomic.Uint64, len(r.tiers))
 	r.storing = make([]atomic.Bool, len(r.tiers))
 	r.evictions = make([][]atomic.Uint64, len(r.tiers))
 	for i := range r.evictions {
@@ -143,9 +141,6 @@ func (r *Registry) Coalesced() { r.coalesced.Inc() }
 func (r *Registry) Evicted(tier, reason uint8, n int) {
 	at(*at(r.evictions, tier), reason).Add(uint64(max(n, 0)))
 }
-
-// Corrupt counts a stored record that failed its check.
-func (r *Registry) Corrupt(tier uint8) { at(r.corrupt, tier).Add(1) }
 
 // ConfigLoaded notes the configuration that the process started with.
 func (r *Registry) ConfigLoaded(at time.Time) {

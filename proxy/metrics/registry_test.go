@@ -95,7 +95,6 @@ func fill(r *Registry) {
 	r.NotCached(1)
 	r.Coalesced()
 	r.Evicted(tierDisk, 0, 7)
-	r.Corrupt(tierDisk)
 }
 
 func TestPageHoldsWhatWasCounted(t *testing.T) {
@@ -105,9 +104,11 @@ func TestPageHoldsWhatWasCounted(t *testing.T) {
 	r.ConfigLoaded(time.Unix(1700000000, 500e6))
 	r.ReloadFailed()
 	r.SetTier(tierRAM, TierFuncs{Bytes: func() float64 { return 5 }, Objects: func() float64 { return 2 }, Capacity: func() float64 { return 10 }})
-	r.SetTier(tierDisk, TierFuncs{})
+	r.SetTier(tierDisk, TierFuncs{Corrupt: func() float64 { return 3 }})
 	r.SetSource(SourceDiskUp, func() float64 { return 0 })
 	r.SetSource(SourceDiskUp, func() float64 { return 1 })
+	r.SetSource(SourceDiskWrittenObjects, func() float64 { return 4096 })
+	r.SetSource(SourceDiskReadErrors, func() float64 { return 2 })
 	got := page(t, r)
 	expect(t, got, map[string]float64{
 		`weir_requests_total{result="hit",tier="ram"}`:                  9,
@@ -129,7 +130,9 @@ func TestPageHoldsWhatWasCounted(t *testing.T) {
 		`weir_not_cached_total{reason="no_store"}`:                      0,
 		`weir_coalesced_requests_total`:                                 1,
 		`weir_evictions_total{tier="disk",reason="fresh"}`:              7,
-		`weir_corrupt_records_total{tier="disk"}`:                       1,
+		`weir_corrupt_records_total{tier="disk"}`:                       3,
+		`weir_disk_written_bytes_total{kind="object"}`:                  4096,
+		`weir_disk_errors_total{op="read"}`:                             2,
 		`weir_evictions_total{tier="ram",reason="stale"}`:               0,
 		`weir_tier_bytes{tier="ram"}`:                                   5,
 		`weir_tier_objects{tier="ram"}`:                                 2,
@@ -150,8 +153,10 @@ func TestPageHoldsWhatWasCounted(t *testing.T) {
 	if _, ok := got[`weir_evictions_total{tier="none",reason="fresh"}`]; ok {
 		t.Error("a tier that stores nothing has evictions")
 	}
-	if _, ok := got["weir_client_connections"]; ok {
-		t.Error("a source that was never set is on the page")
+	for _, name := range []string{"weir_client_connections", `weir_corrupt_records_total{tier="ram"}`, `weir_disk_errors_total{op="write"}`} {
+		if _, ok := got[name]; ok {
+			t.Errorf("%s was never set and is on the page", name)
+		}
 	}
 }
 
@@ -162,7 +167,6 @@ func TestIndicesOutsideTheListsAreOther(t *testing.T) {
 	r.NotCached(99)
 	r.Evicted(99, 99, 2)
 	r.Evicted(99, 99, -2)
-	r.Corrupt(255)
 	r.Origin(-1, 255, time.Millisecond)
 	r.Origin(1<<30, 0, time.Millisecond)
 	r.OriginBytes(-7, 3)
@@ -175,7 +179,6 @@ func TestIndicesOutsideTheListsAreOther(t *testing.T) {
 		`weir_response_bytes_total{tier="other"}`:                    5,
 		`weir_not_cached_total{reason="other"}`:                      1,
 		`weir_evictions_total{tier="other",reason="other"}`:          2,
-		`weir_corrupt_records_total{tier="other"}`:                   1,
 		`weir_origin_requests_total{origin="other",outcome="ok"}`:    1,
 		`weir_origin_response_bytes_total{origin="other"}`:           3,
 		`weir_origin_requests_total{origin="other",outcome="other"}`: 1,
@@ -308,7 +311,9 @@ func TestEveryFamilyHasOneHelpAndOneType(t *testing.T) {
 	for s := range numSources {
 		r.SetSource(s, func() float64 { return 1 })
 	}
-	r.SetTier(tierRAM, TierFuncs{Bytes: func() float64 { return 1 }, Objects: func() float64 { return 1 }, Capacity: func() float64 { return 1 }})
+	one := func() float64 { return 1 }
+	r.SetTier(tierRAM, TierFuncs{Bytes: one, Objects: one, Capacity: one})
+	r.SetTier(tierDisk, TierFuncs{Bytes: one, Objects: one, Capacity: one, Corrupt: one})
 	var b bytes.Buffer
 	if err := r.WriteMetrics(&b); err != nil {
 		t.Fatal(err)
