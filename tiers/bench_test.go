@@ -20,10 +20,10 @@ func BenchmarkRAMHit(b *testing.B) {
 		s.Put(o)
 		hashes[i], texts[i] = o.Hash, []byte(o.Text)
 		if i%256 == 0 {
-			s.ram.main.Wait()
+			s.ram.settle()
 		}
 	}
-	s.ram.main.Wait()
+	s.ram.settle()
 	b.ReportAllocs()
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
@@ -143,10 +143,10 @@ func heapPerObject(t *testing.T, size int, fromDisk bool) (heap, cost int64) {
 		r.put(o)
 		cost += o.storedCost()
 		if i%256 == 0 {
-			r.main.Wait()
+			r.settle()
 		}
 	}
-	r.main.Wait()
+	r.settle()
 	forgetWindow(r)
 	heap = heapInUse() - before
 	if r.objects.Load() != n {

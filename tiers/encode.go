@@ -46,6 +46,7 @@ func (o *Object) expires() time.Time {
 //	uvarint status | varint born, lifetime, swr, sie, stored | uvarint epoch, length
 //	uvarint n fields { string name, string value } | uvarint n tags { string }
 //	uvarint n specs { star byte, uvarint n names { string } } | uvarint n variants { 16 bytes }
+//	uvarint n languages { string content, string accept }
 //
 // where a string is a uvarint length and its bytes.
 func (o *Object) encode(dst []byte) []byte {
@@ -79,6 +80,11 @@ func (o *Object) encode(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(o.Vary.Variants)))
 	for _, h := range o.Vary.Variants {
 		dst = append(dst, h[:]...)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(o.Vary.Languages)))
+	for _, l := range o.Vary.Languages {
+		dst = appendString(dst, l.Content)
+		dst = appendString(dst, l.Accept)
 	}
 	return dst
 }
@@ -131,6 +137,12 @@ func (o *Object) decode(meta []byte) error {
 		o.Vary.Variants = make([]policy.Hash, n)
 		for i := range o.Vary.Variants {
 			copy(o.Vary.Variants[i][:], d.take(len(policy.Hash{})))
+		}
+	}
+	if n := d.count(MaxLanguages, 2); n > 0 {
+		o.Vary.Languages = make([]VaryLanguage, n)
+		for i := range o.Vary.Languages {
+			o.Vary.Languages[i] = VaryLanguage{Content: d.string(), Accept: d.string()}
 		}
 	}
 	if d.bad || len(d.p) != 0 {

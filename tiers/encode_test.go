@@ -33,8 +33,9 @@ func everything() *Object {
 		},
 		Tags: []string{"product-1", "home"}, Stored: birth.UnixNano() + 5, Epoch: 1<<63 + 7, Length: 1 << 33,
 		Vary: VaryRecord{
-			Specs:    []policy.VarySpec{{Names: []string{"Accept-Encoding", "Accept-Language"}}, {Star: true}},
-			Variants: []policy.Hash{{1, 2, 3}, {4, 5, 6}},
+			Specs:     []policy.VarySpec{{Names: []string{"Accept-Encoding", "Accept-Language"}}, {Star: true}},
+			Languages: []VaryLanguage{{Content: "de", Accept: "en,de"}},
+			Variants:  []policy.Hash{{1, 2, 3}, {4, 5, 6}},
 		},
 	}
 }

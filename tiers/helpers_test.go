@@ -73,6 +73,14 @@ func newTestRAM(t testing.TB, size, maxBody int64, evicted func(*Object)) *ram {
 	return r
 }
 
+// settle waits until ristretto has nothing to do: a cell that it rejects may
+// lead to one more, which it takes.
+func (r *ram) settle() {
+	for range 3 {
+		r.main.Wait()
+	}
+}
+
 // check holds the books against the tables, with nothing else going on.
 func (r *ram) check() error {
 	var bytes, objects int64

@@ -78,6 +78,17 @@ type VaryRecord struct {
 	Specs []policy.VarySpec
 	// Variants are what is stored, newest first, bounded by MaxVariants.
 	Variants []policy.Hash
+	// Languages are what responses that vary on Accept-Language came in, newest
+	// first, bounded by MaxLanguages.
+	Languages []VaryLanguage
+}
+
+// VaryLanguage says in which language the response to an Accept-Language came.
+type VaryLanguage struct {
+	// Content is the response's Content-Language.
+	Content string
+	// Accept is the request's Accept-Language in the form of a key's text.
+	Accept string
 }
 
 const (
@@ -87,6 +98,9 @@ const (
 	// MaxVariants bounds the variants of one key, so that a Vary on something
 	// as diverse as User-Agent cannot push out everybody else.
 	MaxVariants = 128
+	// MaxLanguages bounds the languages remembered for one key: more than a
+	// site has, fewer than a request could be made to wade through.
+	MaxLanguages = 32
 )
 
 // Large tells whether the body stays on disk and must be read with NewReader.

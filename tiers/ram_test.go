@@ -11,7 +11,7 @@ import (
 func TestPutIsVisibleAtOnce(t *testing.T) {
 	r := newTestRAM(t, 256*mib, mib, nil)
 	n := 100_000
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		n = 10_000
 	}
 	body := bodyOf(0, 0, 100)
@@ -25,6 +25,7 @@ func TestPutIsVisibleAtOnce(t *testing.T) {
 			t.Fatalf("object %d is not there right after its put", i)
 		}
 	}
+	r.settle()
 	if err := r.check(); err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func TestForeignTextIsMiss(t *testing.T) {
 	r := newTestRAM(t, 8*mib, 64*kib, nil)
 	o := objectOf(1, 1, 10)
 	r.put(o)
-	for _, settle := range []func(){func() {}, r.main.Wait} {
+	for _, settle := range []func(){func() {}, r.settle} {
 		settle()
 		if r.get(&o.Hash, []byte("w1 https://other.example/")) != nil {
 			t.Fatal("another key's object was handed out")
@@ -59,7 +60,7 @@ func TestReplacedWhileQueued(t *testing.T) {
 	}
 	release()
 	for range 3 {
-		r.main.Wait()
+		r.settle()
 		if got := r.lookup(1); got != v2 {
 			t.Fatalf("got %v, want v2: v1 came back", got)
 		}
@@ -90,7 +91,7 @@ func TestDeletedWhileQueued(t *testing.T) {
 		t.Fatal("there after delete")
 	}
 	release()
-	r.main.Wait()
+	r.settle()
 	if r.lookup(1) != nil {
 		t.Fatal("came back from ristretto's queue")
 	}
@@ -186,7 +187,7 @@ func TestWindowSmallerThanOneObject(t *testing.T) {
 			t.Fatalf("%d bytes of %d", b, r.capacity)
 		}
 	}
-	r.main.Wait()
+	r.settle()
 	if err := r.check(); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +211,7 @@ func TestBudget(t *testing.T) {
 			puts++
 		}
 	}
-	r.main.Wait()
+	r.settle()
 	if err := r.check(); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +240,7 @@ func TestEvictionsAreCountedOnce(t *testing.T) {
 			r.lookup(i)
 		}
 	}
-	r.main.Wait()
+	r.settle()
 	mu.Lock()
 	defer mu.Unlock()
 	for i := range n {
@@ -260,10 +261,10 @@ func TestReplaceAndDeleteAreNoEvictions(t *testing.T) {
 		// Refreshed often, in and out of ristretto's queue.
 		r.put(objectOf(v%5, v, 100+v%300))
 		if v%100 == 0 {
-			r.main.Wait()
+			r.settle()
 		}
 	}
-	r.main.Wait()
+	r.settle()
 	if o := r.objects.Load(); o != 5 {
 		t.Errorf("%d objects, want 5", o)
 	}
@@ -272,7 +273,7 @@ func TestReplaceAndDeleteAreNoEvictions(t *testing.T) {
 		r.delete(&h)
 		r.delete(&h)
 	}
-	r.main.Wait()
+	r.settle()
 	if b, o := r.bytes.Load(), r.objects.Load(); b != 0 || o != 0 {
 		t.Errorf("%d bytes in %d objects are left", b, o)
 	}
@@ -297,7 +298,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 		}); n != 0 {
 			t.Errorf("%v allocations for a hit in %s", n, where)
 		}
-		r.main.Wait()
+		r.settle()
 	}
 }
 
@@ -351,7 +352,7 @@ func TestModel(t *testing.T) {
 				look(t, i, false)
 			},
 			"get":    func(t *rapid.T) { look(t, key.Draw(t, "key"), false) },
-			"settle": func(*rapid.T) { r.main.Wait() },
+			"settle": func(*rapid.T) { r.settle() },
 			"age":    func(*rapid.T) { forgetWindow(r) },
 			"": func(t *rapid.T) {
 				if b := r.bytes.Load(); b < 0 || b > r.capacity {
@@ -359,7 +360,7 @@ func TestModel(t *testing.T) {
 				}
 			},
 		})
-		r.main.Wait()
+		r.settle()
 		if err := r.check(); err != nil {
 			t.Fatal(err)
 		}
@@ -367,7 +368,7 @@ func TestModel(t *testing.T) {
 			h, _ := keyOf(i)
 			r.delete(&h)
 		}
-		r.main.Wait()
+		r.settle()
 		if b, o := r.bytes.Load(), r.objects.Load(); b != 0 || o != 0 {
 			t.Fatalf("%d bytes in %d objects are left", b, o)
 		}
@@ -436,7 +437,7 @@ func TestConcurrentWriters(t *testing.T) {
 	wg.Wait()
 	stop.Store(true)
 	load.Wait()
-	r.main.Wait()
+	r.settle()
 	missed.Range(func(o, v any) bool {
 		if _, told := evicted.Load(o); !told {
 			t.Errorf("%s, version %d: not there right after its put", o.(*Object).Text, v)

@@ -549,7 +549,7 @@ func TestEvictionsAreToldByTier(t *testing.T) {
 		h, text := keyOf(i + 1000)
 		s.Put(&Object{Hash: h, Text: text, Kind: KindPass})
 	}
-	s.ram.main.Wait()
+	s.ram.settle()
 	mu.Lock()
 	was := fmt.Sprint(told)
 	if told[policy.TierRAM][true] == 0 || told[policy.TierRAM][false] == 0 ||

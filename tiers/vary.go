@@ -8,15 +8,17 @@ import (
 )
 
 // AddVariant records under the primary key that the variant o is stored and how
-// requests select it. Variants beyond MaxVariants are deleted, oldest first.
-func (s *Store) AddVariant(primary policy.Hash, text string, spec policy.VarySpec, variant policy.Hash, o *Object) {
-	for _, h := range s.addVariant(primary, text, spec, variant, o) {
+// requests select it; accept is its request's Accept-Language in the form of a
+// key's text, "" where that does not count. Variants beyond MaxVariants are
+// deleted, oldest first.
+func (s *Store) AddVariant(primary policy.Hash, text string, spec policy.VarySpec, variant policy.Hash, accept string, o *Object) {
+	for _, h := range s.addVariant(primary, text, spec, variant, accept, o) {
 		s.remove(&h)
 	}
 }
 
 // addVariant returns the variants that fell out of the record.
-func (s *Store) addVariant(primary policy.Hash, text string, spec policy.VarySpec, variant policy.Hash, o *Object) []policy.Hash {
+func (s *Store) addVariant(primary policy.Hash, text string, spec policy.VarySpec, variant policy.Hash, accept string, o *Object) []policy.Hash {
 	mu := s.varyLock(&primary)
 	mu.Lock()
 	defer mu.Unlock()
@@ -33,6 +35,7 @@ func (s *Store) addVariant(primary policy.Hash, text string, spec policy.VarySpe
 		old.Close()
 	}
 	next, dropped := rec.with(spec, variant)
+	next.Languages = rec.withLanguage(VaryLanguage{Content: o.Fields.Get("Content-Language"), Accept: accept})
 	life := recordLife(o)
 	if known && !old.expires().Before(o.expires()) {
 		life = old.Freshness
@@ -82,7 +85,16 @@ func (r VaryRecord) with(spec policy.VarySpec, variant policy.Hash) (VaryRecord,
 	return next, dropped
 }
 
+// withLanguage returns the languages with l in front, where it says anything.
+func (r VaryRecord) withLanguage(l VaryLanguage) []VaryLanguage {
+	if l.Content == "" || l.Accept == "" || slices.Contains(r.Languages, l) {
+		return r.Languages
+	}
+	next := append([]VaryLanguage{l}, r.Languages...)
+	return next[:min(len(next), MaxLanguages)]
+}
+
 func (r VaryRecord) equal(o VaryRecord) bool {
-	return slices.Equal(r.Variants, o.Variants) &&
+	return slices.Equal(r.Variants, o.Variants) && slices.Equal(r.Languages, o.Languages) &&
 		slices.EqualFunc(r.Specs, o.Specs, func(a, b policy.VarySpec) bool { return slices.Equal(a.Names, b.Names) })
 }

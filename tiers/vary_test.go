@@ -22,7 +22,7 @@ func addVariant(s *Store, i, v int, names ...string) *Object {
 	o := variantOf(i, v)
 	s.Put(o)
 	h, text := keyOf(i)
-	s.AddVariant(h, text, policy.VarySpec{Names: names}, o.Hash, o)
+	s.AddVariant(h, text, policy.VarySpec{Names: names}, o.Hash, "", o)
 	return o
 }
 
@@ -91,14 +91,14 @@ func TestVaryRecordOutlivesVariants(t *testing.T) {
 	short.Freshness.Lifetime = int64(time.Second)
 	h, text := keyOf(1)
 	for _, o := range []*Object{short, long, short} {
-		s.AddVariant(h, text, policy.VarySpec{Names: []string{"Accept-Language"}}, o.Hash, o)
+		s.AddVariant(h, text, policy.VarySpec{Names: []string{"Accept-Language"}}, o.Hash, "", o)
 	}
 	if end := s.lookup(1).expires(); end.Before(long.expires()) {
 		t.Errorf("the record expires %v before its variant", long.expires().Sub(end))
 	}
 	// A variant that is stored anew as before does not change the record.
 	was := s.lookup(1)
-	s.AddVariant(h, text, policy.VarySpec{Names: []string{"Accept-Language"}}, long.Hash, long)
+	s.AddVariant(h, text, policy.VarySpec{Names: []string{"Accept-Language"}}, long.Hash, "", long)
 	if s.lookup(1) != was {
 		t.Error("the record was written again with nothing to say")
 	}
