@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"weir/origin"
@@ -294,7 +295,12 @@ func (t *fetch) commitPart(fill *tiers.Fill, text string) {
 // listVariant records under the primary key how requests select the object.
 func (t *fetch) listVariant(hash policy.Hash, o *tiers.Object) {
 	if primary := t.primaryHash(); hash != primary {
-		t.p.tiers.AddVariant(primary, string(t.text[:t.primary]), t.storage.Vary, hash, o)
+		accept := ""
+		if slices.Contains(t.storage.Vary.Names, acceptLanguage) {
+			text, _ := policy.AcceptLanguageText(nil, &t.req)
+			accept = string(text)
+		}
+		t.p.tiers.AddVariant(primary, string(t.text[:t.primary]), t.storage.Vary, hash, accept, o)
 	}
 }
 

@@ -77,10 +77,48 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 			return o
 		}
 	}
+	if o := x.findLanguage(rec); o != nil {
+		return o
+	}
 	x.verdict = policy.VaryMiss
-	if len(specs) > 1 {
+	if len(specs) > 0 {
 		// The flight of this variant is found under the newest list.
 		x.setVariant(&specs[0])
+	}
+	return nil
+}
+
+const acceptLanguage = "Accept-Language"
+
+// findLanguage returns a stored variant that is in the language the request
+// likes best, although it was stored for a request that put it differently
+// (RFC 9111 section 4.1 allows a cache to normalise so).
+func (x *exchange) findLanguage(rec *tiers.Object) *tiers.Object {
+	languages := rec.Vary.Languages
+	if len(languages) == 0 || x.req.Header.Peek(acceptLanguage) == nil {
+		return nil
+	}
+	var room [tiers.MaxLanguages]string
+	available := room[:0]
+	for i := range languages {
+		available = append(available, languages[i].Content)
+	}
+	i := policy.ChooseLanguage(&x.req, available)
+	if i < 0 {
+		return nil
+	}
+	specs := rec.Vary.Specs
+	for j := range specs {
+		if !slices.Contains(specs[j].Names, acceptLanguage) {
+			continue
+		}
+		x.text = specs[j].AppendVariantIn(x.text[:x.primary], x.rule, &x.req, []byte(languages[i].Accept))
+		x.hash = policy.HashKey(x.text)
+		if slices.Contains(rec.Vary.Variants, x.hash) {
+			if o := x.find(); o != nil {
+				return o
+			}
+		}
 	}
 	return nil
 }
