@@ -168,7 +168,7 @@ func (s *Store) reappendOne(rec footEntry) (int64, error) {
 	}
 	n, err := s.storeLocked(draft{
 		typ: recObject, hash: rec.hash, key: r.key, meta: r.meta, body: r.body,
-		expires: r.header.expires, stored: r.header.stored, size: r.header.size,
+		expires: r.header.expires, stored: r.header.stored, size: r.header.size, force: true,
 	})
 	if err == nil {
 		s.count.bytesReappend.Add(n)

@@ -14,6 +14,9 @@ type draft struct {
 	extents         []extent // of a head; body is their encoding
 	expires, stored int64
 	size            uint64
+	// force lets the record pass the ceiling: a tombstone is small and a delete must not fail because the store is full;
+	// what eviction writes again is less than what it frees a moment later.
+	force bool
 }
 
 // Put stores body with its metadata under h and key, replacing what is there. Nothing of the arguments is kept. On an
@@ -110,13 +113,13 @@ func (s *Store) write(d draft) (entry, *segment, error) {
 	km := recHeaderSize + len(d.key) + len(d.meta)
 	h.kmCRC = crc32.Checksum(b[recHeaderSize:km], castagnoli)
 	h.bodyCRC = crc32.Checksum(b[km:km+len(d.body)], castagnoli)
-	return s.writeRecord(&h, b, d.extents)
+	return s.writeRecord(&h, b, d.extents, d.force)
 }
 
 // writeRecord places and writes b, a whole padded record whose header is still to be filled in from h.
-func (s *Store) writeRecord(h *recHeader, b []byte, extents []extent) (entry, *segment, error) {
-	// A tombstone is small, and a delete must not fail because the store is full.
-	if err := s.room(int64(len(b))); err != nil && h.typ != recTomb {
+func (s *Store) writeRecord(h *recHeader, b []byte, extents []extent, force bool) (entry, *segment, error) {
+	if err := s.room(int64(len(b))); err != nil && !force {
+		s.count.full.Add(1)
 		return entry{}, nil, err
 	}
 	sp, err := s.segs.reserve(int64(len(b)))
@@ -161,7 +164,6 @@ func (s *Store) room(n int64) error {
 		s.kickEvict()
 	}
 	if used+n+footEntrySize > s.o.Size+s.o.SegmentSize {
-		s.count.full.Add(1)
 		return ErrFull
 	}
 	return nil
@@ -209,7 +211,7 @@ func (s *Store) Delete(h Hash) error {
 	ix := s.idx.Load()
 	if ix == nil {
 		// The rebuild that follows will find the tombstone.
-		_, seg, err := s.write(draft{typ: recTomb, hash: h, stored: s.nowMillis()})
+		_, seg, err := s.write(draft{typ: recTomb, hash: h, stored: s.nowMillis(), force: true})
 		if err == nil {
 			seg.pending.Done()
 		}
@@ -232,7 +234,7 @@ func (s *Store) Delete(h Hash) error {
 // second one finds nothing and succeeds, the process is killed before the drop has left Pebble's buffer, and the object
 // is back after a delete that was acknowledged.
 func (s *Store) buryLocked(ix *index, h Hash, cur entry, ok bool) error {
-	n, err := s.storeLocked(draft{typ: recTomb, hash: h, stored: s.nowMillis()})
+	n, err := s.storeLocked(draft{typ: recTomb, hash: h, stored: s.nowMillis(), force: true})
 	s.count.bytesMeta.Add(n)
 	if err == nil || !ok {
 		return err

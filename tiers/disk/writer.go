@@ -111,7 +111,7 @@ func (w *Writer) flush() error {
 	// Header and padding lie outside what readers look at, so the record is completed in place.
 	rec := w.buf[:align(int64(len(w.buf)))]
 	clear(rec[len(w.buf):])
-	e, seg, err := w.s.writeRecord(&h, rec, nil)
+	e, seg, err := w.s.writeRecord(&h, rec, nil, false)
 	if err != nil {
 		return err
 	}
