@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -20,10 +21,16 @@ import (
 type scriptedOrigin struct{ *script.Origin }
 
 func cmdOrigin(ts *testscript.TestScript, neg bool, args []string) {
-	arguments(ts, neg, args, 2, 2, "origin NAME FILE")
+	arguments(ts, neg, args, 2, 4, "origin NAME FILE [CERT KEY]")
 	s, err := script.ParseScript(ts.ReadFile(args[1]))
 	ts.Check(err)
-	o, err := script.Start(s)
+	var opts script.Options
+	if len(args) == 4 {
+		pair, err := tls.LoadX509KeyPair(ts.MkAbs(args[2]), ts.MkAbs(args[3]))
+		ts.Check(err)
+		opts.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	o, err := script.StartWith(s, opts)
 	ts.Check(err)
 	worldOf(ts).origins[args[0]] = &scriptedOrigin{o}
 	ts.Setenv(args[0], o.Addr())

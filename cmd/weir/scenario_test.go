@@ -22,8 +22,8 @@ import (
 // is its first listener, w1:2 the second, w1:admin the admin plane. Whatever
 // has to happen first is waited for, at most patience; nothing sleeps.
 //
-//	origin O FILE            starts the scripted origin (loadtest/script) of FILE, or of the free address when FILE is
-//	                         "none"; sets $O to host:port
+//	origin O FILE            starts the scripted origin (loadtest/script) of FILE and sets $O to host:port; with CERT and
+//	                         KEY behind it, it speaks TLS
 //	originctl O VERB ...     release B | hold B | down | up | stalled B [N] (waits for N exchanges at barrier B) |
 //	                         requests [METHOD] TARGET N (exactly N by now; waits while fewer) | total N | done N |
 //	                         connections N
@@ -31,7 +31,7 @@ import (
 //	                         head RE | body SIZE [of NAME] | outcome RE; "! saw" expects the opposite
 //	serve W CONFIG           starts weir serve on CONFIG, in which $VARIABLES are replaced; sets $W, $W_2, $W_admin
 //	shutdown W | kill9 W     ends it: SIGTERM, with exit status 0, or SIGKILL ("stop" is testscript's, and ends the scenario)
-//	signal W TERM|INT|HUP        sends a signal; exited W [STATUS] waits for the end
+//	signal W TERM|INT|HUP    sends a signal; exited W [STATUS] waits for the end
 //	reload W CONFIG          replaces its configuration and sends SIGHUP
 //	log W RE                 waits until its standard error holds RE; "! log" looks once
 //	metric W NAME OP VALUE   waits until the sample compares so; OP is one of == != < <= > >=
