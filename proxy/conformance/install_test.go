@@ -45,15 +45,11 @@ func installSuite(t *testing.T) string {
 	return suite
 }
 
-// buildWeir builds the program, with the race detector where this test has it.
+// buildWeir builds the program.
 func buildWeir(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "weir")
-	build := exec.Command("go", "build", "-o", binary)
-	if raceEnabled {
-		build.Args = append(build.Args, "-race")
-	}
-	build.Args = append(build.Args, "./cmd/weir")
+	build := exec.Command("go", "build", "-o", binary, "./cmd/weir")
 	build.Dir = moduleRoot
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("cannot build weir: %v\n%s", err, out)

@@ -15,16 +15,16 @@ var (
 	otherBinary = flag.String("weir", "", "test this `program` instead of building weir")
 )
 
-// suiteTimeout bounds the whole run; it takes about a minute. The client of the
-// pinned edition waits for ever for an answer that does not come.
+// suiteTimeout bounds all runs; one takes about 20 seconds, of an edition that
+// tests Transfer-Encoding a minute. The client of the pinned edition waits for
+// ever for an answer that does not come.
 const suiteTimeout = 4 * time.Minute
 
 func TestSuite(t *testing.T) {
-	requireTools(t, "node", "npm")
-	suite := *otherSuite
-	if suite == "" {
-		suite = installSuite(t)
+	if raceEnabled {
+		t.Skip("the suite counts lifetimes in seconds of real time, and the race detector makes weir too slow for them")
 	}
+	suite := prepareSuite(t)
 	readSources(t)
 	weir := *otherBinary
 	if weir == "" {
@@ -32,34 +32,61 @@ func TestSuite(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), suiteTimeout)
 	defer cancel()
-
-	origin := startOrigin(t, suite)
-	data := startWeir(t, weir, "http://"+origin)
-	started := time.Now()
-	results, answers := runClient(ctx, t, suite, "http://"+data)
-	r := report{tests: judge(ctx, t, suite, results), answers: answers}
-	if len(r.tests) == 0 {
-		t.Fatal("the suite judged no test")
-	}
-	t.Logf("%d answers in %v", len(answers), time.Since(started).Round(time.Second))
-
 	if *otherSuite != "" {
-		fmt.Print(r.String())
+		fmt.Print(runSuite(ctx, t, suite, weir))
 		return
 	}
 	expected, err := readExpected("expected-failures.json")
 	if err != nil {
 		t.Fatal(err)
 	}
+	r := runSuite(ctx, t, suite, weir)
 	faults := expected.compare(r.tests)
+	if len(faults) > 0 {
+		// Lifetimes of two seconds run out by themselves on a machine that is
+		// busy: what is wrong with weir is wrong a second time.
+		for _, f := range faults {
+			t.Logf("first run: %s", f)
+		}
+		r = runSuite(ctx, t, suite, weir)
+		faults = inBoth(expected.compare(r.tests), faults)
+	}
 	for _, f := range faults {
 		t.Error(f)
 	}
 	if *showTable {
-		fmt.Print(r.String())
+		fmt.Print(r)
 	} else if len(faults) > 0 {
-		t.Log(r.String())
+		t.Log(r)
 	}
+}
+
+// prepareSuite returns the folder of the suite that is to be run.
+func prepareSuite(t *testing.T) string {
+	t.Helper()
+	requireTools(t, "node", "npm")
+	if *otherSuite != "" {
+		return *otherSuite
+	}
+	return installSuite(t)
+}
+
+// runSuite runs every test of the suite once, with a weir of its own.
+func runSuite(ctx context.Context, t *testing.T, suite, weir string) (r report) {
+	t.Helper()
+	// The processes end with the subtest.
+	ok := t.Run("run", func(t *testing.T) {
+		origin := startOrigin(t, suite)
+		data := startWeir(t, weir, "http://"+origin)
+		started := time.Now()
+		results, answers := runClient(ctx, t, suite, "http://"+data)
+		r = report{tests: judge(ctx, t, suite, results), answers: answers}
+		t.Logf("%d tests, %d answers in %v", len(r.tests), len(answers), time.Since(started).Round(time.Second))
+	})
+	if !ok {
+		t.FailNow()
+	}
+	return r
 }
 
 // requireTools skips the test where a tool is missing, or fails it where tools
