@@ -465,6 +465,26 @@ func TestPassGoesAtTheFastestReadersPace(t *testing.T) {
 	}
 }
 
+func TestWhoSetsThePace(t *testing.T) {
+	for _, c := range []struct {
+		at   []int64
+		want int64
+	}{
+		{[]int64{10, 40, 20}, 40},
+		{[]int64{10, 101}, 10},
+		{[]int64{100, 10}, 100},
+		{[]int64{101, 500}, 100}, // nobody can read what is there
+	} {
+		f := &Fill{n: 100}
+		for _, at := range c.at {
+			f.NewReader(at)
+		}
+		if got := f.fastestLocked(); got != c.want {
+			t.Errorf("readers at %v: pace %d, want %d", c.at, got, c.want)
+		}
+	}
+}
+
 // TestOnlyReaderAhead: when all readers wait for what is still to come, the
 // owner goes there.
 func TestOnlyReaderAhead(t *testing.T) {

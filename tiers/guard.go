@@ -39,17 +39,11 @@ func (g *guard) end() {
 type mark struct {
 	guard *guard
 	ended uint64
-	idle  bool
 }
 
-func (g *guard) mark() mark {
-	// In this order: a write that ends between the two changes the count.
-	m := mark{guard: g, ended: g.ended.Load()}
-	m.idle = g.pending.Load() == 0
-	return m
-}
+func (g *guard) mark() mark { return mark{g, g.ended.Load()} }
 
-// valid tells whether what was read from disk since is still what is stored.
-func (m mark) valid() bool {
-	return m.idle && m.guard.pending.Load() == 0 && m.guard.ended.Load() == m.ended
-}
+// valid tells whether what was read from disk since is still what is stored. A
+// write that was under way at the mark has either ended, which was counted, or
+// is pending still.
+func (m mark) valid() bool { return m.guard.pending.Load() == 0 && m.guard.ended.Load() == m.ended }

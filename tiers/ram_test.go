@@ -147,6 +147,31 @@ func forgetWindow(r *ram) {
 	}
 }
 
+// TestSecondChance: of what ristretto does not hold when the window forgets it,
+// it is offered again what was asked for, and the rest is evicted.
+func TestSecondChance(t *testing.T) {
+	var told []string
+	r := newTestRAM(t, 8*mib, 64*kib, func(o *Object) { told = append(told, o.Text) })
+	for i := range 2 {
+		o := objectOf(i, 1, 100)
+		r.put(o)
+		r.settle()
+		r.main.Del(o.Hash[:])
+		r.settle()
+	}
+	if r.lookup(1) == nil {
+		t.Fatal("not in the window")
+	}
+	forgetWindow(r)
+	r.settle()
+	if r.lookup(0) != nil || r.lookup(1) == nil || len(told) != 1 {
+		t.Errorf("unused there: %v, used there: %v, told: %q", r.lookup(0) != nil, r.lookup(1) != nil, told)
+	}
+	if err := r.check(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPutIfAsksUnderTheLock(t *testing.T) {
 	r := newTestRAM(t, 8*mib, 64*kib, nil)
 	o, n := objectOf(1, 1, 10), objectOf(1, 2, 10)

@@ -356,6 +356,16 @@ func TestRefreshOfWhatWasReplaced(t *testing.T) {
 	}
 }
 
+func TestRefreshOfWhatWasReplacedInRAM(t *testing.T) {
+	s := openTest(t, testOptions(""))
+	v1, v2 := objectOf(1, 1, 100), objectOf(1, 2, 100)
+	s.Put(v1)
+	s.Put(v2)
+	if reason := s.Refresh(v1, renewed(v1)); reason != policy.ReasonNone || s.lookup(1) != v2 {
+		t.Errorf("%v: the newer version is gone", reason)
+	}
+}
+
 // TestRefreshOfWhatIsGone: small bodies are in the request's hands and stored
 // anew; a large one is not.
 func TestRefreshOfWhatIsGone(t *testing.T) {

@@ -132,3 +132,23 @@ func TestVariantTakesThePlaceOfAResponse(t *testing.T) {
 		t.Errorf("record is %+v", rec)
 	}
 }
+
+func TestConcurrentVariantsAreAllListed(t *testing.T) {
+	s := openTest(t, testOptions(t.TempDir()))
+	const writers, each = 6, 15
+	var wg sync.WaitGroup
+	for g := range writers {
+		wg.Go(func() {
+			for v := range each {
+				addVariant(s, 1, g*each+v, "Accept-Language")
+			}
+		})
+	}
+	wg.Wait()
+	rec := s.lookup(1)
+	for v := range writers * each {
+		if !slices.Contains(rec.Vary.Variants, variantOf(1, v).Hash) {
+			t.Fatalf("variant %d is not listed", v)
+		}
+	}
+}
