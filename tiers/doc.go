@@ -4,8 +4,8 @@
 //
 // Guaranteed: an Object is immutable once it is published, so the bytes a
 // reader was handed never change under it. A Put is visible to the next Get, and
-what it replaced is not seen again, nor what Delete removed, in either tier. RAM
-stays within its size. A 304 renews only the body that it was about.
+// what it replaced is not seen again, nor what Delete removed, in either tier. RAM
+// stays within its size. A 304 renews only the body that it was about.
 // What comes back from disk was verified by checksum and belongs to the key
 // text it was asked for; a damaged, torn or foreign record is a miss. Memory
 // for a body that arrives is bounded by the RAM tier's largest object, however
