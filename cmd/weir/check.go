@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -39,11 +40,6 @@ func configFlag(c *cobra.Command, path *string) {
 func load(path string, w io.Writer) (*configs.Config, error) {
 	cfg, err := configs.Load(path)
 	if err == nil {
-		if faults := configs.CheckFiles(cfg); len(faults) > 0 {
-			err = faults
-		}
-	}
-	if err == nil {
 		if _, err = rules(cfg); err != nil {
 			err = fmt.Errorf("%s: %w", path, err)
 		}
@@ -56,6 +52,9 @@ func load(path string, w io.Writer) (*configs.Config, error) {
 		}
 		fmt.Fprintf(w, "%s: %s\n", path, count(len(faults), "fault"))
 		return nil, silent{err}
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no configuration file %s: name it with -c, begin with a copy of "+
+			"configs/weir.sample.yaml, or run `weir demo`, which needs none", path)
 	case err != nil:
 		return nil, err
 	}

@@ -74,6 +74,7 @@ func demo(f demoFlags, stdout, stderr io.Writer) (err error) {
 	case <-ctx.Done():
 	case err = <-n.failed:
 	}
+	stop() // a second Ctrl-C ends at once
 	fmt.Fprintln(stdout, "\nstopping")
 	return err
 }

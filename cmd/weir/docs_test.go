@@ -93,7 +93,7 @@ func fullPage(t *testing.T) string {
 		m.SetSource(s, zero)
 	}
 	for _, tier := range []policy.Tier{policy.TierRAM, policy.TierDisk} {
-		m.SetTier(uint8(tier), metrics.TierFuncs{Bytes: zero, Objects: zero, Capacity: zero})
+		m.SetTier(uint8(tier), metrics.TierFuncs{Bytes: zero, Objects: zero, Capacity: zero, Corrupt: zero})
 	}
 	var page bytes.Buffer
 	if err := m.WriteMetrics(&page); err != nil {

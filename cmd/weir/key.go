@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/http/httpguts"
 
 	"weir/policy"
 )
@@ -39,6 +40,9 @@ func keyCommand() *cobra.Command {
 			text := r.AppendKey(nil, q)
 			fmt.Fprintf(c.OutOrStdout(), "policy: %s\nkey:    %s\nhash:   %s\n",
 				r.Name, strings.ReplaceAll(string(text), "\n", "\n        "), policy.HashKey(text))
+			if r.Pass {
+				fmt.Fprintln(c.OutOrStdout(), "pass:   the policy stores nothing")
+			}
 			return nil
 		},
 	}
@@ -50,29 +54,36 @@ func keyCommand() *cobra.Command {
 
 // requestOf is the request that a client would send for the URL.
 func requestOf(method, url string, headers []string) (*policy.Request, error) {
-	t, err := policy.SplitTarget([]byte(url))
-	if err != nil {
-		return nil, err
+	if !httpguts.ValidHeaderFieldName(method) { // a method is a token as well
+		return nil, fmt.Errorf("cannot make a key for method %q: it is no HTTP method", method)
 	}
-	if t.Form != policy.AbsoluteForm {
-		return nil, fmt.Errorf("cannot make a key for %q: it needs a scheme and a host, such as http://example.com/path", url)
+	t, err := policy.SplitTarget([]byte(url))
+	if err == nil && t.Form != policy.AbsoluteForm {
+		err = errors.New("it has no scheme and host")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a key for %q: %w (a whole URL is needed, such as http://example.com/path)", url, err)
 	}
 	h := keyHeader{}
 	for _, line := range headers {
 		name, value, ok := strings.Cut(line, ":")
-		if !ok || strings.TrimSpace(name) == "" {
+		if !ok || !httpguts.ValidHeaderFieldName(strings.TrimSpace(name)) || !httpguts.ValidHeaderFieldValue(value) {
 			return nil, fmt.Errorf("cannot read header %q: it is not of the form 'Name: value'", line)
 		}
 		name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))
 		h[name] = append(h[name], []byte(strings.TrimSpace(value)))
 	}
 	raw := t.Authority
-	if v := h.Peek("Host"); v != nil {
-		raw = v
+	switch hosts := h.PeekAll("Host"); len(hosts) {
+	case 0:
+	case 1:
+		raw = hosts[0]
+	default:
+		return nil, errors.New("cannot make a key for a request with several Host headers: weir would answer 400")
 	}
 	host, err := policy.ParseHost(nil, raw, t.Scheme)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot make a key for host %q: %w", raw, err)
 	}
 	q := &policy.Request{Method: method, Scheme: t.Scheme, Host: host, Path: t.Path, Query: t.Query, Header: h}
 	q.CacheControl = h.joined("Cache-Control")

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
+	"path"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
 	"weir/configs"
+	"weir/tiers/disk"
 )
 
 // setMemoryLimit tells the garbage collector how much the process may take, so
@@ -20,7 +24,7 @@ func setMemoryLimit(cfg *configs.Config, log *slog.Logger) {
 		return
 	}
 	limit := memoryLimit(cfg)
-	if c := cgroupLimit(); c > 0 && limit > c/10*9 {
+	if c := cgroupLimit(os.DirFS("/")); c > 0 && limit > c/10*9 {
 		if ram := cfg.Tiers.RAM.Size; ram > c/10*7 {
 			log.Warn("tiers.ram.size leaves too little of this container's memory",
 				"ram", ram, "container", c, "advice", "at most 70 % of it")
@@ -31,28 +35,69 @@ func setMemoryLimit(cfg *configs.Config, log *slog.Logger) {
 }
 
 // memoryLimit is the RAM tier and a quarter for the collector to breathe, what
-// the process needs without any object, and what the disk tier's index takes.
+// the process needs without any object, and what the disk tier takes: its index,
+// which grows with its size up to a bound, and the buffers of what is written.
 func memoryLimit(cfg *configs.Config) int64 {
-	const base = 64 << 20
+	const base, diskBuffers = 64 << 20, 32 << 20
 	limit := cfg.Tiers.RAM.Size + cfg.Tiers.RAM.Size/4 + base
-	if cfg.Tiers.Disk != nil {
-		limit += 64 << 20
+	if d := cfg.Tiers.Disk; d != nil {
+		limit += disk.IndexMemory(d.Size) + diskBuffers
 	}
 	return limit
 }
 
-// cgroupLimit is the memory limit of this process's control group, version 2 or
-// 1, in bytes; 0 when there is none.
-func cgroupLimit() int64 {
-	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		b, err := os.ReadFile(path)
-		if err != nil {
+// cgroupLimit is the least memory, in bytes, that a control group (version 2 or
+// 1) around this process allows it; 0 when none sets a limit. root is the root
+// of the file system.
+//
+// The process's own group is looked up since the limit of a service manager
+// (MemoryMax= in systemd) stands there, and all groups above it since each may
+// be narrower. In a container the path may be that of the host, which the
+// container does not see: then only the root is found, which is its own group.
+func cgroupLimit(root fs.FS) int64 {
+	b, err := fs.ReadFile(root, "proc/self/cgroup")
+	if err != nil {
+		b = []byte("0::/\n1:memory:/\n") // no /proc: the roots are all that can be asked
+	}
+	var least int64
+	for line := range strings.Lines(string(b)) {
+		// hierarchy:controllers:path, see cgroups(7); the path may hold colons.
+		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(parts) != 3 {
 			continue
 		}
-		v, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-		if err == nil && v > 0 && v < math.MaxInt64/2 {
-			return v
+		mount, files := "sys/fs/cgroup", []string{"memory.max", "memory.high"}
+		if parts[0] != "0" || parts[1] != "" {
+			if !slices.Contains(strings.Split(parts[1], ","), "memory") {
+				continue
+			}
+			mount, files = "sys/fs/cgroup/memory", []string{"memory.limit_in_bytes"}
+		}
+		// Cleaned, since a group outside of the namespace reads as /../other.
+		for dir := path.Clean("/" + parts[2]); ; dir = path.Dir(dir) {
+			for _, file := range files {
+				if v := groupLimit(root, path.Join(mount, dir, file)); v > 0 && (least == 0 || v < least) {
+					least = v
+				}
+			}
+			if dir == "/" {
+				break
+			}
 		}
 	}
-	return 0
+	return least
+}
+
+// groupLimit reads one limit; 0 stands for none: no such file, "max", or the
+// huge number that version 1 has for it.
+func groupLimit(root fs.FS, name string) int64 {
+	b, err := fs.ReadFile(root, name)
+	if err != nil {
+		return 0
+	}
+	v, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil || v <= 0 || v >= math.MaxInt64/2 {
+		return 0
+	}
+	return v
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -12,6 +13,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"weir/configs"
@@ -23,6 +25,7 @@ import (
 	"weir/proxy/listen"
 	"weir/proxy/metrics"
 	"weir/tiers"
+	"weir/tiers/disk"
 )
 
 func hexDigest(d [32]byte) string { return hex.EncodeToString(d[:]) }
@@ -67,9 +70,11 @@ type retiredPool struct {
 }
 
 // start brings up everything that cfg describes. On error nothing is left.
-func start(ctx context.Context, path string, cfg *configs.Config, stderr io.Writer) (n *node, err error) {
-	n = &node{path: path, cfg: cfg, started: time.Now(), loadedAt: time.Now(), failed: make(chan error, len(cfg.Listen)+1), pools: map[string]pool{}}
-	n.level = &slog.LevelVar{}
+func start(ctx context.Context, path string, cfg *configs.Config, stderr io.Writer) (*node, error) {
+	n := &node{
+		path: path, cfg: cfg, level: &slog.LevelVar{}, started: time.Now(), loadedAt: time.Now(),
+		failed: make(chan error, len(cfg.Listen)), pools: map[string]pool{},
+	}
 	n.log = newLogger(cfg.Log, n.level, stderr)
 	// net/http and others print through the global logger what an origin did.
 	log.SetFlags(0)
@@ -78,20 +83,26 @@ func start(ctx context.Context, path string, cfg *configs.Config, stderr io.Writ
 	n.metrics = proxy.NewMetrics(buildVersion(), time.Now)
 	n.metrics.ConfigLoaded(n.loadedAt)
 	n.metrics.Start()
-	defer func() {
-		if err != nil {
-			n.close()
-		}
-	}()
-	if n.accessLog, err = accesslog.Open(accesslog.Options{Target: accessTarget(cfg.AccessLog), Stderr: stderr}); err != nil {
+	if err := n.open(ctx, stderr); err != nil {
+		n.close()
 		return nil, err
 	}
+	return n, nil
+}
+
+// open opens logs, tiers and sockets, and begins to serve. What it opened before
+// it failed is for close to give back.
+func (n *node) open(ctx context.Context, stderr io.Writer) (err error) {
+	cfg := n.cfg
+	if n.accessLog, err = accesslog.Open(accesslog.Options{Target: accessTarget(cfg.AccessLog), Stderr: stderr}); err != nil {
+		return err
+	}
 	if err = n.openTiers(); err != nil {
-		return nil, err
+		return err
 	}
 	data, err := n.dataConfig(cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	n.proxy, err = proxy.New(proxy.Options{
 		Tiers: n.tiers, Log: n.log, Metrics: n.metrics, AccessLog: n.accessLog,
@@ -100,13 +111,13 @@ func start(ctx context.Context, path string, cfg *configs.Config, stderr io.Writ
 		ProgressTimeout: cfg.Timeouts.Progress,
 	}, data)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	n.wireMetrics()
 	if err = n.listen(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return n, n.serve(ctx)
+	return n.serve(ctx)
 }
 
 // newLogger is the program's own log.
@@ -123,14 +134,17 @@ func (n *node) openTiers() error {
 	o := tiers.Options{
 		RAMSize: n.cfg.Tiers.RAM.Size, RAMMaxObject: n.cfg.Tiers.RAM.MaxObject,
 		Disk: diskOptions(n.cfg.Tiers.Disk), Log: n.log,
-		Evicted:   func(t policy.Tier, fresh bool) { proxy.CountEviction(n.metrics, t, fresh) },
-		DiskFault: func(string) { n.metrics.Corrupt(uint8(policy.TierDisk)) },
+		Evicted: func(t policy.Tier, fresh bool) { proxy.CountEviction(n.metrics, t, fresh) },
 	}
 	if o.Disk != nil {
 		o.DiskMaxObject = n.cfg.Tiers.Disk.MaxObject
 		o.Disk.Log = n.log
 	}
 	t, err := tiers.Open(o)
+	if errors.Is(err, disk.ErrLocked) {
+		return fmt.Errorf("another weir uses the disk tier's directory %s (from the key tiers.disk.path); "+
+			"each needs a directory of its own", o.Disk.Dir)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot open the tiers: %w", err)
 	}
@@ -161,6 +175,11 @@ func (n *node) dataConfig(cfg *configs.Config) (*proxy.Config, error) {
 		if !ok || !reflect.DeepEqual(p.config, c) {
 			made, err := origin.New(originConfig(&c, proxy.OriginObserver{Metrics: n.metrics, Index: indices[i]}))
 			if err != nil {
+				for name, p := range pools {
+					if n.pools[name].pool != p.pool {
+						p.pool.Close() // made for nothing
+					}
+				}
 				return nil, err
 			}
 			p = pool{config: c, pool: made, index: indices[i]}
@@ -193,32 +212,6 @@ func (n *node) retire(next map[string]pool) {
 	n.pools = next
 }
 
-func (n *node) wireMetrics() {
-	n.metrics.SetSource(metrics.SourceClientConnections, func() float64 { return float64(n.proxy.Connections()) })
-	n.metrics.SetSource(metrics.SourceFlights, func() float64 { return float64(n.proxy.Flights()) })
-	n.metrics.SetSource(metrics.SourceAccessLogDropped, func() float64 { return float64(n.accessLog.Dropped()) })
-	n.metrics.SetSource(metrics.SourceAccessLogErrors, func() float64 { return float64(n.accessLog.WriteErrors()) })
-	n.metrics.SetTier(uint8(policy.TierRAM), tierFuncs(func() tiers.Usage { return n.tiers.RAMUsage() }))
-	if _, ok := n.tiers.DiskUsage(); ok {
-		usage := func() tiers.Usage { u, _ := n.tiers.DiskUsage(); return u }
-		n.metrics.SetTier(uint8(policy.TierDisk), tierFuncs(usage))
-		n.metrics.SetSource(metrics.SourceDiskUp, func() float64 {
-			if usage().Up {
-				return 1
-			}
-			return 0
-		})
-	}
-}
-
-func tierFuncs(u func() tiers.Usage) metrics.TierFuncs {
-	return metrics.TierFuncs{
-		Bytes:    func() float64 { return float64(u().Bytes) },
-		Objects:  func() float64 { return float64(u().Objects) },
-		Capacity: func() float64 { return float64(u().Capacity) },
-	}
-}
-
 func (n *node) listen(ctx context.Context) error {
 	for _, l := range n.cfg.Listen {
 		c := listen.Config{
@@ -230,11 +223,26 @@ func (n *node) listen(ctx context.Context) error {
 		}
 		ln, err := listen.Listen(ctx, c)
 		if err != nil {
-			return err
+			return listenFault("listen", err)
 		}
 		n.listeners = append(n.listeners, ln)
 	}
 	return nil
+}
+
+// listenFault adds to an error that names the address which key of the
+// configuration asked for it, and what usually helps.
+func listenFault(key string, err error) error {
+	var hint string
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = "; another program, or another weir, has this address"
+	case errors.Is(err, syscall.EACCES):
+		hint = "; ports below 1024 need root or CAP_NET_BIND_SERVICE"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		hint = "; this machine has no such address"
+	}
+	return fmt.Errorf("%w (from the key %s%s)", err, key, hint)
 }
 
 // serve starts answering on all sockets.
@@ -246,7 +254,10 @@ func (n *node) serve(ctx context.Context) error {
 	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.cfg.Admin.Listen)
 	if err != nil {
-		return fmt.Errorf("cannot listen on admin.listen: %w", err)
+		if op, ok := errors.AsType[*net.OpError](err); ok {
+			err = op.Err // without the address, which comes anyway
+		}
+		return listenFault("admin.listen", fmt.Errorf("cannot listen on %s: %w", n.cfg.Admin.Listen, err))
 	}
 	n.adminAddr = ln.Addr()
 	n.admin = admin.Start(ln, n.handler, slog.NewLogLogger(n.log.Handler(), slog.LevelWarn))
@@ -325,13 +336,26 @@ func (n *node) apply(ctx context.Context, next *configs.Config) error {
 		// The data plane is what counts; the log keeps its old target.
 		n.log.Error("reload: the access log stays where it was", "error", err)
 	}
-	for _, l := range n.listeners {
-		if err := l.Reload(); err != nil {
-			n.log.Error("reload: the old certificate stays in use", "listener", l.Addr().String(), "error", err)
-		}
-	}
+	n.updateListeners(next)
 	n.cfg = next
 	return nil
+}
+
+// updateListeners gives the sockets what may change while they are open. The
+// listeners of next are those of the sockets, in their order: configs.Reloadable
+// sees to that.
+func (n *node) updateListeners(next *configs.Config) {
+	for i, l := range n.listeners {
+		l.SetTrusted(next.TrustedProxies)
+		pair := next.Listen[i].TLS
+		if pair == nil {
+			continue
+		}
+		if err := l.SetCertificate(pair.Cert, pair.Key); err != nil {
+			n.log.Error("reload: the old certificate stays in use", "listener", l.Addr().String(),
+				"asked_for", pair.Cert, "error", err)
+		}
+	}
 }
 
 // drain stops taking requests, lets those under way end within the configured
@@ -339,8 +363,8 @@ func (n *node) apply(ctx context.Context, next *configs.Config) error {
 func (n *node) drain() error {
 	n.mu.Lock()
 	n.draining = true
-	timeout := n.cfg.Timeouts.Drain
 	n.mu.Unlock()
+	timeout := n.drainTimeout()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	err := n.proxy.Shutdown(ctx)
@@ -351,6 +375,12 @@ func (n *node) drain() error {
 	}
 	n.close()
 	return err
+}
+
+func (n *node) drainTimeout() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cfg.Timeouts.Drain
 }
 
 // close gives back everything that was opened, the data plane's users first.

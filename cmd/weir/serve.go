@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -20,7 +23,8 @@ func serveCommand() *cobra.Command {
 		Long: "Serve in the foreground.\n\n" +
 			"SIGHUP reloads the file: policies, origins, tokens, certificates and logs change\n" +
 			"while requests go on; a file with faults changes nothing. SIGTERM and SIGINT stop\n" +
-			"taking requests, let those under way end (timeouts.drain), and exit 0.",
+			"taking requests, let those under way end (timeouts.drain), and exit 0; a second\n" +
+			"one ends at once, with 1.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return serve(path, c.OutOrStdout(), c.ErrOrStderr())
@@ -51,17 +55,40 @@ func serve(path string, stdout, stderr io.Writer) error {
 		select {
 		case err := <-n.failed:
 			n.log.Error("a listener stopped", "error", err)
-			if derr := n.drain(); derr != nil {
-				n.log.Error("cannot drain", "error", derr)
-			}
-			return err
+			return errors.Join(err, finish(n.drain, n.log, signals, time.Now))
 		case s := <-signals:
 			if s == syscall.SIGHUP {
 				n.reload(ctx)
 				continue
 			}
-			n.log.Info("draining", "signal", s.String())
-			return n.drain()
+			n.log.Info("draining; a second signal ends at once", "signal", s.String(), "timeout", n.drainTimeout())
+			return finish(n.drain, n.log, signals, time.Now)
+		}
+	}
+}
+
+// signalEcho is how soon after the first a second signal counts as the same:
+// timeout(1), npm and others send one to the process and one to its group.
+const signalEcho = 500 * time.Millisecond
+
+// finish drains. A second signal to end is obeyed at once: whoever sends it does
+// not want to wait, and the disk tier bears a kill at any moment. drain then
+// goes on until the process ends.
+func finish(drain func() error, log *slog.Logger, signals <-chan os.Signal, now func() time.Time) error {
+	began := now()
+	done := make(chan error, 1)
+	go func() { done <- drain() }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case s := <-signals:
+			switch {
+			case s == syscall.SIGHUP:
+				log.Warn("no reload while draining", "signal", s.String())
+			case now().Sub(began) >= signalEcho:
+				return fmt.Errorf("ended at once by a second signal (%s) while draining: requests under way were cut off", s)
+			}
 		}
 	}
 }

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"weir/policy"
+	"weir/proxy/metrics"
+	"weir/tiers"
+	"weir/tiers/disk"
+)
+
+// wireMetrics lets the metrics page ask the parts for what they hold.
+func (n *node) wireMetrics() {
+	n.metrics.SetSource(metrics.SourceClientConnections, func() float64 { return float64(n.proxy.Connections()) })
+	n.metrics.SetSource(metrics.SourceFlights, func() float64 { return float64(n.proxy.Flights()) })
+	n.metrics.SetSource(metrics.SourceAccessLogDropped, func() float64 { return float64(n.accessLog.Dropped()) })
+	n.metrics.SetSource(metrics.SourceAccessLogErrors, func() float64 { return float64(n.accessLog.WriteErrors()) })
+	n.metrics.SetTier(uint8(policy.TierRAM), tierFuncs(n.tiers.RAMUsage))
+	if _, ok := n.tiers.DiskUsage(); ok {
+		n.wireDiskMetrics()
+	}
+}
+
+func (n *node) wireDiskMetrics() {
+	usage := func() tiers.Usage { u, _ := n.tiers.DiskUsage(); return u }
+	stat := func(pick func(*disk.Stats) int64) func() float64 {
+		return func() float64 {
+			st, _ := n.tiers.DiskStats()
+			return float64(pick(&st))
+		}
+	}
+	f := tierFuncs(usage)
+	// What did not pass its check, and nothing else: a device that fails is
+	// counted in weir_disk_errors_total.
+	f.Corrupt = stat(func(s *disk.Stats) int64 { return s.Corrupt })
+	n.metrics.SetTier(uint8(policy.TierDisk), f)
+	n.metrics.SetSource(metrics.SourceDiskUp, func() float64 {
+		if usage().Up {
+			return 1
+		}
+		return 0
+	})
+	for source, pick := range map[metrics.Source]func(*disk.Stats) int64{
+		metrics.SourceDiskRebuilds:       func(s *disk.Stats) int64 { return s.Rebuilds },
+		metrics.SourceDiskFull:           func(s *disk.Stats) int64 { return s.Full },
+		metrics.SourceDiskReadErrors:     func(s *disk.Stats) int64 { return s.ReadErrors },
+		metrics.SourceDiskWriteErrors:    func(s *disk.Stats) int64 { return s.WriteErrors },
+		metrics.SourceDiskWrittenObjects: func(s *disk.Stats) int64 { return s.WrittenUser },
+		metrics.SourceDiskWrittenMeta:    func(s *disk.Stats) int64 { return s.WrittenMeta },
+		metrics.SourceDiskWrittenFooters: func(s *disk.Stats) int64 { return s.WrittenFooters },
+		metrics.SourceDiskWrittenAgain:   func(s *disk.Stats) int64 { return s.WrittenReappend },
+	} {
+		n.metrics.SetSource(source, stat(pick))
+	}
+}
+
+func tierFuncs(u func() tiers.Usage) metrics.TierFuncs {
+	return metrics.TierFuncs{
+		Bytes:    func() float64 { return float64(u().Bytes) },
+		Objects:  func() float64 { return float64(u().Objects) },
+		Capacity: func() float64 { return float64(u().Capacity) },
+	}
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"weir/configs"
+)
+
+// startFailing starts a node that cannot start and returns why.
+func startFailing(t *testing.T, config string) string {
+	t.Helper()
+	cfg, faults := configs.Parse("test", []byte(config))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	n, err := start(context.Background(), "test", cfg, &bytes.Buffer{})
+	if err == nil {
+		stopNode(t, n)
+		t.Fatal("it started")
+	}
+	return err.Error()
+}
+
+// TestStartFaults: what a start fails on is named with its key, and everything
+// opened until then is given back: the same directory and the same other port
+// serve the next start. TestMain looks for goroutines that were left.
+func TestStartFaults(t *testing.T) {
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const format = "listen: [127.0.0.1:0, %q]\nadmin: {listen: %q}\ntiers: {ram: {size: 16MiB}, disk: {path: %q, size: 16MiB}}\n" +
+		"origins: {o: {servers: [\"http://127.0.0.1:9000\"]}}\npolicies: [{name: all, origin: o}]\n"
+	cache, free, used := filepath.Join(dir, "cache"), "127.0.0.1:0", taken.Addr().String()
+	good := fmt.Sprintf(format, free, free, cache)
+	for _, tt := range []struct {
+		name, config string
+		want         []string
+	}{
+		{"data port", fmt.Sprintf(format, used, free, cache), []string{used, "in use", "key listen;"}},
+		{"admin port", fmt.Sprintf(format, free, used, cache), []string{used, "in use", "key admin.listen;"}},
+		{"no such address", fmt.Sprintf(format, "192.0.2.1:1", free, cache), []string{"192.0.2.1:1", "key listen; this machine has no such address"}},
+		{"access log", good + "access_log: {file: " + file + "/none/log}\n", []string{"access log", file}},
+		{"origin's roots", strings.Replace(good, "{servers: [\"http:", "{tls: {ca: "+file+"}, servers: [\"https:", 1), []string{file}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := startFailing(t, tt.config)
+			for _, want := range tt.want {
+				if !strings.Contains(got, want) {
+					t.Errorf("%q does not hold %q", got, want)
+				}
+			}
+			stopNode(t, startNode(t, good))
+		})
+	}
+
+	t.Run("locked directory", func(t *testing.T) {
+		n := startNode(t, good)
+		defer stopNode(t, n)
+		if got := startFailing(t, good); !strings.Contains(got, cache) || !strings.Contains(got, "tiers.disk.path") {
+			t.Errorf("%q names neither directory nor key", got)
+		}
+	})
+}
+
+// drainTest runs finish with a drain that ends when told.
+type drainTest struct {
+	signals chan os.Signal
+	log     bytes.Buffer // read once result came
+	end     chan error
+	result  chan error
+}
+
+func startDrain(since func(signal int) time.Duration) *drainTest {
+	d := &drainTest{signals: make(chan os.Signal), end: make(chan error, 1), result: make(chan error, 1)}
+	began, calls := time.Unix(0, 0), 0
+	now := func() time.Time {
+		calls++
+		if calls == 1 {
+			return began
+		}
+		return began.Add(since(calls - 1))
+	}
+	log := slog.New(slog.NewTextHandler(&d.log, nil))
+	go func() { d.result <- finish(func() error { return <-d.end }, log, d.signals, now) }()
+	return d
+}
+
+func TestFinishWaitsForTheDrain(t *testing.T) {
+	d := startDrain(func(int) time.Duration { return time.Hour })
+	d.signals <- syscall.SIGHUP
+	d.end <- errors.New("as it ended")
+	if err := <-d.result; err == nil || err.Error() != "as it ended" {
+		t.Errorf("finish returned %v", err)
+	}
+	if !strings.Contains(d.log.String(), "no reload while draining") {
+		t.Errorf("SIGHUP left no trace: %s", &d.log)
+	}
+}
+
+func TestFinishEndsAtTheSecondSignal(t *testing.T) {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		// The first two are echoes of the one that began the drain.
+		d := startDrain(func(n int) time.Duration { return time.Duration(n) * signalEcho / 3 })
+		d.signals <- s
+		d.signals <- s
+		d.signals <- s
+		if err := <-d.result; err == nil || !strings.Contains(err.Error(), s.String()) {
+			t.Errorf("%v: finish returned %v", s, err)
+		}
+		d.end <- nil // lets the drain end too
+	}
+}
