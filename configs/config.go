@@ -55,8 +55,8 @@ type Listener struct {
 	Address string
 	// TLS is nil for plain HTTP.
 	TLS *KeyPair
-	// ProxyProtocol: connections may begin with a PROXY header, which counts
-	// when the sender is one of Config.TrustedProxies.
+	// ProxyProtocol: connections of Config.TrustedProxies must begin with a PROXY
+	// header, those of others must not.
 	ProxyProtocol bool
 }
 
@@ -234,6 +234,9 @@ type TTL struct {
 	// StaleWhileRevalidate and StaleIfError hold where the response does not
 	// state its own.
 	StaleWhileRevalidate, StaleIfError time.Duration
+	// StaleIfUnreachable holds where neither states a stale-if-error, and only
+	// while the origin cannot be reached at all; 0 is never.
+	StaleIfUnreachable time.Duration
 	// HitForMiss is how long an uncacheable answer is remembered; never zero.
 	HitForMiss time.Duration
 	// Targets are the targeted cache control fields that win over

@@ -10,9 +10,12 @@ import (
 
 // Defaults of a policy.
 const (
-	DefaultHitForMiss        = 2 * time.Minute
-	DefaultHeuristicFraction = 0.1
-	DefaultHeuristicMax      = 7 * day
+	DefaultHitForMiss = 2 * time.Minute
+	// DefaultStaleIfUnreachable is policy's default, spelled out here so that
+	// the effective configuration holds it.
+	DefaultStaleIfUnreachable = day
+	DefaultHeuristicFraction  = 0.1
+	DefaultHeuristicMax       = 7 * day
 
 	// longestTTL is ten years: more is a slip, or means for ever, which the
 	// protocol's seconds do not reach.
@@ -145,6 +148,7 @@ func decodeTTL(o *object) TTL {
 	t.Negative = decodeNegative(o.key("negative"))
 	t.StaleWhileRevalidate, _ = span("stale_while_revalidate", 0, 0)
 	t.StaleIfError, _ = span("stale_if_error", 0, 0)
+	t.StaleIfUnreachable, _ = span("stale_if_unreachable", DefaultStaleIfUnreachable, 0)
 	t.HitForMiss, _ = span("hit_for_miss", DefaultHitForMiss, shortestTTL)
 	targets := o.key("targets")
 	t.Targets = []string{"Weir-Cache-Control", "Cdn-Cache-Control"}

@@ -42,7 +42,7 @@ func TestMinimal(t *testing.T) {
 			Name: "all", Origin: "shop",
 			Match: Match{Hosts: []string{}, Paths: []string{}, Methods: []string{}},
 			TTL: TTL{
-				HitForMiss: 2 * time.Minute, Targets: []string{"Weir-Cache-Control", "Cdn-Cache-Control"},
+				StaleIfUnreachable: DefaultStaleIfUnreachable, HitForMiss: 2 * time.Minute, Targets: []string{"Weir-Cache-Control", "Cdn-Cache-Control"},
 				Heuristic: Heuristic{Enabled: true, Fraction: 0.1, Max: 7 * 24 * time.Hour},
 			},
 			Key:   Key{Headers: []string{}, Cookies: []string{}},

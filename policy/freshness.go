@@ -130,14 +130,15 @@ func (f *Freshness) StaleIfErrorAllowed(d *ClientDirectives, now int64) bool {
 
 // StaleIfUnreachable tells whether the stored response may stand in for an
 // origin that could not be reached: a cache that is disconnected may serve stale
-// (RFC 9111 section 4.2.4) without anybody's word, but not against it. It
-// includes what StaleIfErrorAllowed allows.
+// (RFC 9111 section 4.2.4) without anybody's word, but not against it. Where the
+// response or the rule says how long, that is how long. It includes what
+// StaleIfErrorAllowed allows.
 func (f *Freshness) StaleIfUnreachable(rule *Rule, d *ClientDirectives, now int64) bool {
 	if f.StaleIfErrorAllowed(d, now) {
 		return true
 	}
 	ttl := f.TTL(now)
-	if f.NoCache || f.MustRevalidate || d.NoStore || !d.accepts(f, ttl, now) {
+	if f.StaleIfError >= 0 || f.NoCache || f.MustRevalidate || d.NoStore || !d.accepts(f, ttl, now) {
 		return false
 	}
 	limit := int64(rule.TTL.StaleIfUnreachable)

@@ -18,7 +18,6 @@ import (
 // flights are the fetches under way that others may join, by key.
 type flights struct {
 	shards [64]flightShard
-	count  atomic.Int64
 }
 
 type flightShard struct {
@@ -242,13 +241,51 @@ func (f *flight) start() {
 // goFrom runs the machine from a state on.
 func (t *fetch) goFrom(s fetchState) {
 	p := t.p
-	p.fetching.Add(1)
-	p.flights.count.Add(1)
+	p.fetching.enter()
 	go func() {
-		defer p.fetching.Done()
-		defer p.flights.count.Add(-1)
+		defer p.fetching.leave()
 		t.run(s)
 	}()
+}
+
+// gate counts what is under way and waits for none. Unlike a WaitGroup it may
+// be entered while somebody waits: requests that arrive on open connections
+// while the proxy drains still fetch.
+type gate struct {
+	mu   sync.Mutex
+	none sync.Cond
+	n    int64
+}
+
+func (g *gate) init() { g.none.L = &g.mu }
+
+func (g *gate) enter() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.n++
+}
+
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.n--; g.n == 0 {
+		g.none.Broadcast()
+	}
+}
+
+// wait returns at a moment when nothing is under way.
+func (g *gate) wait() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.n > 0 {
+		g.none.Wait()
+	}
+}
+
+func (g *gate) count() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.n
 }
 
 // refresh starts a background flight for a stale object that is being served,

@@ -120,7 +120,7 @@ func (b *bench) hitUntil(ctx *fasthttp.RequestCtx, want string) {
 		if strings.Contains(b.do(ctx), want) {
 			return
 		}
-		b.p.fetching.Wait()
+		b.p.fetching.wait()
 	}
 	b.t.Fatalf("no answer with %q; the last one: %s", want, ctx.Response.Header.String())
 }
@@ -232,7 +232,7 @@ func BenchmarkMiss(b *testing.B) {
 					b.Fatalf("Cache-Status %q: that was no miss", s)
 				}
 			}
-			h.p.fetching.Wait()
+			h.p.fetching.wait()
 		})
 	}
 }

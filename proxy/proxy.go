@@ -90,7 +90,7 @@ type Proxy struct {
 	base context.Context
 	stop context.CancelFunc
 	// fetching counts running flights; Shutdown waits for them.
-	fetching sync.WaitGroup
+	fetching gate
 
 	inFlight    atomic.Int64
 	connections atomic.Int64
@@ -117,6 +117,7 @@ func New(o Options, c *Config) (*Proxy, error) {
 	p := &Proxy{opts: o, tiers: o.Tiers, log: o.Log, now: o.Now}
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.flights.init()
+	p.fetching.init()
 	p.pool.New = func() any { return &exchange{p: p} }
 	if err := p.SetConfig(c); err != nil {
 		return nil, err
@@ -201,7 +202,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		p.fetching.Wait()
+		p.fetching.wait()
 	}()
 	select {
 	case <-done:
@@ -235,7 +236,7 @@ func (p *Proxy) InFlight() int64 { return p.inFlight.Load() }
 func (p *Proxy) Connections() int64 {
 	return p.connections.Load()
 }
-func (p *Proxy) Flights() int64 { return p.flights.count.Load() }
+func (p *Proxy) Flights() int64 { return p.fetching.count() }
 
 // quietLogger drops what fasthttp would print about single connections: such
 // lines are written by whoever connects.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"weir/configs"
 	"weir/origin"
 	"weir/policy"
@@ -28,6 +30,7 @@ func rule(p *configs.Policy) policy.Rule {
 		TTL: policy.TTL{
 			Default: p.TTL.Default, Override: p.TTL.Override, Min: p.TTL.Min, Max: p.TTL.Max, Negative: p.TTL.Negative,
 			StaleWhileRevalidate: p.TTL.StaleWhileRevalidate, StaleIfError: p.TTL.StaleIfError,
+			StaleIfUnreachable: orNever(p.TTL.StaleIfUnreachable),
 			HitForMiss: p.TTL.HitForMiss, HeuristicFraction: p.TTL.Heuristic.Fraction,
 			HeuristicMax: p.TTL.Heuristic.Max, NoHeuristic: !p.TTL.Heuristic.Enabled,
 			// Never nil: an empty list means none, nil the default.
@@ -53,6 +56,14 @@ func rule(p *configs.Policy) policy.Rule {
 	case configs.QueryAll:
 	}
 	return r
+}
+
+// orNever turns the configuration's 0 into policy's "never".
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // originConfig is the pool that an origin of the configuration describes.
