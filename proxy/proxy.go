@@ -233,6 +233,7 @@ func (p *Proxy) countConnection(c net.Conn, s fasthttp.ConnState) {
 // InFlight is the number of requests being answered, Connections the number of
 // open client connections, Flights that of fetches under way.
 func (p *Proxy) InFlight() int64 { return p.inFlight.Load() }
+
 func (p *Proxy) Connections() int64 {
 	return p.connections.Load()
 }

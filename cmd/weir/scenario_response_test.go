@@ -119,8 +119,8 @@ func (c *client) readBody(r *response, body io.Reader) error {
 // peekHead returns the head of the next response without consuming it.
 func peekHead(in *bufio.Reader) (string, error) {
 	for n := 1; ; n = in.Buffered() + 1 {
-		p, err := in.Peek(n)
-		p, _ = in.Peek(in.Buffered())
+		_, err := in.Peek(n) // waits for one byte more than there was
+		p, _ := in.Peek(in.Buffered())
 		if i := bytes.Index(p, []byte("\r\n\r\n")); i >= 0 {
 			return string(p[:i+4]), nil
 		}

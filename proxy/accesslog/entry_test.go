@@ -37,9 +37,12 @@ func TestEntryText(t *testing.T) {
 			`"origin_status":304,"origin_us":2000,"user_agent":"curl/8","referer":"https://example.com/\u0001"}`},
 		{"empty", Entry{}, `{"time":"0001-01-01T00:00:00.000Z","client":"","method":"","scheme":"","host":"","target":"","status":0,"bytes":0,` +
 			`"duration_us":0,"ttfb_us":0,"result":"","tier":"","collapsed":false}`},
-		{"no answer from the origin", Entry{Origin: "shop", OriginDuration: time.Second, HasTTL: true, TTL: 1999 * time.Millisecond},
+		{
+			"no answer from the origin",
+			Entry{Origin: "shop", OriginDuration: time.Second, HasTTL: true, TTL: 1999 * time.Millisecond},
 			`{"time":"0001-01-01T00:00:00.000Z","client":"","method":"","scheme":"","host":"","target":"","status":0,"bytes":0,` +
-				`"duration_us":0,"ttfb_us":0,"result":"","tier":"","collapsed":false,"ttl":1,"origin":"shop","origin_us":1000000}`},
+				`"duration_us":0,"ttfb_us":0,"result":"","tier":"","collapsed":false,"ttl":1,"origin":"shop","origin_us":1000000}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := string(c.entry.Append(nil))

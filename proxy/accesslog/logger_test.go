@@ -232,7 +232,7 @@ func TestWriteErrorsAreCountedAndALaterLineStartsAfresh(t *testing.T) {
 			}
 			return n, nil
 		})})
-		var line = len((&Entry{Target: []byte("a")}).Append(nil))
+		line := len((&Entry{Target: []byte("a")}).Append(nil))
 		room = line + 10
 		logTarget(l, "a")
 		logTarget(l, "b")
