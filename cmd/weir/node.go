@@ -262,8 +262,10 @@ func (n *node) serve(ctx context.Context) error {
 	n.adminAddr = ln.Addr()
 	n.admin = admin.Start(ln, n.handler, slog.NewLogLogger(n.log.Handler(), slog.LevelWarn))
 	for i, l := range n.listeners {
+		// Read here: a reload replaces the configuration.
+		proxied := n.cfg.Listen[i].ProxyProtocol
 		go func() {
-			if err := n.proxy.Serve(l, n.cfg.Listen[i].ProxyProtocol); err != nil {
+			if err := n.proxy.Serve(l, proxied); err != nil {
 				n.failed <- err
 			}
 		}()
