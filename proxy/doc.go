@@ -12,10 +12,10 @@
 //	                           -> Pass -> Deliver             (method, policy, hit-for-miss)
 //	                    any of them -> Refuse                 (weir answers by itself)
 //	         ... -> Finish, the only exit
-//	fetch:   Prepare -> RoundTrip -> Merge                    (304)
-//	                              -> Body -> Commit           (may be stored)
-//	                              -> Alone                    (may not be stored)
-//	                              -> Fail                     (error; stale-if-error first)
+//	fetch:   RoundTrip -> Merge                                (304)
+//	                   -> Body                                  (may be stored; commits)
+//	                   -> Alone                                 (may not be stored)
+//	                   -> Fail                                  (error)
 //	         ... -> Release, exactly once, also on panic
 //
 // Guaranteed: a response is stored only when its body is proven complete; a
