@@ -136,6 +136,9 @@ func drawObject(t *rapid.T) *Object {
 	for range rapid.IntRange(0, MaxSpecs).Draw(t, "specs") {
 		o.Vary.Specs = append(o.Vary.Specs, policy.VarySpec{Names: texts.Draw(t, "names"), Star: rapid.Bool().Draw(t, "star")})
 	}
+	for range rapid.SampledFrom([]int{0, 1, MaxLanguages}).Draw(t, "languages") {
+		o.Vary.Languages = append(o.Vary.Languages, VaryLanguage{Content: text.Draw(t, "content"), Accept: text.Draw(t, "accept")})
+	}
 	for range rapid.SampledFrom([]int{0, 1, MaxVariants}).Draw(t, "variants") {
 		o.Vary.Variants = append(o.Vary.Variants, policy.HashKey([]byte(text.Draw(t, "variant"))))
 	}

@@ -160,6 +160,9 @@ func (o *Object) storedCost() int64 {
 			n += int64(len(name) + 16)
 		}
 	}
+	for _, l := range o.Vary.Languages {
+		n += int64(len(l.Content) + len(l.Accept) + 32)
+	}
 	return n
 }
 

@@ -133,22 +133,29 @@ func TestVariantTakesThePlaceOfAResponse(t *testing.T) {
 	}
 }
 
+// TestConcurrentVariantsAreAllListed: of variants that are added at once none
+// overwrites the record without the others.
 func TestConcurrentVariantsAreAllListed(t *testing.T) {
-	s := openTest(t, testOptions(t.TempDir()))
-	const writers, each = 6, 15
-	var wg sync.WaitGroup
+	s := openTest(t, testOptions(""))
+	const writers, rounds = 4, 1000
+	var variants [writers]*Object
 	for g := range writers {
-		wg.Go(func() {
-			for v := range each {
-				addVariant(s, 1, g*each+v, "Accept-Language")
-			}
-		})
+		variants[g] = variantOf(1, g)
 	}
-	wg.Wait()
-	rec := s.lookup(1)
-	for v := range writers * each {
-		if !slices.Contains(rec.Vary.Variants, variantOf(1, v).Hash) {
-			t.Fatalf("variant %d is not listed", v)
+	for round := range rounds {
+		h, text := keyOf(round)
+		start := make(chan struct{})
+		var wg sync.WaitGroup
+		for _, v := range variants {
+			wg.Go(func() {
+				<-start
+				s.AddVariant(h, text, policy.VarySpec{Names: []string{"Accept-Language"}}, v.Hash, "", v)
+			})
+		}
+		close(start)
+		wg.Wait()
+		if rec := s.lookup(round); len(rec.Vary.Variants) != writers {
+			t.Fatalf("round %d: %d of %d variants are listed", round, len(rec.Vary.Variants), writers)
 		}
 	}
 }
