@@ -17,7 +17,7 @@ func (x *exchange) deliver() state {
 	if o.Freshness.Born != 0 {
 		age = o.Freshness.Age(x.now)
 	}
-	if (o.Status == fasthttp.StatusOK || x.part.size > 0) && x.live == nil {
+	if (o.Status == fasthttp.StatusOK || x.part.size > 0) && (x.live == nil || x.judgeLive) {
 		switch x.precondition() {
 		case policy.NotModified:
 			return x.notModified(prep, age)

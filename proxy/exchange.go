@@ -94,6 +94,9 @@ type exchange struct {
 	fill   *tiers.FillReader
 	live   *origin.Response
 	cancel func()
+	// judgeLive: the origin has not seen the client's conditions, so weir
+	// applies them to its answer.
+	judgeLive bool
 	// part is set when obj is a stored part that covers the range asked for.
 	part partHit
 	// stale is what Join may revalidate.

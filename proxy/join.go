@@ -157,7 +157,12 @@ func (x *exchange) takeBody(f *flight, leads bool) state {
 	if leads {
 		x.fill = a.reader
 	} else {
-		x.fill = a.fill.NewReader(0)
+		x.fill = a.fill.TryReader(0)
+		if x.fill == nil {
+			// The body cannot be stored and its beginning is gone.
+			x.collapsed = false
+			return x.goAlone()
+		}
 	}
 	x.dropStale()
 	x.obj, x.code, x.tier = a.obj, a.obj.Status, policy.TierOrigin
@@ -201,6 +206,7 @@ func (x *exchange) takeAlone(a *answer, leads bool) state {
 	}
 	x.dropStale()
 	x.live, x.cancel, x.fwdStatus, x.reason = a.live, a.cancel, a.status, a.reason
+	x.judgeLive = true
 	x.code, x.tier = a.status, policy.TierOrigin
 	x.obj = &tiers.Object{Status: a.status, Fields: a.fields, Validators: policy.ValidatorsOf(a.fields), Length: a.live.ContentLength, Tier: policy.TierOrigin}
 	return stateDeliver
