@@ -314,7 +314,11 @@ func (t *fetch) commit(fill *tiers.Fill, hash policy.Hash) {
 		return
 	}
 	o := t.object()
-	reason := fill.Commit(o, func() { t.listVariant(hash, o) })
+	reason := fill.Commit(o, func() {
+		t.listVariant(hash, o)
+		// Whoever has seen the end of the body must not join it any more.
+		t.p.flights.leave(t.flight)
+	})
 	if reason != policy.ReasonNone {
 		t.p.notCached(reason)
 	}

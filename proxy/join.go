@@ -35,8 +35,10 @@ func (x *exchange) join() state {
 		<-f.ready
 		return x.take(f, true)
 	}
-	if x.verdict == policy.RequestMiss && settled(f) {
-		// The client insists on an answer younger than its request.
+	if settled(f) && !x.maySettleFor(&f.answer) {
+		// The losing interleaving: the answer's head came before this request
+		// did. Those who waited for it may share it; who comes later may only
+		// if it could be served from the cache.
 		return x.goAlone()
 	}
 	wait := time.NewTimer(x.p.opts.FollowerTimeout)
@@ -59,6 +61,19 @@ func (x *exchange) mustGoAlone() bool {
 // large; a fetch of a part is its own.
 func (x *exchange) fetchesPart() bool {
 	return x.req.Range != nil && x.stale == nil && !wholeRange(x.req.Range)
+}
+
+// maySettleFor tells whether a request that comes after the answer may take it:
+// it must be fresh enough for the request (RFC 9111 section 4).
+func (x *exchange) maySettleFor(a *answer) bool {
+	switch a.kind {
+	case answerBody, answerObject:
+		return x.verdict != policy.RequestMiss && a.obj.Freshness.Use(&x.directive, x.p.now().UnixNano()) == policy.UseFresh
+	case answerAgain, answerAlone:
+		return true
+	}
+	// A failure is news for a while only; the flight is about to leave.
+	return false
 }
 
 func settled(f *flight) bool {
