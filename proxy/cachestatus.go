@@ -26,7 +26,7 @@ func (x *exchange) appendCacheStatus(dst []byte) []byte {
 			break
 		}
 		dst = append(dst, "; fwd="...)
-		dst = append(dst, x.verdict.Fwd()...)
+		dst = append(dst, x.fwd()...)
 	}
 	if x.fwdStatus != 0 {
 		dst = append(dst, "; fwd-status="...)
@@ -52,6 +52,15 @@ func (x *exchange) appendCacheStatus(dst []byte) []byte {
 		dst = append(dst, d...)
 	}
 	return dst
+}
+
+// fwd is why the request went to the origin. A failure keeps the reason it went
+// for: the verdict that lookup gave.
+func (x *exchange) fwd() string {
+	if x.verdict == policy.Failed && x.looked.Fwd() != "" {
+		return x.looked.Fwd()
+	}
+	return x.verdict.Fwd()
 }
 
 // detailName is the tier for what came from one, else the reason.

@@ -75,7 +75,9 @@ type exchange struct {
 	// rangeRoom is scratch for the ranges of the request.
 	rangeRoom [policy.MaxRanges]policy.ByteRange
 
-	verdict   policy.Verdict
+	verdict policy.Verdict
+	// looked is the verdict before the origin failed.
+	looked    policy.Verdict
 	reason    policy.Reason
 	tier      policy.Tier
 	code      int // what the client gets

@@ -240,6 +240,7 @@ func (t *fetch) body() fetchState {
 	}
 	if t.leading {
 		a.reader = fill.NewReader(0)
+		a.first = t.firstHead(head)
 	}
 	t.settle(a)
 
@@ -258,6 +259,20 @@ func (t *fetch) body() fetchState {
 		t.commit(fill, hash)
 	}
 	return fetchRelease
+}
+
+// firstHead is the head for the client that caused the fetch, when it differs
+// from what is stored: fields that private="..." or no-cache="..." name are not
+// kept for others, but they were sent to this client (RFC 9111 sections 5.2.2.4
+// and 5.2.2.7). Else nil.
+func (t *fetch) firstHead(head *tiers.Object) *tiers.Object {
+	sent := without(policy.Dated(t.presp.Fields, t.presp.ResponseTime), "Age")
+	if t.presp.Status == 206 || len(sent) == len(t.storage.Fields) {
+		return nil
+	}
+	first := t.object()
+	first.Hash, first.Text, first.Length, first.Fields = head.Hash, head.Text, head.Length, sent
+	return first
 }
 
 // copyBody brings the body into the fill: the part that was stored, if any, and

@@ -117,9 +117,11 @@ type answer struct {
 	hash policy.Hash
 	spec *policy.VarySpec
 
-	// obj is the stored object, or the head of the response in fill.
-	obj  *tiers.Object
-	fill *tiers.Fill
+	// obj is the stored object, or the head of the response in fill; first is
+	// the leader's head where it is another.
+	obj   *tiers.Object
+	first *tiers.Object
+	fill  *tiers.Fill
 	// live and cancel are the leader's with answerAlone.
 	live   *origin.Response
 	fields policy.Fields

@@ -183,6 +183,9 @@ func (x *exchange) takeBody(f *flight, leads bool) state {
 	x.obj, x.code, x.tier = a.obj, a.obj.Status, policy.TierOrigin
 	x.fwdStatus, x.stored, x.reason = a.status, a.stored, a.reason
 	x.hasTTL, x.ttl = true, a.obj.Freshness.TTL(x.now)
+	if leads && a.first != nil {
+		x.obj = a.first
+	}
 	return stateDeliver
 }
 

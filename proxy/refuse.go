@@ -28,6 +28,7 @@ func (x *exchange) onlyIfCached() state {
 
 // failure notes that the origin failed and nothing could stand in.
 func (x *exchange) failure(code int, reason policy.Reason) state {
+	x.looked = x.verdict
 	x.verdict, x.reason, x.tier = policy.Failed, reason, policy.TierNone
 	x.code, x.refuseText = code, failureText(reason)
 	return stateRefuse
