@@ -18,7 +18,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/weir: one static binary, without cgo
@@ -52,6 +52,10 @@ bench: ## Benchmarks of hit, miss and key, for benchstat (BENCH=regexp BENCHPKG=
 .PHONY: fuzz
 fuzz: ## Run every fuzz target, one after the other (FUZZTIME=30s FUZZ=regexp)
 	GO='$(GO)' .ci/fuzz '$(FUZZ)' '$(FUZZTIME)'
+
+.PHONY: conformance
+conformance: ## Run the public HTTP caching suite against weir, print the table (needs npm)
+	WEIR_REQUIRE_TOOLS=1 $(GO) test ./proxy/conformance -run TestSuite -count=1 -v -table
 
 .PHONY: replay
 replay: ## Replay the access log through weir, compare every byte, print the table
