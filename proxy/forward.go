@@ -71,14 +71,8 @@ func forwardable(h *fasthttp.RequestHeader) http.Header {
 	}
 	for _, list := range nominated {
 		for _, name := range strings.Split(string(list), ",") {
-			n := http.CanonicalHeaderKey(strings.TrimSpace(name))
-			switch n {
-			case "Cache-Control", "Authorization", "Cookie", "Range", "If-Range", "If-None-Match", "If-Modified-Since":
-				// What policy has judged by must reach the origin, or a client
-				// could make the two see different requests.
-				continue
-			}
-			delete(header, n)
+			// See exchange.dropNominated for what key and policy see.
+			delete(header, http.CanonicalHeaderKey(strings.TrimSpace(name)))
 		}
 	}
 	return header

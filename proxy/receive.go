@@ -22,6 +22,7 @@ func (x *exchange) receive() state {
 	if s := x.target(); s != stateReceive {
 		return s
 	}
+	x.dropNominated()
 	x.req.Method = methodName(h.Method())
 	x.req.Header = h
 	x.fields.fill(&x.req)
@@ -54,6 +55,46 @@ func (x *exchange) receive() state {
 	}
 	x.directive = policy.ParseClient(x.rule, &x.req)
 	return stateLookup
+}
+
+// dropNominated takes the fields that Connection names out of the request. The
+// origin does not get them (RFC 9110 section 7.6.1), so neither key nor variant
+// nor any decision may be made with them: whoever names Accept-Language there
+// would else store the answer to no language as the answer to theirs.
+func (x *exchange) dropNominated() {
+	list := x.fields.values[scanConnection]
+	for len(list) > 0 {
+		option := list
+		if i := bytes.IndexByte(list, ','); i >= 0 {
+			option, list = list[:i], list[i+1:]
+		} else {
+			list = nil
+		}
+		option = trimOWS(option)
+		if len(option) == 0 || isConnectionOption(option) {
+			continue
+		}
+		for i := range scanNames {
+			if foldEqual(option, scanNames[i]) && i != scanConnection {
+				x.fields.values[i] = nil
+			}
+		}
+		x.ctx.Request.Header.DelBytes(option)
+	}
+}
+
+// isConnectionOption names what is the connection's by nature, and the framing,
+// which no option can take away.
+func isConnectionOption(name []byte) bool {
+	for _, known := range [...]string{
+		"keep-alive", "close", "te", "upgrade", "http2-settings", "proxy-connection", "trailer", "transfer-encoding",
+		"content-length", "host", "connection",
+	} {
+		if foldEqual(name, known) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxForwards is how often a request may come back to the same cache.
@@ -184,12 +225,13 @@ const (
 	scanIfModifiedSince
 	scanIfUnmodifiedSince
 	scanVia
+	scanConnection
 	scanned
 )
 
 var scanNames = [scanned]string{
 	"cache-control", "pragma", "authorization", "range", "if-range", "if-match", "if-none-match",
-	"if-modified-since", "if-unmodified-since", "via",
+	"if-modified-since", "if-unmodified-since", "via", "connection",
 }
 
 func (s *fieldScan) reset() fieldScan { return fieldScan{joined: s.joined[:0]} }
@@ -244,6 +286,8 @@ func (s *fieldScan) scan(raw []byte) bool {
 				}
 			} else if foldEqual(name, scanNames[scanCacheControl]) {
 				s.add(scanCacheControl, line[colon+1:])
+			} else if foldEqual(name, scanNames[scanConnection]) {
+				s.add(scanConnection, line[colon+1:])
 			}
 		case 'p':
 			if foldEqual(name, scanNames[scanPragma]) {
