@@ -148,8 +148,10 @@ func introduce(ctx context.Context, w io.Writer, data, admin, shop string) error
 		shop, data, admin, admin)
 	fmt.Fprint(w, "measured just now:\n\n")
 	for _, m := range []struct{ what, path string }{
-		{"miss: from the shop", page}, {"hit: from RAM", page},
-		{"miss: from the shop", file}, {"hit: from disk", file},
+		{"miss: from the shop", page},
+		{"hit: from RAM", page},
+		{"miss: from the shop", file},
+		{"hit: from disk", file},
 	} {
 		took, size, status, err := measure(ctx, data+m.path)
 		if err != nil {

@@ -1,0 +1,50 @@
+package proxy
+
+import (
+	"errors"
+
+	"weir/origin"
+	"weir/policy"
+)
+
+// originReason turns an origin's error into the reason and the status code that
+// the client gets.
+func originReason(err error) (policy.Reason, int) {
+	var e *origin.Error
+	if !errors.As(err, &e) {
+		return policy.ReasonOriginOther, 502
+	}
+	return reasonOfKind(e.Kind), e.Status()
+}
+
+func reasonOfKind(k origin.Kind) policy.Reason {
+	switch k {
+	case origin.Invalid:
+		return policy.ReasonBadRequest
+	case origin.RequestBody:
+		return policy.ReasonUploadCut
+	case origin.Refused:
+		return policy.ReasonOriginRefused
+	case origin.Connect:
+		return policy.ReasonOriginConnect
+	case origin.TLS:
+		return policy.ReasonOriginTLS
+	case origin.ConnectTimeout, origin.FirstByteTimeout:
+		return policy.ReasonOriginTimeout
+	case origin.Stalled:
+		return policy.ReasonOriginStalled
+	case origin.Reset:
+		return policy.ReasonOriginReset
+	case origin.Truncated:
+		return policy.ReasonOriginTruncated
+	case origin.HeaderTooLarge:
+		return policy.ReasonOriginHeader
+	case origin.Malformed:
+		return policy.ReasonOriginMalformed
+	case origin.Busy:
+		return policy.ReasonOriginBusy
+	case origin.Canceled:
+		return policy.ReasonShuttingDown
+	}
+	return policy.ReasonOriginOther
+}
