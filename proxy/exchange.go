@@ -96,11 +96,15 @@ type exchange struct {
 	fill   *tiers.FillReader
 	live   *origin.Response
 	cancel func()
+	// closing: the connection ends with this answer, and the answer says so.
+	closing bool
 	// judgeLive: the origin has not seen the client's conditions, so weir
 	// applies them to its answer.
 	judgeLive bool
 	// part is set when obj is a stored part that covers the range asked for.
 	part partHit
+	// listed: the vary record lists a part of the variant that text is of.
+	listed bool
 	// stale is what Join may revalidate.
 	stale *tiers.Object
 	// refuseText explains what weir answers by itself.
@@ -219,7 +223,7 @@ func (x *exchange) reset() {
 // setKey makes text and hash the primary key of the request.
 func (x *exchange) setKey() {
 	x.text = x.rule.AppendKey(x.text[:0], &x.req)
-	x.primary = len(x.text)
+	x.primary, x.listed = len(x.text), false
 	x.hash = policy.HashKey(x.text)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"weir/origin"
@@ -145,7 +146,7 @@ func (t *fetch) roundTrip() fetchState {
 // judge decides whether the response may be stored.
 func (t *fetch) judge() fetchState {
 	judged := t.presp
-	if t.ranged && judged.Status == 206 {
+	if t.ranged && judged.Status == 206 && judged.Fields.Has("Content-Range") {
 		judged = whole(judged)
 	}
 	t.storage = policy.Decide(t.rule, &t.req, &judged)
@@ -157,6 +158,9 @@ func (t *fetch) judge() fetchState {
 		switch {
 		case t.resp.CloseDelimited:
 			t.storage.Reason = policy.ReasonUnproven
+		case slices.ContainsFunc(t.storage.Vary.Names, rewritten):
+			// It varies on what weir told it, not on what clients send.
+			t.storage.Reason = policy.ReasonVaryStar
 		case t.resp.ContentLength > t.p.tiers.MaxObject():
 			t.storage.Reason = policy.ReasonTooLarge
 		case t.outdated.Load():
@@ -167,6 +171,16 @@ func (t *fetch) judge() fetchState {
 		return fetchAlone
 	}
 	return fetchBody
+}
+
+// rewritten tells whether weir sends the origin another value of the field than
+// the client sent, so that the client's selects nothing.
+func rewritten(name string) bool {
+	switch name {
+	case "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Via", "Te", "Connection":
+		return true
+	}
+	return false
 }
 
 // staleMayStandIn tells whether somebody who waits may be given the stale
@@ -206,9 +220,26 @@ func (t *fetch) merge() fetchState {
 		// Those who wait may still have what the origin just confirmed.
 		o.Hash, o.Text, o.Length, o.Body = t.stale.Hash, t.stale.Text, t.stale.Length, t.stale.Body
 	}
+	a.first = t.firstRenewed(o)
 	t.p.flights.leave(t.flight)
 	t.settle(a)
 	return fetchRelease
+}
+
+// firstRenewed is the renewed object for the client that caused the validation,
+// when the 304 sets a cookie: that is for this client, and not kept for others.
+func (t *fetch) firstRenewed(o *tiers.Object) *tiers.Object {
+	if !t.leading || !t.presp.Fields.Has("Set-Cookie") {
+		return nil
+	}
+	first := t.object()
+	first.Hash, first.Text, first.Length, first.Body = o.Hash, o.Text, o.Length, o.Body
+	first.Fields = without(o.Fields, "Set-Cookie")
+	for _, v := range t.presp.Fields.Values("Set-Cookie") {
+		first.Fields = append(first.Fields, policy.Field{Name: "Set-Cookie", Value: v})
+	}
+	first.Tier = o.Tier
+	return first
 }
 
 // alone hands a response that may not be stored to the leader, and tells the
@@ -216,7 +247,7 @@ func (t *fetch) merge() fetchState {
 func (t *fetch) alone() fetchState {
 	reason := t.storage.Reason
 	t.p.notCached(reason)
-	if t.resp.Status < 500 && !ofRequest(reason) {
+	if t.aboutTheResource() && !ofRequest(reason) {
 		if t.stale != nil {
 			// The origin has something else now; the stale object is history.
 			t.p.tiers.Delete(&t.stale.Hash)
@@ -224,12 +255,28 @@ func (t *fetch) alone() fetchState {
 		t.remember(reason)
 	}
 	t.p.flights.leave(t.flight)
-	a := answer{kind: answerAlone, status: t.resp.Status, reason: reason, fields: policy.Dated(t.presp.Fields, t.presp.ResponseTime)}
+	a := answer{kind: answerAlone, status: t.resp.Status, code: t.resp.Status, reason: reason, fields: policy.Dated(t.presp.Fields, t.presp.ResponseTime)}
 	if t.leading {
 		a.live, a.cancel, t.handed = t.resp, t.cancel, true
 	}
 	t.settle(a)
 	return fetchRelease
+}
+
+// aboutTheResource tells whether the answer says something about the resource,
+// and not only about this request or the origin's state: else one client's Range
+// or Accept could switch coalescing off for everybody.
+func (t *fetch) aboutTheResource() bool {
+	switch s := t.resp.Status; {
+	case t.ranged, s >= 500:
+		return false
+	default:
+		switch s {
+		case 400, 406, 408, 412, 413, 414, 415, 416, 417, 421, 429, 431:
+			return false
+		}
+	}
+	return true
 }
 
 // ofRequest tells whether the reason lies in the request that led, and not in

@@ -94,7 +94,7 @@ func (t *fetch) commitPart(fill *tiers.Fill, text string) {
 	} else if body, ok := fill.Bytes(); ok {
 		o := t.object()
 		if reason = t.keepPart(o, body, text); reason == policy.ReasonNone {
-			t.listVariant(policy.HashKey([]byte(text)), o)
+			t.listVariant(o.Hash, o)
 		}
 	}
 	fill.Abandon(nil)
@@ -105,7 +105,7 @@ func (t *fetch) commitPart(fill *tiers.Fill, text string) {
 
 // listVariant records under the primary key how requests select the object.
 func (t *fetch) listVariant(hash policy.Hash, o *tiers.Object) {
-	if primary := t.primaryHash(); hash != primary {
+	if primary := t.primaryHash(); len(t.storage.Vary.Names) > 0 {
 		accept := ""
 		if slices.Contains(t.storage.Vary.Names, acceptLanguage) {
 			text, _ := policy.AcceptLanguageText(nil, &t.req)

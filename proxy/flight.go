@@ -24,11 +24,15 @@ type flightShard struct {
 	// mu protects byKey.
 	mu    sync.Mutex
 	byKey map[policy.Hash]*flight
+	// alone are the flights that nobody can join. An invalidation must find
+	// them all the same.
+	alone map[*flight]struct{}
 }
 
 func (t *flights) init() {
 	for i := range t.shards {
 		t.shards[i].byKey = make(map[policy.Hash]*flight)
+		t.shards[i].alone = make(map[*flight]struct{})
 	}
 }
 
@@ -44,6 +48,8 @@ type flight struct {
 	// interim gets the origin's interim responses while the leader waits; nil
 	// for a background flight.
 	interim func(code int, h textproto.MIMEHeader) error
+	// trusted: the leader's word about who asked is taken.
+	trusted bool
 	// forwarded are the fields that name the leader and its connection.
 	forwarded http.Header
 	// hash is what the flight is registered under, text its key, and primary
@@ -155,15 +161,27 @@ func (t *flights) join(x *exchange) (f *flight, leads bool) {
 
 // leave takes the flight off the table; a request that comes now starts anew.
 func (t *flights) leave(f *flight) {
-	if !f.listed {
-		return
-	}
 	s := t.shard(&f.hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byKey[f.hash] == f {
 		delete(s.byKey, f.hash)
 	}
+}
+
+// enterAlone and leaveAlone keep the book of flights that nobody can join.
+func (t *flights) enterAlone(f *flight) {
+	s := t.shard(&f.hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alone[f] = struct{}{}
+}
+
+func (t *flights) leaveAlone(f *flight) {
+	s := t.shard(&f.hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.alone, f)
 }
 
 // outdate keeps the flights of a primary key, whatever their variant, from
@@ -186,6 +204,11 @@ func (s *flightShard) outdate(primary policy.Hash) {
 			delete(s.byKey, h)
 		}
 	}
+	for f := range s.alone {
+		if f.primaryHash() == primary {
+			f.outdated.Store(true)
+		}
+	}
 }
 
 // primaryHash is the hash of the flight's key without the variant.
@@ -201,7 +224,7 @@ func (x *exchange) newFlight() *flight {
 	f.req = cloneRequest(&x.req)
 	// A HEAD that may renew what is stored fetches like the GET it stands for.
 	f.req.Method = "GET"
-	f.forwarded = x.forwardedFields()
+	f.forwarded, f.trusted = x.forwardedFields(), x.trusted()
 	f.stale = x.stale
 	f.interim = x.interim
 	return f
@@ -244,9 +267,15 @@ func (f *flight) start() {
 func (t *fetch) goFrom(s fetchState) {
 	p := t.p
 	p.fetching.enter()
+	if !t.listed {
+		p.flights.enterAlone(t.flight)
+	}
 	go func() {
 		defer p.fetching.leave()
 		t.run(s)
+		if !t.listed {
+			p.flights.leaveAlone(t.flight)
+		}
 	}()
 }
 

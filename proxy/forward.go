@@ -17,7 +17,7 @@ import (
 // conditional when there is a stale one to renew.
 func (t *fetch) request() *origin.Request {
 	h := t.req.Header.(*fasthttp.RequestHeader)
-	header := forwardable(h)
+	header := forwardable(h, t.trusted)
 	for _, name := range []string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
 		// These are the client's; ours ask for what can be stored.
 		delete(header, name)
@@ -54,7 +54,7 @@ func target(q *policy.Request) string {
 
 // forwardable returns the client's fields that go on to the origin: the
 // end-to-end ones (RFC 9110 section 7.6.1).
-func forwardable(h *fasthttp.RequestHeader) http.Header {
+func forwardable(h *fasthttp.RequestHeader, trusted bool) http.Header {
 	header := make(http.Header, 16)
 	var nominated [][]byte
 	for name, value := range h.AllInOrder() {
@@ -65,6 +65,11 @@ func forwardable(h *fasthttp.RequestHeader) http.Header {
 			continue
 		case "Host", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding",
 			"Upgrade", "Content-Length", "Expect", "Http2-Settings":
+			continue
+		}
+		if !trusted && strings.HasPrefix(n, "X-Forwarded-") {
+			// Not only those that weir sets: frameworks build absolute URLs
+			// from Port, Prefix and others, and none of them is in the key.
 			continue
 		}
 		header[n] = append(header[n], string(value))

@@ -164,6 +164,9 @@ var (
 // annotate adds what differs from answer to answer: Age and Cache-Status.
 func (x *exchange) annotate(p *prepared, age int64) {
 	h := &x.ctx.Response.Header
+	if x.closing {
+		h.SetConnectionClose()
+	}
 	if age >= 0 {
 		x.age = strconv.AppendInt(x.age[:0], age, 10)
 		h.SetCanonical(nameAge, x.age)

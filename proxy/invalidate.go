@@ -1,6 +1,9 @@
 package proxy
 
-import "weir/policy"
+import (
+	"weir/policy"
+	"weir/tiers"
+)
 
 // invalidate drops what an unsafe method has changed: the target, and what
 // Location and Content-Location of the same origin name (RFC 9111 section 4.4).
@@ -35,7 +38,26 @@ func (x *exchange) forget(q *policy.Request) {
 	if rule == nil {
 		return
 	}
-	h := policy.HashKey(rule.AppendKey(nil, &get))
+	text := rule.AppendKey(nil, &get)
+	h := policy.HashKey(text)
 	x.p.flights.outdate(h)
+	// Parts have keys of their own, beside that of the whole and of each
+	// variant that the record lists.
+	if rec := x.p.tiers.Get(&h, text); rec != nil {
+		x.forgetVariants(rec)
+	} else if rec := x.p.tiers.GetDisk(&h, text); rec != nil {
+		x.forgetVariants(rec)
+		rec.Close()
+	}
 	x.p.tiers.Delete(&h)
+	part := policy.HashKey(append(text, partSuffix...))
+	x.p.tiers.Delete(&part)
+}
+
+// forgetVariants deletes what a vary record lists. It need not be complete: what
+// no record lists is never looked up.
+func (x *exchange) forgetVariants(rec *tiers.Object) {
+	for i := range rec.Vary.Variants {
+		x.p.tiers.Delete(&rec.Vary.Variants[i])
+	}
 }

@@ -196,6 +196,9 @@ func (x *exchange) takeObject(f *flight, leads bool) state {
 		return x.otherVariant()
 	}
 	o := a.obj
+	if leads && a.first != nil {
+		o = a.first
+	}
 	if o.Body == nil && o.Length > 0 {
 		// The body is on disk: deliver it through the hold this request has.
 		if x.stale == nil || !x.stale.Large() || x.stale.Length != o.Length {
@@ -215,6 +218,12 @@ func (x *exchange) takeObject(f *flight, leads bool) state {
 // takeAlone: the leader has the origin's answer, the others fetch their own.
 func (x *exchange) takeAlone(a *answer, leads bool) state {
 	if !leads {
+		if a.status >= 500 {
+			// The origin fails: those who waited do not all ask it again at
+			// the same instant.
+			x.fwdStatus = a.status
+			return x.failed(policy.ReasonOriginStatus, a.status)
+		}
 		x.collapsed = false
 		if ofRequest(a.reason) {
 			return x.again()

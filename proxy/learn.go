@@ -11,7 +11,11 @@ func (x *exchange) headUpdates(status int, fields policy.Fields) {
 	o := x.stale
 	now := x.p.now().UnixNano()
 	r := &policy.Response{Status: status, Fields: fields, RequestTime: x.now, ResponseTime: now}
-	if status >= 500 {
+	switch status {
+	case 200, 404, 410:
+	default:
+		// An answer to the client's own condition, or no answer about the
+		// resource at all.
 		return
 	}
 	if !policy.HeadUpdates(o.Fields, o.Length, r) {

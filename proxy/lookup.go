@@ -85,6 +85,7 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 		// The flight of this variant is found under the newest list.
 		x.setVariant(&specs[0])
 	}
+	x.listed = slices.Contains(rec.Vary.Variants, x.partHash())
 	return nil
 }
 

@@ -34,10 +34,13 @@ func extentOf(o *tiers.Object) (r policy.ByteRange, size int64, ok bool) {
 
 // findPart returns the stored part under the request's key, or nil.
 func (x *exchange) findPart() *tiers.Object {
-	n := len(x.text)
+	if len(x.text) > x.primary && !x.listed {
+		// A part that no record lists: what is left of it was invalidated.
+		return nil
+	}
+	n, h := len(x.text), x.hash
+	x.hash = x.partHash()
 	x.text = append(x.text, partSuffix...)
-	h := x.hash
-	x.hash = policy.HashKey(x.text)
 	o := x.find()
 	x.text, x.hash = x.text[:n], h
 	if o != nil && (o.Kind != tiers.KindResponse || o.Status != 206) {
@@ -45,6 +48,15 @@ func (x *exchange) findPart() *tiers.Object {
 		return nil
 	}
 	return o
+}
+
+// partHash is the key under which a part would be found.
+func (x *exchange) partHash() policy.Hash {
+	n := len(x.text)
+	x.text = append(x.text, partSuffix...)
+	h := policy.HashKey(x.text)
+	x.text = x.text[:n]
+	return h
 }
 
 // partAnswers answers a range from a stored part, if one covers it and is

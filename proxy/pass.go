@@ -17,7 +17,7 @@ import (
 // streams with back-pressure. Nothing of it is stored.
 func (x *exchange) pass() state {
 	h := &x.ctx.Request.Header
-	header := forwardable(h)
+	header := forwardable(h, x.trusted())
 	for name, values := range x.forwardedFields() {
 		header[name] = values
 	}
@@ -40,7 +40,7 @@ func (x *exchange) pass() state {
 	}
 	if up != nil && !up.done.Load() {
 		// What the client still sends belongs to this request, not the next.
-		x.ctx.SetConnectionClose()
+		x.closing = true
 	}
 	x.live, x.cancel, x.fwdStatus = resp, cancel, resp.Status
 	fields, err := policy.EndToEnd(resp.Header)

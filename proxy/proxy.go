@@ -134,6 +134,9 @@ func (p *Proxy) newServer(perIP int) *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:      p.handle,
 		ErrorHandler: p.badRequest,
+		// Fasthttp reads the first bytes of a body before the handler runs:
+		// they have the time of a body, not what is left of the header's.
+		HeaderReceived: p.bodyTime,
 		// Refuses an upload before its body is sent, where the head says enough.
 		ExpectHandler: p.expect,
 		ConnState:     p.countConnection,
@@ -213,6 +216,13 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	}
 	p.stop()
 	return err
+}
+
+func (p *Proxy) bodyTime(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
+	if n := h.ContentLength(); n > 0 || n == -1 {
+		c.ReadTimeout = p.opts.ProgressTimeout
+	}
+	return c
 }
 
 // countConnection keeps the count of open connections. Fasthttp's own count

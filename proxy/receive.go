@@ -134,7 +134,14 @@ func (x *exchange) target() state {
 	}
 	raw := h.Host()
 	if t.Form == policy.AbsoluteForm {
-		// RFC 9112 section 3.2.2: the authority of the target wins.
+		// RFC 9112 section 3.2.2: the authority of the target wins. The Host
+		// must be a valid one all the same (section 3.2).
+		if len(raw) > 0 {
+			if x.host, err = policy.ParseHost(x.host[:0], raw, x.req.Scheme); err != nil {
+				x.ctx.SetConnectionClose()
+				return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, err.Error())
+			}
+		}
 		raw = t.Authority
 	}
 	x.host, err = policy.ParseHost(x.host[:0], raw, x.req.Scheme)
@@ -243,17 +250,15 @@ func (s *fieldScan) reset() fieldScan { return fieldScan{joined: s.joined[:0]} }
 func (s *fieldScan) scan(raw []byte) bool {
 	var te, cl int
 	for len(raw) > 0 {
-		end := bytes.IndexByte(raw, '\n')
-		if end < 0 {
-			end = len(raw)
-		}
-		line := raw[:end]
-		raw = raw[min(end+1, len(raw)):]
-		if n := len(line); n > 0 && line[n-1] == '\r' {
-			line = line[:n-1]
-		} else if end < len(raw) || n > 0 {
-			s.fault = "a header line ends in a bare LF"
-			return false
+		line := raw
+		if end := bytes.IndexByte(raw, '\n'); end >= 0 {
+			if end == 0 || raw[end-1] != '\r' {
+				s.fault = "a header line ends in a bare LF"
+				return false
+			}
+			line, raw = raw[:end-1], raw[end+1:]
+		} else {
+			raw = nil
 		}
 		if len(line) == 0 {
 			continue
