@@ -33,7 +33,7 @@ func Merge(stored, fresh Fields) Fields {
 // Content-Length, and what the integrity of the stored response needs).
 func keptOnUpdate(name string) bool {
 	switch name {
-	case "Content-Length", "Content-Encoding", "Content-Range", "Content-Md5", "Etag", "Set-Cookie", "Set-Cookie2":
+	case "Content-Length", "Content-Encoding", "Content-Range", "Content-Md5", "Etag":
 		return true
 	}
 	return false

@@ -54,8 +54,30 @@ func Decide(rule *Rule, q *Request, r *Response) Storage {
 func Refresh(rule *Rule, q *Request, status int, stored Fields, fresh *Response) Storage {
 	r := *fresh
 	r.Status = status
-	r.Fields = Merge(stored, Dated(fresh.Fields, fresh.ResponseTime))
+	r.Fields = Merge(stored, sharable(rule, fresh))
 	return Decide(rule, q, &r)
+}
+
+// sharable is what of an update is for everybody: its cookie only where the
+// update states by itself that it may be shared. A cookie that comes without is
+// for the client that caused the validation (RFC 9111 section 7.3).
+func sharable(rule *Rule, fresh *Response) Fields {
+	f := Dated(fresh.Fields, fresh.ResponseTime)
+	if !f.Has("Set-Cookie") && !f.Has("Set-Cookie2") {
+		return f
+	}
+	c := controlOf(rule, fresh.Fields)
+	nanos, stated := c.lifetime(fresh)
+	if c.public || stated && nanos > 0 && !c.noCache {
+		return f
+	}
+	out := make(Fields, 0, len(f))
+	for _, v := range f {
+		if v.Name != "Set-Cookie" && v.Name != "Set-Cookie2" {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // forbidden is why a response must not be stored, whatever its freshness.

@@ -1,0 +1,149 @@
+package model
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"runtime"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/valyala/fasthttp/fasthttputil"
+
+	"weir/policy"
+	"weir/proxy"
+	"weir/tiers"
+)
+
+// answer is what a client got.
+type answer struct {
+	status int
+	fields http.Header
+	body   []byte
+	// cut: the connection ended before the body did.
+	cut bool
+}
+
+func (a answer) serials() (serial, checked int) {
+	// Absent is 0: the origin counts from 1.
+	serial, _ = strconv.Atoi(a.fields.Get("X-Serial"))
+	checked, _ = strconv.Atoi(a.fields.Get("X-Checked"))
+	return serial, checked
+}
+
+// machine is a whole proxy with its tiers behind a listener in memory, and one
+// client.
+type machine struct {
+	proxy  *proxy.Proxy
+	tiers  *tiers.Store
+	ln     *fasthttputil.InmemoryListener
+	served chan error
+	conn   net.Conn
+	in     *bufio.Reader
+}
+
+func start(tb testing.TB, c *clock, up proxy.Origin) *machine {
+	store, err := tiers.Open(tiers.Options{RAMSize: 1 << 20, RAMMaxObject: 1 << 16, Now: c.now})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	rules, err := policy.NewSet([]policy.Rule{{Name: "all", Origin: "o"}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p, err := proxy.New(proxy.Options{Tiers: store, Now: c.now}, &proxy.Config{
+		Rules: rules, Origins: map[string]proxy.Upstream{"o": {Origin: up}},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	m := &machine{proxy: p, tiers: store, ln: fasthttputil.NewInmemoryListener(), served: make(chan error, 1)}
+	go func() { m.served <- p.Serve(m.ln, false) }()
+	return m
+}
+
+// stop ends everything that start began.
+func (m *machine) stop(tb testing.TB) {
+	m.hangUp()
+	for m.proxy.Connections() > 0 {
+		// Shutdown looks for open connections ten times a second only.
+		runtime.Gosched()
+	}
+	if err := m.proxy.Shutdown(context.Background()); err != nil {
+		tb.Error(err)
+	}
+	if err := <-m.served; err != nil {
+		tb.Error(err)
+	}
+	if err := m.tiers.Close(); err != nil {
+		tb.Error(err)
+	}
+}
+
+func (m *machine) hangUp() {
+	if m.conn != nil {
+		// Nothing is under way: what an error would say does not matter.
+		_ = m.conn.Close()
+		m.conn = nil
+	}
+}
+
+// do sends one request and reads its answer; it returns when the proxy has
+// finished with it, refreshes in the background included.
+func (m *machine) do(tb testing.TB, q Request) answer {
+	if m.conn == nil {
+		conn, err := m.ln.Dial()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		m.conn, m.in = conn, bufio.NewReader(conn)
+	}
+	if _, err := m.conn.Write(wire(q)); err != nil {
+		tb.Fatal(err)
+	}
+	resp, err := http.ReadResponse(m.in, &http.Request{Method: q.Method})
+	if err != nil {
+		tb.Fatalf("cannot read the answer to %s: %v", describe(q), err)
+	}
+	a := answer{status: resp.StatusCode, fields: resp.Header}
+	a.body, err = io.ReadAll(resp.Body)
+	a.cut = err != nil
+	if a.cut || resp.Close {
+		m.hangUp()
+	}
+	for m.proxy.InFlight() > 0 || m.proxy.Flights() > 0 {
+		runtime.Gosched()
+	}
+	return a
+}
+
+// wire is the request as it is sent.
+func wire(q Request) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: www.example.com\r\n", q.Method, q.Path)
+	for _, name := range slices.Sorted(maps.Keys(q.Fields)) {
+		for _, value := range q.Fields[name] {
+			fmt.Fprintf(&b, "%s: %s\r\n", name, value)
+		}
+	}
+	if q.Method == "POST" || q.Method == "PUT" {
+		b.WriteString("Content-Length: 4\r\n\r\nbody")
+		return b.Bytes()
+	}
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+func describe(q Request) string {
+	s := q.Method + " " + q.Path
+	for _, name := range slices.Sorted(maps.Keys(q.Fields)) {
+		s += fmt.Sprintf(" [%s: %s]", name, q.Fields.Get(name))
+	}
+	return s
+}

@@ -1,0 +1,284 @@
+package model
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"weir/proxy"
+)
+
+// step is one thing that happens: time passes, an origin changes, or a client
+// asks.
+type step struct {
+	Wait   time.Duration
+	Change *change
+	Ask    *ask
+}
+
+type change struct {
+	Path string
+	behaviour
+	// Version: the content changes as well.
+	Version bool
+}
+
+// ask is a request. What its conditions hold is known only when it is made.
+type ask struct {
+	Method, Path string
+	// Fields are "Name: value".
+	Fields []string
+	// IfNoneMatch, IfModifiedSince and IfRange are "" for none, or what the
+	// value is made from: "last" is what the last answer for the path said.
+	IfNoneMatch, IfModifiedSince, IfRange string
+}
+
+// history is a whole run.
+type history struct {
+	Initial []behaviour
+	Steps   []step
+}
+
+func sampled[T any](t *rapid.T, label string, values ...T) T {
+	return rapid.SampledFrom(values).Draw(t, label)
+}
+
+// rarely is true once in n times and shrinks to false.
+func rarely(t *rapid.T, label string, n int) bool {
+	return rapid.IntRange(0, n-1).Draw(t, label) == n-1
+}
+
+var controls = []string{
+	"max-age=60", "max-age=5", "max-age=3600", "max-age=60", "max-age=100000", "max-age=0", "s-maxage=10", "s-maxage=600",
+	"public", "public", "must-revalidate", "must-revalidate", "proxy-revalidate", "no-cache", "no-store", "private",
+	"must-understand", "stale-while-revalidate=30", "stale-while-revalidate=3600", "stale-if-error=60",
+	"stale-if-error=100000", "immutable", `private="X-Secret"`, `no-cache="x-secret"`, `MAX-AGE="60"`, "max-age=abc",
+	"max-age=99999999999",
+}
+
+var behaviours = rapid.Custom(func(t *rapid.T) behaviour {
+	b := behaviour{
+		Control: rapid.SliceOfN(rapid.SampledFrom(controls), 0, 3).Draw(t, "control"),
+		Tag:     sampled(t, "tag", "", "strong", "strong", "weak"),
+	}
+	if rarely(t, "a lifetime", 2) {
+		b.Control = append(b.Control, sampled(t, "lifetime", "max-age=60", "max-age=5", "max-age=3600"))
+	}
+	if rarely(t, "modified", 3) {
+		b.Modified = sampled(t, "last-modified", 100, 1, 36, 86400, 10000000)
+	}
+	if rarely(t, "varies", 3) {
+		b.Vary = sampled(t, "vary", "X-Foo", "Accept-Encoding", "Accept-Language", "x-foo, ACCEPT-LANGUAGE", "*")
+		b.Languages = rarely(t, "languages", 2)
+	}
+	if rarely(t, "dates", 4) {
+		b.Expires = sampled(t, "expires", 0, 60, 3600, -1)
+		b.Age = sampled(t, "age", "", "10", "0", "50, 1", "x", "-1", "3590")
+		b.Skew = sampled(t, "skew", 0, -1, -30, -3600, 5)
+		b.NoDate = rarely(t, "no date", 4)
+	}
+	if rarely(t, "targeted field", 8) {
+		b.Targeted = sampled(t, "targeted", "CDN-Cache-Control: max-age=60", "CDN-Cache-Control: no-store",
+			"CDN-Cache-Control: max-age=600, stale-while-revalidate=60", "Weir-Cache-Control: max-age=10, must-revalidate",
+			"CDN-Cache-Control: max-age=60,, &", "Weir-Cache-Control: private", "CDN-Cache-Control: no-cache, max-age=60")
+	}
+	if rarely(t, "status", 6) {
+		b.Status = sampled(t, "code", 404, 203, 204, 301, 302, 307, 410, 500, 503)
+	}
+	if rarely(t, "fault", 8) {
+		b.Fault = sampled(t, "kind", "refused", "timeout", "reset", "cut")
+	}
+	if rarely(t, "odd", 4) {
+		b.Secret, b.Cookie = rarely(t, "secret", 2), rarely(t, "cookie", 4)
+		b.Bare, b.Chunked = rarely(t, "bare", 2), rarely(t, "chunked", 3)
+		b.Delay = sampled(t, "delay", 0, 1, 3)
+	}
+	if rarely(t, "writes", 4) {
+		b.Unsafe = sampled(t, "unsafe", 0, 201, 204, 303, 404, 500)
+		b.Location = sampled(t, "location", append([]string{""}, paths...)...)
+		b.ContentLocation = sampled(t, "content-location", append([]string{""}, paths...)...)
+	}
+	return b
+})
+
+var asks = rapid.Custom(func(t *rapid.T) ask {
+	a := ask{Method: "GET", Path: sampled(t, "path", "/a", "/a", "/a", "/b")}
+	if rarely(t, "method", 4) {
+		a.Method = sampled(t, "which", "HEAD", "HEAD", "POST", "POST", "PUT", "DELETE")
+	}
+	add := func(n int, lines ...string) {
+		if rarely(t, "has "+lines[0], n) {
+			a.Fields = append(a.Fields, sampled(t, "field", lines...))
+		}
+	}
+	add(4, "Cache-Control: max-age=10", "Cache-Control: max-age=0", "Cache-Control: no-cache", "Cache-Control: no-store",
+		"Cache-Control: max-stale", "Cache-Control: max-stale=30", "Cache-Control: min-fresh=30", "Cache-Control: only-if-cached",
+		"Cache-Control: max-age=3600, max-stale=10", "Cache-Control: only-if-cached, max-stale", "Pragma: no-cache",
+		"Cache-Control: stale-if-error=30")
+	add(6, "Authorization: Basic YTpi")
+	add(3, "X-Foo: 1", "X-Foo: 2", "X-Foo: 1, 2", "X-Foo: 1,2")
+	add(4, "Accept-Encoding: gzip, br", "Accept-Encoding: br,gzip", "Accept-Encoding: gzip;q=0.5", "Accept-Encoding: identity")
+	add(4, "Accept-Language: en", "Accept-Language: de", "Accept-Language: de;q=0.9, en;q=0.5", "Accept-Language: en-GB, en;q=0.8",
+		"Accept-Language: DE, en;q=0.5")
+	if rarely(t, "conditional", 6) && a.Method != "DELETE" {
+		a.IfNoneMatch = sampled(t, "if-none-match", "", "last", "list", "other", "*")
+		a.IfModifiedSince = sampled(t, "if-modified-since", "", "last", "date", "old")
+	}
+	if rarely(t, "ranged", 6) {
+		add(1, "Range: bytes=0-9", "Range: bytes=5-", "Range: bytes=-7", "Range: bytes=0-", "Range: bytes=10-19", "Range: bytes=900-")
+		a.IfRange = sampled(t, "if-range", "", "", "last", "other", "date")
+	}
+	return a
+})
+
+var steps = rapid.Custom(func(t *rapid.T) step {
+	switch n := rapid.IntRange(0, 9).Draw(t, "step"); {
+	case n < 6:
+		a := asks.Draw(t, "ask")
+		return step{Ask: &a}
+	case n < 8:
+		return step{Wait: sampled(t, "wait", time.Second, 4*time.Second, 5*time.Second, 500*time.Millisecond, 10*time.Second,
+			30*time.Second, time.Minute, 61*time.Second, 10*time.Minute, time.Hour, 23*time.Hour, 48*time.Hour)}
+	}
+	return step{Change: &change{
+		Path: sampled(t, "path", paths...), behaviour: behaviours.Draw(t, "behaviour"), Version: rarely(t, "version", 2),
+	}}
+})
+
+var histories = rapid.Custom(func(t *rapid.T) history {
+	return history{
+		Initial: rapid.SliceOfN(behaviours, len(paths), len(paths)).Draw(t, "initial"),
+		Steps:   rapid.SliceOfN(steps, 2, 16).Draw(t, "steps"),
+	}
+})
+
+// String writes the history so that it can be followed by hand.
+func (h history) String() string {
+	var b strings.Builder
+	for i, initial := range h.Initial {
+		fmt.Fprintf(&b, "%s is %s\n", paths[i], initial)
+	}
+	for i, s := range h.Steps {
+		fmt.Fprintf(&b, "%d. %s\n", i+1, s)
+	}
+	return b.String()
+}
+
+func (b behaviour) String() string {
+	var out []string
+	for _, word := range strings.Fields(fmt.Sprintf("%+v", struct {
+		Status, Expires, Skew, Modified, Delay, Unsafe   int
+		Age, Tag, Fault, Location, ContentLocation       string
+		NoDate, Languages, Cookie, Secret, Bare, Chunked bool
+	}{
+		b.Status, b.Expires, b.Skew, b.Modified, b.Delay, b.Unsafe, b.Age, b.Tag, b.Fault, b.Location, b.ContentLocation,
+		b.NoDate, b.Languages, b.Cookie, b.Secret, b.Bare, b.Chunked,
+	})) {
+		word = strings.Trim(word, "{}")
+		if _, value, ok := strings.Cut(word, ":"); !ok || value != "" && value != "0" && value != "false" {
+			out = append(out, word)
+		}
+	}
+	return fmt.Sprintf("%v [Cache-Control: %s] [Vary: %s] [%s]", out, strings.Join(b.Control, ", "), b.Vary, b.Targeted)
+}
+
+func (s step) String() string {
+	switch {
+	case s.Change != nil:
+		return fmt.Sprintf("%s becomes %s, new version: %v", s.Change.Path, s.Change.behaviour, s.Change.Version)
+	case s.Ask != nil:
+		a := s.Ask
+		return fmt.Sprintf("%s %s %q if-none-match:%q if-modified-since:%q if-range:%q", a.Method, a.Path, a.Fields,
+			a.IfNoneMatch, a.IfModifiedSince, a.IfRange)
+	}
+	return "wait " + s.Wait.String()
+}
+
+// shim stands between the real parts and spoils something; nil spoils nothing.
+type shim struct {
+	// origin wraps what the proxy takes for the origin.
+	origin func(proxy.Origin) proxy.Origin
+	// clock is the proxy's, made from the real one.
+	clock func(real *clock) func() time.Time
+	// around tells whether a request goes straight to the origin.
+	around func(q Request) bool
+}
+
+// run plays the history and returns the first finding, with the step it was in.
+func (h history) run(tb testing.TB, s *shim) *finding {
+	c := &clock{}
+	// Half a second past: what is counted in seconds must not hide behind it.
+	c.nanos.Store(time.Date(2026, 11, 22, 8, 0, 0, 5e8, time.UTC).UnixNano())
+	o := newOrigin(c, h.Initial)
+	m := startWith(tb, c, o, s)
+	defer m.stop(tb)
+	var log Log
+	last := map[string]http.Header{}
+	for i, st := range h.Steps {
+		switch {
+		case st.Change != nil:
+			o.change(st.Change.Path, st.Change.clone(), st.Change.Version)
+		case st.Ask != nil:
+			q := st.Ask.request(last[st.Ask.Path])
+			x := exchanged{q: q, arrived: c.now()}
+			x.a = m.ask(tb, o, q, s)
+			x.ended, x.contacts = c.now(), o.take()
+			if f := judge(&log, &x); f != nil {
+				f.text = fmt.Sprintf("step %d, %s:\n%s: %s\n(Cache-Status: %s)", i+1, describe(q), f.rule, f.text, x.a.fields.Get("Cache-Status"))
+				return f
+			}
+			if x.a.status == 200 || x.a.status == 206 {
+				last[q.Path] = x.a.fields
+			}
+		default:
+			c.advance(st.Wait)
+		}
+	}
+	return nil
+}
+
+// request makes the request, given the fields of the last answer for its path.
+func (a *ask) request(last http.Header) Request {
+	q := Request{Method: a.Method, Path: a.Path, Fields: http.Header{}}
+	for _, line := range a.Fields {
+		name, value, _ := strings.Cut(line, ": ")
+		q.Fields.Set(name, value)
+	}
+	set := func(name, value string) {
+		if value != "" {
+			q.Fields.Set(name, value)
+		}
+	}
+	tag := last.Get("Etag")
+	switch a.IfNoneMatch {
+	case "last":
+		set("If-None-Match", tag)
+	case "list":
+		set("If-None-Match", strings.TrimSuffix(`"x", `+tag, ", "))
+	case "other":
+		set("If-None-Match", `"other"`)
+	case "*":
+		set("If-None-Match", "*")
+	}
+	switch a.IfModifiedSince {
+	case "last":
+		set("If-Modified-Since", last.Get("Last-Modified"))
+	case "date":
+		set("If-Modified-Since", last.Get("Date"))
+	case "old":
+		set("If-Modified-Since", "Mon, 01 Jan 2001 00:00:00 GMT")
+	}
+	switch a.IfRange {
+	case "last":
+		set("If-Range", tag)
+	case "other":
+		set("If-Range", `"other"`)
+	case "date":
+		set("If-Range", last.Get("Last-Modified"))
+	}
+	return q
+}
