@@ -55,7 +55,15 @@ func Refresh(rule *Rule, q *Request, status int, stored Fields, fresh *Response)
 	r := *fresh
 	r.Status = status
 	r.Fields = Merge(stored, sharable(rule, fresh))
-	return Decide(rule, q, &r)
+	s := Decide(rule, q, &r)
+	if s.Reason != ReasonNone {
+		// Not to be stored again, and still the answer to whoever asked: whole,
+		// and with no freshness for anybody else.
+		c := controlOf(rule, r.Fields)
+		s.Fields = storedFields(r.Fields, &c)
+		s.Freshness = Freshness{Born: r.ResponseTime - initialAge(&r), MustRevalidate: true, NoCache: true}
+	}
+	return s
 }
 
 // sharable is what of an update is for everybody: its cookie only where the

@@ -216,7 +216,9 @@ func (t *fetch) merge() fetchState {
 	}
 	if !a.stored {
 		t.p.notCached(a.reason)
-		t.p.tiers.Delete(&t.stale.Hash)
+		if !ofRequest(a.reason) {
+			t.p.tiers.Delete(&t.stale.Hash)
+		}
 		// Those who wait may still have what the origin just confirmed.
 		o.Hash, o.Text, o.Length, o.Body = t.stale.Hash, t.stale.Text, t.stale.Length, t.stale.Body
 	}

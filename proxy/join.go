@@ -195,6 +195,11 @@ func (x *exchange) takeObject(f *flight, leads bool) state {
 	if !leads && x.hash != a.hash {
 		return x.otherVariant()
 	}
+	if !leads && !a.stored && a.reason != policy.ReasonStorage {
+		// What the 304 said was to the leader alone.
+		x.collapsed = false
+		return x.again()
+	}
 	o := a.obj
 	if leads && a.first != nil {
 		o = a.first
