@@ -79,6 +79,8 @@ func (x *exchange) passFailed(err error, up *upload) state {
 			return x.failure(400, policy.ReasonUploadCut)
 		}
 	}
+	// The origin took its time to fail: ages count to now.
+	x.now = x.p.now().UnixNano()
 	return x.failed(reason, code)
 }
 
