@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"weir/policy"
 	"weir/tiers/disk"
@@ -22,8 +23,12 @@ const (
 	// body is on its way to disk.
 	fillWindow = 4
 	// passWindow is how many bytes a body that cannot be stored may run ahead
-	// of its fastest reader.
+	// of its slowest reader.
 	passWindow = 1 << 20
+	// passStall is how long the readers of such a body wait for one of them
+	// that takes nothing, before it is given up. Whoever takes something now
+	// and then is waited for.
+	passStall = 30 * time.Second
 )
 
 var (
@@ -38,8 +43,8 @@ var (
 // follow, nobody waits for the whole. Small bodies gather in memory; beyond the
 // RAM tier's largest object they go to disk as they arrive, and only the newest
 // chunks stay in memory; late readers read the rest back. When there is no
-// place to store it, the body is passed through at the pace of the fastest
-// reader.
+// place to store it, the body is passed through at the pace of the slowest
+// reader, except one that has stopped.
 //
 //	memory --larger than ram.max_object--> spill --larger than disk.max_object, or disk trouble--> pass
 type Fill struct {
@@ -66,7 +71,7 @@ type Fill struct {
 	err    error
 	chunks []fillPiece
 	// readers are those that are open. Of a body that is passed through, pace
-	// is how far the fastest had read when that was last looked up.
+	// is how far the slowest had read when that was last looked up.
 	readers []*FillReader
 	pace    int64
 	// writer stays for late readers, also after the commit and after storing
@@ -259,6 +264,10 @@ func (f *Fill) trimLocked() {
 	keep := f.n - fillWindow*fillChunk
 	if f.mode == fillPass {
 		keep = f.n - 2*passWindow
+		if slow, _ := f.slowestLocked(); slow != nil {
+			// What was in memory when storing failed is nowhere else.
+			keep = min(keep, slow.pos)
+		}
 	}
 	i := 0
 	for i < len(f.chunks)-1 && f.chunks[i].off+int64(len(f.chunks[i].buf)) <= keep {
@@ -271,33 +280,69 @@ func (f *Fill) trimLocked() {
 }
 
 // paceLocked holds the owner back while a body that cannot be stored is far
-// enough ahead of its fastest reader.
+// enough ahead of its slowest reader.
 func (f *Fill) paceLocked() error {
 	for f.mode == fillPass && f.n-f.pace >= passWindow {
-		if len(f.readers) == 0 {
+		slow, caughtUp := f.slowestLocked()
+		switch {
+		case slow == nil && !f.anyAheadLocked():
 			return ErrNoReaders
-		}
-		if f.pace = f.fastestLocked(); f.n-f.pace >= passWindow {
-			f.space.Wait()
+		case slow == nil:
+			// All wait for a later part: the owner goes there.
+			f.pace = f.n
+		default:
+			if f.pace = slow.pos; f.n-f.pace >= passWindow {
+				f.awaitLocked(slow, caughtUp)
+			}
 		}
 	}
 	return nil
 }
 
-// fastestLocked is how far the fastest reader has come. Those that wait for a
-// later part, of which nothing has arrived, set no pace; when all do, there is
-// none.
-func (f *Fill) fastestLocked() int64 {
-	fastest := int64(-1)
+// slowestLocked is the reader that has come least far, and whether another has
+// read everything and waits. Those that wait for a later part, of which nothing
+// has arrived, and those that were given up set no pace.
+func (f *Fill) slowestLocked() (slow *FillReader, caughtUp bool) {
 	for _, r := range f.readers {
-		if r.pos <= f.n {
-			fastest = max(fastest, r.pos)
+		if r.lost || r.pos > f.n {
+			continue
+		}
+		caughtUp = caughtUp || r.pos == f.n
+		if slow == nil || r.pos < slow.pos {
+			slow = r
 		}
 	}
-	if fastest < 0 {
-		return f.n
+	return slow, caughtUp
+}
+
+func (f *Fill) anyAheadLocked() bool {
+	for _, r := range f.readers {
+		if !r.lost && r.pos > f.n {
+			return true
+		}
 	}
-	return fastest
+	return false
+}
+
+// awaitLocked waits for a reader to move. While another waits for more, the
+// slow one has passStall to do so, and is given up then.
+func (f *Fill) awaitLocked(slow *FillReader, caughtUp bool) {
+	if !caughtUp {
+		f.space.Wait()
+		return
+	}
+	at, stalled := slow.pos, false
+	timer := time.AfterFunc(f.store.stall, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		stalled = true
+		f.space.Signal()
+	})
+	f.space.Wait()
+	timer.Stop()
+	if stalled && slow.pos == at {
+		slow.lost = true
+	}
 }
 
 // Storable says whether the body can still be stored, and if not, why. It may

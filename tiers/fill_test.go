@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"weir/policy"
 )
@@ -120,11 +122,10 @@ func testFill(t *testing.T, s *Store, c fillCase, key int) {
 			}
 		})
 	}
-	// Of a body that is only passed through, all but the fastest may lag.
+	// Of a body that is only passed through, who comes late may find it gone.
 	mayLag := !inRAM && !onDisk
-	read(f.NewReader(0), body, mayLag)
-	for range 3 {
-		read(f.NewReader(0), body, mayLag)
+	for range 4 {
+		read(f.NewReader(0), body, false)
 	}
 	early := f.NewReader(0)
 	wg.Go(func() { _, _ = early.Next(); early.Close(); early.Close() })
@@ -405,10 +406,12 @@ func TestNobodyReadsWhatCannotBeStored(t *testing.T) {
 	f.Abandon(ErrNoReaders)
 }
 
-// TestPassGoesAtTheFastestReadersPace: the owner never runs ahead of it by more
-// than a window and a piece, what is kept is bounded, and a laggard is told.
-func TestPassGoesAtTheFastestReadersPace(t *testing.T) {
+// TestPassGivesUpWhoStops: the owner never runs ahead of who reads by more than a
+// window and a piece, what is kept is bounded, and a reader that takes nothing
+// while another waits is given up and told.
+func TestPassGivesUpWhoStops(t *testing.T) {
 	s := openTest(t, testOptions(""))
+	s.stall = time.Millisecond
 	const size = 16 * mib
 	body := bodyOf(1, 1, size)
 	o := objectOf(1, 1, 0)
@@ -467,20 +470,73 @@ func TestPassGoesAtTheFastestReadersPace(t *testing.T) {
 
 func TestWhoSetsThePace(t *testing.T) {
 	for _, c := range []struct {
-		at   []int64
-		want int64
+		at       []int64
+		want     int64 // -1: nobody
+		caughtUp bool
 	}{
-		{[]int64{10, 40, 20}, 40},
-		{[]int64{10, 101}, 10},
-		{[]int64{100, 10}, 100},
-		{[]int64{101, 500}, 100}, // nobody can read what is there
+		{[]int64{40, 10, 20}, 10, false},
+		{[]int64{10, 101}, 10, false},
+		{[]int64{100, 10}, 10, true},
+		{[]int64{101, 500}, -1, false}, // nobody can read what is there
 	} {
 		f := &Fill{n: 100}
 		for _, at := range c.at {
 			f.NewReader(at)
 		}
-		if got := f.fastestLocked(); got != c.want {
-			t.Errorf("readers at %v: pace %d, want %d", c.at, got, c.want)
+		slow, caughtUp := f.slowestLocked()
+		got := int64(-1)
+		if slow != nil {
+			got = slow.pos
+		}
+		if got != c.want || caughtUp != c.caughtUp {
+			t.Errorf("readers at %v: pace %d, caught up %v, want %d, %v", c.at, got, caughtUp, c.want, c.caughtUp)
+		}
+	}
+}
+
+// TestPassCutsNobodyWhoReads: a fast reader and slow ones all get every byte of a
+// body that cannot be stored, also when that shows only half way.
+func TestPassCutsNobodyWhoReads(t *testing.T) {
+	const size = 12 * mib
+	body := bodyOf(1, 1, size)
+	for _, length := range []int64{-1, size} {
+		s := openTest(t, testOptions(""))
+		o := objectOf(1, 1, 0)
+		f := s.NewFill(o.Hash, o.Text, length)
+		readers := []*FillReader{f.NewReader(0), f.NewReader(0), f.NewReader(0), f.NewReader(0)}
+		errs := make(chan error, len(readers))
+		for i, r := range readers {
+			go func() {
+				defer r.Close()
+				// All but one give way between reads.
+				for at := int64(0); ; {
+					p, err := r.Next()
+					if err == io.EOF && at == size {
+						err = nil
+					}
+					if err != nil || at == size {
+						errs <- err
+						return
+					}
+					if !bytes.Equal(p, body[at:at+int64(len(p))]) {
+						errs <- fmt.Errorf("reader %d: wrong bytes at %d", i, at)
+						return
+					}
+					at += int64(len(p))
+					for range i * 100 {
+						runtime.Gosched()
+					}
+				}
+			}()
+		}
+		if err := f.CopyFrom(newSource(body, io.EOF)); err != nil {
+			t.Fatal(err)
+		}
+		f.Commit(o, nothing)
+		for range readers {
+			if err := <-errs; err != nil {
+				t.Errorf("length %d: %v", length, err)
+			}
 		}
 	}
 }

@@ -14,7 +14,9 @@ type FillReader struct {
 	pos    int64
 	place  int
 	closed bool
-	buf    []byte
+	// lost: the others went on without it; protected by fill.mu.
+	lost bool
+	buf  []byte
 }
 
 // NewReader returns a reader of the body from off, which must be closed. Whoever

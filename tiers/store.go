@@ -38,9 +38,11 @@ type Options struct {
 
 // Store is the tiers as one: RAM before disk. Safe for concurrent use.
 type Store struct {
-	ram     *ram
-	disk    atomic.Pointer[disk.Store]
-	ramMax  int64
+	ram    *ram
+	disk   atomic.Pointer[disk.Store]
+	ramMax int64
+	// stall is passStall, but in tests.
+	stall   time.Duration
 	diskMax int64
 	opts    Options
 	log     *slog.Logger
@@ -65,7 +67,7 @@ func Open(o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{opts: o, log: o.Log, now: o.Now, ramMax: o.RAMMaxObject, diskMax: o.DiskMaxObject}
+	s := &Store{opts: o, log: o.Log, now: o.Now, stall: passStall, ramMax: o.RAMMaxObject, diskMax: o.DiskMaxObject}
 	r, err := newRAM(o.RAMSize, o.RAMMaxObject, s.evictedRAM)
 	if err != nil {
 		return nil, err

@@ -169,11 +169,11 @@ func TestIndexLostIsRebuilt(t *testing.T) {
 			for i := range 50 {
 				mustPut(t, s, i, 2, 9_000)
 			}
-			h, k := keyOf(60)
+			h, _ := keyOf(60)
 			if err := s.Delete(h); err != nil {
 				t.Fatal(err)
 			}
-			h, k = keyOf(61)
+			h, k := keyOf(61)
 			if err := s.UpdateMeta(h, k, metaOf(61, 1, 10_000), later); err != nil {
 				t.Fatal(err)
 			}
