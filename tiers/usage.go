@@ -64,6 +64,13 @@ func (s *Store) writeTrouble(err error) policy.Reason {
 	if errors.Is(err, disk.ErrTooLarge) {
 		return policy.ReasonTooLarge
 	}
+	if errors.Is(err, disk.ErrFull) || errors.Is(err, disk.ErrEvicted) {
+		// Not a fault of the disk: eviction had not caught up at that moment.
+		if s.mayLog() {
+			s.log.Warn("disk tier: eviction does not keep up with what arrives; some objects are not stored on disk", "error", err)
+		}
+		return policy.ReasonStorage
+	}
 	s.diskTrouble("write", err)
 	return policy.ReasonStorage
 }
@@ -72,10 +79,14 @@ func (s *Store) writeTrouble(err error) policy.Reason {
 // seconds; the request goes on without the disk.
 func (s *Store) diskTrouble(op string, err error) {
 	s.fault(op)
+	if s.mayLog() {
+		s.log.Error("disk tier: operation failed; serving on without it", "op", op, "error", err)
+	}
+}
+
+// mayLog bounds how often trouble of the disk is logged.
+func (s *Store) mayLog() bool {
 	now := s.now().UnixNano()
 	last := s.lastTrouble.Load()
-	if now-last < int64(10*time.Second) || !s.lastTrouble.CompareAndSwap(last, now) {
-		return
-	}
-	s.log.Error("disk tier: operation failed; serving on without it", "op", op, "error", err)
+	return now-last >= int64(10*time.Second) && s.lastTrouble.CompareAndSwap(last, now)
 }
