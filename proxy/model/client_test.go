@@ -12,7 +12,9 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp/fasthttputil"
 
@@ -42,14 +44,26 @@ func (a answer) serials() (serial, checked int) {
 type machine struct {
 	proxy  *proxy.Proxy
 	tiers  *tiers.Store
-	ln     *fasthttputil.InmemoryListener
+	ln     *listener
 	served chan error
 	conn   net.Conn
 	in     *bufio.Reader
 }
 
-func start(tb testing.TB, c *clock, up proxy.Origin) *machine {
-	store, err := tiers.Open(tiers.Options{RAMSize: 1 << 20, RAMMaxObject: 1 << 16, Now: c.now})
+// listener may be closed more than once.
+type listener struct {
+	*fasthttputil.InmemoryListener
+	once sync.Once
+	err  error
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { l.err = l.InmemoryListener.Close() })
+	return l.err
+}
+
+func start(tb testing.TB, now func() time.Time, up proxy.Origin) *machine {
+	store, err := tiers.Open(tiers.Options{RAMSize: 1 << 20, RAMMaxObject: 1 << 16, Now: now})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -57,13 +71,13 @@ func start(tb testing.TB, c *clock, up proxy.Origin) *machine {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p, err := proxy.New(proxy.Options{Tiers: store, Now: c.now}, &proxy.Config{
+	p, err := proxy.New(proxy.Options{Tiers: store, Now: now}, &proxy.Config{
 		Rules: rules, Origins: map[string]proxy.Upstream{"o": {Origin: up}},
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	m := &machine{proxy: p, tiers: store, ln: fasthttputil.NewInmemoryListener(), served: make(chan error, 1)}
+	m := &machine{proxy: p, tiers: store, ln: &listener{InmemoryListener: fasthttputil.NewInmemoryListener()}, served: make(chan error, 1)}
 	go func() { m.served <- p.Serve(m.ln, false) }()
 	return m
 }
@@ -71,14 +85,18 @@ func start(tb testing.TB, c *clock, up proxy.Origin) *machine {
 // stop ends everything that start began.
 func (m *machine) stop(tb testing.TB) {
 	m.hangUp()
-	for m.proxy.Connections() > 0 {
-		// Shutdown looks for open connections ten times a second only.
-		runtime.Gosched()
-	}
-	if err := m.proxy.Shutdown(context.Background()); err != nil {
+	// Shutdown looks only ten times a second whether all is over: let it be over
+	// before.
+	if err := m.ln.Close(); err != nil {
 		tb.Error(err)
 	}
 	if err := <-m.served; err != nil {
+		tb.Error(err)
+	}
+	for m.proxy.Connections() > 0 {
+		runtime.Gosched()
+	}
+	if err := m.proxy.Shutdown(context.Background()); err != nil {
 		tb.Error(err)
 	}
 	if err := m.tiers.Close(); err != nil {

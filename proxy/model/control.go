@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"net/http"
 	"regexp"
 	"slices"
@@ -66,11 +67,10 @@ func (c Control) Listed(name string) []string {
 // must is 0; what is no number is no time at all.
 func (c Control) Seconds(name string) (may, must time.Duration, stated bool) {
 	for i, arg := range c[name] {
-		n, err := strconv.ParseUint(arg, 10, 31)
-		if err != nil {
+		d, ok := deltaSeconds(arg)
+		if !ok {
 			return 0, 0, true
 		}
-		d := time.Duration(n) * time.Second
 		if i == 0 {
 			may, must = d, d
 		}
@@ -79,6 +79,15 @@ func (c Control) Seconds(name string) (may, must time.Duration, stated bool) {
 		}
 	}
 	return may, must, c.Has(name)
+}
+
+// deltaSeconds is section 1.2.2: what is too large counts as 2^31.
+func deltaSeconds(s string) (d time.Duration, ok bool) {
+	n, err := strconv.ParseUint(s, 10, 31)
+	if errors.Is(err, strconv.ErrRange) {
+		n, err = 1<<31, nil
+	}
+	return time.Duration(n) * time.Second, err == nil
 }
 
 // dictionary is as much of a Dictionary (RFC 9651 section 3.2) as targeted

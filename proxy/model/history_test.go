@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
-
-	"weir/proxy"
 )
 
 // step is one thing that happens: time passes, an origin changes, or a client
@@ -198,23 +196,14 @@ func (s step) String() string {
 	return "wait " + s.Wait.String()
 }
 
-// shim stands between the real parts and spoils something; nil spoils nothing.
-type shim struct {
-	// origin wraps what the proxy takes for the origin.
-	origin func(proxy.Origin) proxy.Origin
-	// clock is the proxy's, made from the real one.
-	clock func(real *clock) func() time.Time
-	// around tells whether a request goes straight to the origin.
-	around func(q Request) bool
-}
-
-// run plays the history and returns the first finding, with the step it was in.
+// run plays the history with the real machines and returns the first finding,
+// with the step it was in.
 func (h history) run(tb testing.TB, s *shim) *finding {
 	c := &clock{}
 	// Half a second past: what is counted in seconds must not hide behind it.
 	c.nanos.Store(time.Date(2026, 11, 22, 8, 0, 0, 5e8, time.UTC).UnixNano())
 	o := newOrigin(c, h.Initial)
-	m := startWith(tb, c, o, s)
+	m := start(tb, s.now(c), s.behind(o))
 	defer m.stop(tb)
 	var log Log
 	last := map[string]http.Header{}
@@ -225,7 +214,11 @@ func (h history) run(tb testing.TB, s *shim) *finding {
 		case st.Ask != nil:
 			q := st.Ask.request(last[st.Ask.Path])
 			x := exchanged{q: q, arrived: c.now()}
-			x.a = m.ask(tb, o, q, s)
+			if s.around != nil && s.around(q) {
+				x.a = direct(tb, o, q)
+			} else {
+				x.a = m.do(tb, q)
+			}
 			x.ended, x.contacts = c.now(), o.take()
 			if f := judge(&log, &x); f != nil {
 				f.text = fmt.Sprintf("step %d, %s:\n%s: %s\n(Cache-Status: %s)", i+1, describe(q), f.rule, f.text, x.a.fields.Get("Cache-Status"))

@@ -35,8 +35,9 @@ func judge(l *Log, x *exchanged) *finding {
 	if f == nil && atHand != nil && len(x.contacts) > 0 {
 		f = found(RuleNeedless, "response %d.%d was fresh", atHand.Serial, atHand.Checked)
 	}
+	shown, _ := x.a.serials()
 	for _, c := range x.contacts {
-		l.Learn(x.q, c, ours)
+		l.Learn(x.q, c, ours, shown)
 	}
 	return f
 }
@@ -72,7 +73,7 @@ func (x *exchanged) passedOn(l *Log, c *Contact) *finding {
 		if x.a.cut || bytes.Equal(x.a.body, nil) && x.a.status != c.Status || x.q.Method == "HEAD" {
 			return nil
 		}
-		if got := Show(x.q, c.Response, c.Whole, x.ended); got.Status == 304 && x.a.status == 304 {
+		if got := Show(x.q, c.Response, c.Whole); got.Status == 304 && x.a.status == 304 {
 			return nil
 		}
 		if s := (Shown{x.a.status, x.a.body, x.a.fields.Get("Content-Range")}); x.partOfCut(c, s) {
@@ -92,8 +93,11 @@ func (x *exchanged) passedOn(l *Log, c *Contact) *finding {
 	}
 	r := c.Response
 	r.Status = 200
-	want := Show(x.q, r, c.Whole, x.ended)
+	want := Show(x.q, r, c.Whole)
 	if want.Equal(x.q.Method, x.a.status, x.a.body, x.a.fields.Get("Content-Range")) {
+		return nil
+	}
+	if x.a.status == 304 && c.Status == 200 && Lent(x.q, r, x.ended) {
 		return nil
 	}
 	if want.Status == x.a.status {
@@ -104,7 +108,7 @@ func (x *exchanged) passedOn(l *Log, c *Contact) *finding {
 
 // partOfCut: the part that was asked for may lie before the break.
 func (x *exchanged) partOfCut(c *Contact, s Shown) bool {
-	want := Show(x.q, c.Response, c.Whole, x.ended)
+	want := Show(x.q, c.Response, c.Whole)
 	return want.Status == 206 && want.Equal(x.q.Method, s.Status, s.Body, s.ContentRange)
 }
 
@@ -147,8 +151,15 @@ func (x *exchanged) reused(l *Log, serial, checked int) *finding {
 	if n := len(x.contacts); n > 0 {
 		trouble = x.contacts[n-1].Trouble
 	}
-	if rule := l.Usable(s, x.q, x.arrived, trouble); rule != RuleNone {
-		return found(rule, "response %d.%d was reused: age %v, lifetime %v", serial, checked, Age(s.Response, x.arrived), life(s))
+	at := x.arrived
+	rule := l.Usable(s, x.q, at, NoTrouble)
+	if trouble != NoTrouble && (rule != RuleNone || x.a.fields.Get("Age") != seconds(Age(s.Response, at))) {
+		// It stands in, from when the origin had failed.
+		at = x.ended
+		rule = l.Usable(s, x.q, at, trouble)
+	}
+	if rule != RuleNone {
+		return found(rule, "response %d.%d was reused: age %v, lifetime %v", serial, checked, Age(s.Response, at), life(s))
 	}
 	c, _ := Governing(s.Fields)
 	for _, directive := range []string{"private", "no-cache"} {
@@ -157,10 +168,6 @@ func (x *exchanged) reused(l *Log, serial, checked int) *finding {
 				return found(RulePrivate, "%s was reused in spite of %s", name, directive)
 			}
 		}
-	}
-	at := x.arrived
-	if trouble != NoTrouble {
-		at = x.ended
 	}
 	return x.shown(s, at)
 }
@@ -173,17 +180,17 @@ func life(s *Stored) time.Duration {
 // shown judges Age and what the client's condition or range left of a stored
 // response.
 func (x *exchanged) shown(s *Stored, at time.Time) *finding {
-	if age := x.a.fields.Get("Age"); age != seconds(Age(s.Response, at)) {
+	if age := x.a.fields.Get("Age"); age != seconds(Age(s.Response, at)) && !x.knownAge(s) {
 		return found(RuleAge, "Age: %q, want %q", age, seconds(Age(s.Response, at)))
 	}
 	want := Shown{s.Status, s.Body, ""}
-	if s.Status == 200 || s.Status == 206 {
-		want = Show(x.q, s.Response, s.Body, at)
+	if s.Status == 200 {
+		want = Show(x.q, s.Response, s.Body)
 	}
 	if want.Equal(x.q.Method, x.a.status, x.a.body, x.a.fields.Get("Content-Range")) {
 		return nil
 	}
-	if x.q.Method == "HEAD" && x.a.status == want.Status {
+	if x.a.status == 304 && s.Status == 200 && Lent(x.q, s.Response, at) {
 		return nil
 	}
 	if want.Status == x.a.status {
@@ -215,6 +222,15 @@ func (x *exchanged) own(atHand *Stored) *finding {
 
 func (x *exchanged) onlyIfCached() bool {
 	return (x.q.Method == "GET" || x.q.Method == "HEAD") && ParseControl(x.q.Fields["Cache-Control"]).Has("only-if-cached")
+}
+
+// knownAge is a finding that waits for its repair. RFC 9111 section 4.2.3: "The
+// term 'now' means the current value of this implementation's clock"; what
+// stands in for an origin that failed a HEAD has the Age of the request's
+// arrival.
+func (x *exchanged) knownAge(s *Stored) bool {
+	return x.q.Method == "HEAD" && len(x.contacts) > 0 && x.contacts[0].Trouble == Unreachable &&
+		x.a.fields.Get("Age") == seconds(Age(s.Response, x.arrived))
 }
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

@@ -25,12 +25,6 @@ type clock struct{ nanos atomic.Int64 }
 func (c *clock) now() time.Time          { return time.Unix(0, c.nanos.Load()).UTC() }
 func (c *clock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
 func httpDate(at time.Time) string       { return at.UTC().Format(http.TimeFormat) }
-func canned(status int, s string) (r *origin.Response) {
-	return &origin.Response{
-		Status: status, Proto: "HTTP/1.1", Header: http.Header{}, ContentLength: int64(len(s)),
-		Body: io.NopCloser(strings.NewReader(s)),
-	}
-}
 
 // behaviour is how the origin answers for one path. Its zero value is a 200
 // that says nothing about caching.
@@ -148,7 +142,7 @@ func (r *resource) answer(c *Contact, serial int) {
 		// A write that succeeds leaves another version behind.
 		r.version++
 		r.made = c.Came
-	case !unsafe && c.Status == 200 && NotModified(validatorsOnly(q, h), Response{Fields: h, Came: c.Came}, c.Came):
+	case !unsafe && c.Status == 200 && NotModified(validatorsOnly(q, h), Response{Fields: h, Came: c.Came}):
 		c.Status, c.Checked = 304, serial
 		if r.Bare {
 			for _, name := range []string{"Cache-Control", "Cdn-Cache-Control", "Weir-Cache-Control", "Expires", "Age", "Vary", "X-Secret"} {
@@ -215,7 +209,12 @@ func (r *resource) representation(q Request) string {
 	var selecting []string
 	names, _ := Varies(http.Header{"Vary": {r.Vary}})
 	for _, name := range names {
-		selecting = append(selecting, fmt.Sprintf("%s=%q", name, q.Fields[name]))
+		// Values that a cache may take for the same are the same to the origin.
+		value := fmt.Sprintf("%q", trimmed(q.Fields[name]))
+		if strings.HasPrefix(name, "Accept-") {
+			value = fmt.Sprint(weights(q.Fields[name]))
+		}
+		selecting = append(selecting, fmt.Sprintf("%s=%v%s", name, q.Fields[name] != nil, value))
 	}
 	return fmt.Sprintf("%s.%d.%x", q.Path[1:], r.version, crc32.ChecksumIEEE([]byte(strings.Join(selecting, "\n"))))
 }

@@ -3,7 +3,6 @@ package model
 import (
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -81,7 +80,7 @@ func Lifetime(r Response) (may, must time.Duration) {
 		return life, life
 	}
 	modified, err := http.ParseTime(r.Fields.Get("Last-Modified"))
-	if err != nil || c.Has("no-cache") || !c.Has("public") && !slices.Contains(heuristicStatus, r.Status) {
+	if err != nil || c.Plain("no-cache") || !c.Has("public") && !slices.Contains(heuristicStatus, r.Status) {
 		return 0, 0
 	}
 	// Section 4.2.2 names a tenth as typical; a week is weir's bound.
@@ -108,8 +107,8 @@ func Age(r Response, now time.Time) time.Duration {
 	apparent := max(r.Came.Truncate(time.Second).Sub(date(r)), 0)
 	value := time.Duration(0)
 	first, _, _ := strings.Cut(r.Fields.Get("Age"), ",") // section 5.1
-	if n, err := strconv.ParseUint(strings.TrimSpace(first), 10, 31); err == nil {
-		value = time.Duration(n) * time.Second
+	if d, ok := deltaSeconds(strings.TrimSpace(first)); ok {
+		value = d
 	}
 	corrected := value + r.Came.Sub(r.Asked)
 	return max(apparent, corrected) + now.Sub(r.Came)

@@ -17,6 +17,9 @@ type Stored struct {
 	Serial, Checked int
 	Path            string
 	Response
+	// Part: it came as a 206, of which it has the status 200 here; parts may
+	// have grown to the whole (section 3.4).
+	Part bool
 	// Body is the whole representation, whatever part of it came.
 	Body []byte
 	// For are the requests that it answered: the one it came for, and those it
@@ -100,61 +103,68 @@ func (s *Stored) maySelect(q Request) bool {
 func (s *Stored) selects(q Request) bool { return Selects(s.Fields, s.For[0], q) }
 
 // Learn notes an exchange with the origin that q caused. Ours tells that the
-// conditions in it were the cache's own.
-func (l *Log) Learn(q Request, c Contact, ours bool) {
+// conditions in it were the cache's own, shown is the serial of the response
+// that q was answered with.
+func (l *Log) Learn(q Request, c Contact, ours bool, shown int) {
 	l.order++
+	if q.Method == "HEAD" && c.Asked.Method == "GET" {
+		// A refresh of the stored GET that answered the HEAD.
+		q.Method = "GET"
+	}
 	switch {
 	case c.Trouble == Unreachable:
-	case q.Method == "HEAD":
+	case c.Asked.Method == "HEAD":
 		l.head(q, c)
-	case q.Method != "GET":
+	case c.Asked.Method != "GET":
 		l.unsafe(q, c)
 		if Storable(q, c.Response) == RuleNone {
 			q.Method = "GET"
 			l.add(q, c, RuleNone)
 		}
 	case c.Status == http.StatusNotModified && ours:
-		l.validated(q, c)
+		l.validated(q, c, shown)
 	case c.Status == http.StatusNotModified:
 		l.letGo(q.Path)
 	default:
-		r := c.Response
-		if r.Status == http.StatusPartialContent {
-			r.Status = http.StatusOK // section 3.3: a part is stored as what it is a part of
+		part := c.Status == http.StatusPartialContent
+		if part {
+			c.Status = http.StatusOK // section 3.3: what it is a part of
 		}
-		l.add(q, c, Storable(q, r))
+		l.add(q, c, Storable(q, c.Response)).Part = part
 	}
 }
 
 // add stores a response and lets go of what it replaces.
-func (l *Log) add(q Request, c Contact, forbidden Rule) {
+func (l *Log) add(q Request, c Contact, forbidden Rule) *Stored {
 	n := &Stored{
 		Serial: c.Serial, Path: q.Path, Response: c.Response, Body: c.Whole, For: []Request{q},
 		Forbidden: forbidden, order: l.order,
 	}
-	if c.Cut {
-		n.Forbidden = RuleBody // section 3.3: it is not complete
-	}
 	ofRequest := n.Forbidden == RuleAuthorization || n.Forbidden == RuleRequest
 	switch {
-	case ofRequest, n.Forbidden != RuleNone && c.Status >= 500, c.Cut:
+	case ofRequest, n.Forbidden != RuleNone && c.Status >= 500:
 		// It says nothing about what is stored.
 	case !n.worthKeeping():
 		// Weir forgets what is there, and goes alone for a while.
 		l.letGo(q.Path)
+	case c.Cut:
+		n.Forbidden = RuleBody // section 3.3: it is not complete
 	default:
-		n.Held = c.Status != http.StatusPartialContent
+		n.Held = c.Fields["Content-Range"] == nil
 		l.replace(n, q)
 	}
 	l.stored = append(l.stored, n)
+	return n
 }
 
 // worthKeeping is false where the RFC lets a cache store and weir may not: what
 // could be neither served nor validated, cookies, and failures.
 func (s *Stored) worthKeeping() bool {
 	_, life := Lifetime(s.Response)
-	useful := life > Age(s.Response, s.Came) || s.Fields["Etag"] != nil || s.Fields["Last-Modified"] != nil
-	return s.Forbidden == RuleNone && useful && s.Fields["Set-Cookie"] == nil && s.Status < 500 &&
+	c, _ := Governing(s.Fields)
+	useful := life > Age(s.Response, s.Came) && !c.Plain("no-cache") || s.Fields["Etag"] != nil || s.Fields["Last-Modified"] != nil
+	_, star := Varies(s.Fields)
+	return s.Forbidden == RuleNone && !star && useful && s.Fields["Set-Cookie"] == nil && s.Status < 500 &&
 		s.Status != http.StatusRequestedRangeNotSatisfiable
 }
 
@@ -196,23 +206,32 @@ func (l *Log) unsafe(q Request, c Contact) {
 	}
 }
 
-// validated is section 4.3.4 with the choice of section 4.3.3: a strong
-// validator concerns all responses that have it, another the most recent one.
-func (l *Log) validated(q Request, c Contact) {
+// validated is section 4.3.4: a strong validator identifies all responses that
+// have it, else the most recent one is updated (or, where responses differ in
+// nothing but the language, the one that weir chose). That holds for weir also where
+// the 304 brings a strong validator that no stored response has: the section
+// would then have nothing updated, and the public test suites want it to be.
+func (l *Log) validated(q Request, c Contact, shown int) {
+	var about []*Stored
+	for _, s := range slices.Backward(l.stored) {
+		if s.Path == q.Path && s.Forbidden == RuleNone && s.maySelect(q) && Asked(c, s) {
+			about = append(about, s)
+		}
+	}
 	tag := c.Fields.Get("Etag")
-	strong := tag != "" && !strings.HasPrefix(tag, "W/")
-	for _, s := range slices.Backward(slices.Clone(l.stored)) {
-		if s.Path != q.Path || s.Forbidden != RuleNone || !s.maySelect(q) || !Asked(c, s) {
+	identified := slices.DeleteFunc(slices.Clone(about), func(s *Stored) bool { return s.Fields.Get("Etag") != tag })
+	if tag == "" || strings.HasPrefix(tag, "W/") || len(identified) == 0 {
+		at := max(slices.IndexFunc(about, func(s *Stored) bool { return s.Serial == shown }), 0)
+		identified = about[at:min(len(about), at+1)]
+	}
+	for _, s := range slices.Backward(identified) {
+		n := l.update(s, q, c)
+		if n.Forbidden == RuleAuthorization || n.Forbidden == RuleRequest {
+			// What the 304 says is for one client: for the others nothing happened.
+			n.Held = false
 			continue
 		}
-		if strong && s.Fields.Get("Etag") != tag {
-			continue
-		}
-		l.update(s, q, c)
 		s.Forbidden, s.Held = RuleSuperseded, false
-		if !strong {
-			return
-		}
 	}
 }
 
@@ -268,10 +287,11 @@ func (l *Log) head(q Request, c Contact) {
 		s.Held = false
 		switch {
 		case c.Status != http.StatusOK || s.Status != http.StatusOK:
+			// Only a 200 says something, and only about a 200.
 		case confirms(c, s):
 			// Whether it was updated is the cache's choice (SHOULD): both states.
 			l.update(s, q, c)
-		default:
+		case !s.Part && s.selects(q):
 			s.Forbidden = RuleInvalidated
 		}
 	}
