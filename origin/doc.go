@@ -9,6 +9,9 @@
 //     Response.CloseDelimited. Anything else ends in an *Error;
 //   - every failure is an *Error with a Kind from a closed list;
 //   - every wait has a bound, and retries never multiply the bounds (see Pool.Do);
+//   - a connection that its server may be about to close is not used: neither
+//     beyond what a Keep-Alive field promises, less a second, nor after a second
+//     without use for a request that could not be sent again;
 //   - bytes that an origin sends beyond its answer never become the answer to
 //     another request, and a response framed by both Content-Length and
 //     Transfer-Encoding is refused (RFC 9112, section 6.3).

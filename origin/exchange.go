@@ -43,6 +43,9 @@ type exchange struct {
 	reused  bool
 	early   bool
 	interim int
+	tried   bool // a connection was used, or is
+	refused bool // the last one was turned down
+	resent  bool
 
 	took time.Duration // from begin to the header
 	done sync.Once
@@ -55,11 +58,10 @@ func (x *exchange) run(ctx context.Context, left time.Duration) (*Response, *Err
 	x.parent = ctx
 	ctx, x.cancel = context.WithCancelCause(ctx)
 	x.watch = newWatch(x.pool.limits, left, x.cancel)
-	var err error
-	if x.part, err = x.out.up.part(x.watch); err != nil {
-		return nil, x.failed(&kindError{kind: RequestBody, err: err})
+	resp, err := x.send(ctx)
+	for err != nil && ctx.Err() == nil && x.anew(err) {
+		resp, err = x.send(ctx)
 	}
-	resp, err := x.server.transport.RoundTrip(x.request(ctx))
 	if err != nil {
 		return nil, x.failed(err)
 	}
@@ -71,6 +73,14 @@ func (x *exchange) run(ctx context.Context, left time.Duration) (*Response, *Err
 	}
 	x.took = time.Since(x.begin)
 	return x.respond(resp), nil
+}
+
+func (x *exchange) send(ctx context.Context) (*http.Response, error) {
+	var err error
+	if x.part, err = x.out.up.part(x.watch); err != nil {
+		return nil, &kindError{kind: RequestBody, err: err}
+	}
+	return x.server.transport.RoundTrip(x.request(ctx))
 }
 
 // failed ends an attempt that has no response to show.
@@ -134,7 +144,7 @@ func (x *exchange) request(ctx context.Context) *http.Request {
 		req.Body, req.TransferEncoding = http.NoBody, []string{"identity"}
 	}
 	return req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:              func(string) { x.watch.enter(connecting) },
+		GetConn:              x.getConn,
 		GotConn:              x.gotConn,
 		GotFirstResponseByte: x.firstByte,
 		Got1xxResponse:       x.got1xx,
@@ -154,11 +164,22 @@ func (x *exchange) urlHost(host string) string {
 	return net.JoinHostPort(strings.ToLower(name), x.server.port)
 }
 
+func (x *exchange) getConn(string) {
+	x.reused, x.refused = false, false // a dial that fails must not look like the connection before it
+	x.watch.enter(connecting)
+}
+
 func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	x.reused = info.Reused
 	if w, ok := info.Conn.(*wire); ok {
 		x.wire = w
 		w.expect(x.out.method, x.cut, x.part)
+		x.refused = info.Reused && x.dying(w, info.WasIdle)
+		if x.refused {
+			w.refuse()
+			x.part.abandon() // before it is read: the next connection gets all of it
+		}
+		x.tried = x.tried || !x.refused
 	}
 	x.watch.enter(awaiting)
 }

@@ -48,8 +48,11 @@ func (p *Pool) prepare(r *Request) (*outgoing, error) {
 		o.header = make(http.Header)
 	}
 	cleanHeader(o.header)
+	if !idempotent(o.method) {
+		hideIdempotencyKey(o.header)
+	}
 	o.zero = r.Body != nil && r.ContentLength == 0
-	up, err := newUpload(r)
+	up, err := newUpload(r, o.method)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +93,18 @@ func cleanHeader(h http.Header) {
 	}
 	if _, ok := h["User-Agent"]; !ok {
 		h["User-Agent"] = nil // keeps net/http from inventing one
+	}
+}
+
+// hideIdempotencyKey respells the fields for which net/http would send a POST
+// again by itself: whether to is for the client to say, not for a proxy (RFC
+// 9110, section 9.2.2).
+func hideIdempotencyKey(h http.Header) {
+	for _, k := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if v, ok := h[k]; ok {
+			delete(h, k)
+			h[strings.ToLower(k)] = v
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ type Pool struct {
 	inFlight atomic.Int64
 	closed   atomic.Bool
 	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
-	now      func() time.Duration // a monotonic clock, for passive health only
+	now      func() time.Duration // a monotonic clock, for passive health and idle connections
 }
 
 // Request is what to send. Nothing is added to it but Host and the framing.
@@ -110,7 +110,10 @@ func (p *Pool) closeIdle() {
 // another server where there is one, when nothing of the request can have had an
 // effect: the connection was never made, or it broke before a response header
 // and the method is idempotent (RFC 9110, section 9.2.2) and the body is
-// untouched or can be sent again.
+// untouched or can be sent again: Replayable, or of a known length up to 64 KiB.
+// Beside that, and whatever Retries says, such a request that broke without a
+// byte of an answer on a connection used before is sent once more on another,
+// as part of the same attempt.
 //
 // Whatever the number of attempts, the wait for a permit is bounded by
 // WaitTimeout, and connecting plus waiting for the header (the time in which the

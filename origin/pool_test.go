@@ -115,17 +115,19 @@ func TestRetries(t *testing.T) {
 		attempts   int // connections made to the servers that reset
 		ok         bool
 	}
+	large := strings.Repeat("x", keepLimit+1)
 	tests := []turn{
 		{method: "GET", retries: 0, attempts: 1},
 		{method: "GET", retries: 1, attempts: 1, ok: true},
 		{method: "DELETE", retries: 1, attempts: 1, ok: true},
 		{method: "POST", retries: 5, attempts: 1},
 		{method: "PATCH", body: "abc", replayable: true, retries: 5, attempts: 1},
-		{method: "PUT", body: "abc", retries: 5, attempts: 1},
+		{method: "PUT", body: "abc", retries: 5, attempts: 1, ok: true},
+		{method: "PUT", body: large, retries: 5, attempts: 1},
 		{method: "PUT", body: "abc", replayable: true, retries: 5, attempts: 1, ok: true},
 	}
 	for _, tt := range tests {
-		t.Run(fmt.Sprintf("%+v", tt), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s %d bytes, replayable %v, %d retries", tt.method, len(tt.body), tt.replayable, tt.retries), func(t *testing.T) {
 			bad := newScript(t, func(p *peer) {
 				p.head()
 				_, _ = io.ReadFull(p.br, make([]byte, len(tt.body)))

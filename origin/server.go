@@ -16,6 +16,7 @@ const cooldown = 2 * time.Second
 
 // idleTimeout is how long a connection is kept without use. Origins commonly
 // close after 60 s or more; closing first avoids requests on dying connections.
+// For those that close earlier see idle.go.
 const idleTimeout = 45 * time.Second
 
 // server is one member of a pool, with a transport of its own: its connections
@@ -75,7 +76,11 @@ func (s *server) dial(ctx context.Context, network string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &wire{Conn: c, askedAt: -1}, nil
+	return s.newWire(c), nil
+}
+
+func (s *server) newWire(c net.Conn) *wire {
+	return &wire{Conn: c, now: s.pool.now, askedAt: -1}
 }
 
 // open connects; a server that answers is up again.
@@ -110,7 +115,7 @@ func (s *server) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 	if c.ConnectionState().NegotiatedProtocol == "h2" {
 		return c, nil
 	}
-	return &wire{Conn: c, askedAt: -1}, nil
+	return s.newWire(c), nil
 }
 
 func (s *server) down() {

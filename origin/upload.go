@@ -12,6 +12,9 @@ import (
 // report that instead of what happened to the connection.
 var errReleased = errors.New("request body was released")
 
+// keepLimit bounds the bodies that are kept while they are sent, in bytes.
+const keepLimit = 64 << 10
+
 // upload is a request body on its way. The transport reads it in a goroutine of
 // its own, which may outlive RoundTrip and even the response; upload makes sure
 // that the caller's reader is not touched once release has returned.
@@ -21,23 +24,27 @@ type upload struct {
 	start  int64                // where seeker stood at first
 	closer io.Closer            // not nil when a Read in progress can be ended
 	once   sync.Once            // guards closer
+	closed atomic.Bool          // closer was used: src will give no more
 	latest atomic.Pointer[part] // the attempt that may read
+	keep   bool                 // what is read goes to kept, so that it may be sent again
 
 	mu      sync.Mutex // protects the fields below; held during a Read of src
 	src     io.Reader  // nil once released
 	touched bool       // something was read
+	kept    []byte     // the body so far, with keep
 	failed  error      // what reading src failed with
 }
 
 // newUpload returns nil for a request without a body, on which every method may
 // be called.
-func newUpload(r *Request) (*upload, error) {
+func newUpload(r *Request, method string) (*upload, error) {
 	if r.Body == nil || r.ContentLength == 0 {
 		return nil, nil
 	}
 	u := &upload{size: r.ContentLength, src: r.Body}
 	if !r.Replayable {
 		u.closer, _ = r.Body.(io.Closer)
+		u.keep = r.ContentLength > 0 && r.ContentLength <= keepLimit && idempotent(method)
 		return u, nil
 	}
 	s, ok := r.Body.(io.Seeker)
@@ -77,8 +84,11 @@ func (u *upload) sendable() bool {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.failed == nil && (!u.touched || u.seeker != nil)
+	return u.failed == nil && !u.closed.Load() && (!u.touched || u.replayable())
 }
+
+// replayable reports whether what was read can be read again.
+func (u *upload) replayable() bool { return u == nil || u.seeker != nil || u.keep }
 
 // err is what reading the caller's body failed with, or nil.
 func (u *upload) err() error {
@@ -100,7 +110,7 @@ func (u *upload) release() {
 		p.abandon()
 	}
 	u.mu.Lock()
-	u.src = nil
+	u.src, u.kept = nil, nil
 	u.mu.Unlock()
 }
 
@@ -133,10 +143,20 @@ func (p *part) Read(b []byte) (int, error) {
 			b = b[:rest]
 		}
 	}
+	if p.n < int64(len(u.kept)) {
+		n := copy(b, u.kept[p.n:])
+		p.n += int64(n)
+		p.watch.hold()
+		p.watch.sent(p.n == u.size)
+		return n, nil
+	}
 	p.watch.hold()
 	n, err := u.src.Read(b)
 	p.n += int64(n)
 	u.touched = u.touched || n > 0
+	if u.keep {
+		u.kept = append(u.kept, b[:n]...)
+	}
 	if err == io.EOF && u.size >= 0 && p.n < u.size {
 		err = fmt.Errorf("request body ends after %d of %d bytes: %w", p.n, u.size, io.ErrUnexpectedEOF)
 	}
@@ -164,6 +184,9 @@ func (p *part) abandon() {
 	}
 	p.abandoned.Store(true)
 	if p.reading.Load() && p.up.closer != nil {
-		p.up.once.Do(func() { _ = p.up.closer.Close() })
+		p.up.once.Do(func() {
+			p.up.closed.Store(true)
+			_ = p.up.closer.Close()
+		})
 	}
 }

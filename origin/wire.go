@@ -4,16 +4,19 @@ import (
 	"bytes"
 	"net"
 	"sync"
+	"time"
 )
 
 // wire is an HTTP/1 connection (above TLS, where there is TLS) as net/http sees
-// it. It exists for three things that net/http cannot do or hides:
+// it. It exists for four things that net/http cannot do or hides:
 //
 //   - a request target that begins with "//" is sent as it stands (net/http
 //     sends it as an absolute URI);
 //   - bytes that a server sent before it was asked are recognised, so that they
 //     cannot be taken for the answer to the next request;
-//   - the raw header's fields that net/http removes or adds are seen.
+//   - the raw header's fields that net/http removes or adds are seen;
+//   - a connection that its server may be about to close is turned down before
+//     anything of a request is written to it (see idle.go).
 //
 // The losing interleaving behind the second: a server sends a whole second
 // response behind the first, in the same segment. net/http puts the connection
@@ -21,12 +24,17 @@ import (
 // the read loop looks at its buffer, and the surplus answers that request.
 type wire struct {
 	net.Conn
+	now func() time.Duration
 
-	mu       sync.Mutex
-	received int64  // bytes read from the server so far
-	askedAt  int64  // received when the current request began to be written; -1 before
-	cut      string // what to remove from the start of the next write, after keep
-	keep     int    // bytes (method and space) that stand before cut
+	mu       sync.Mutex    // protects the fields below
+	heard    time.Duration // when the server last sent something
+	promise  promise       // how long the server keeps an idle connection
+	refused  bool          // nothing may be written any more
+	written  bool          // something of the current request reached the connection
+	received int64         // bytes read from the server so far
+	askedAt  int64         // received when the current request began to be written; -1 before
+	cut      string        // what to remove from the start of the next write, after keep
+	keep     int           // bytes (method and space) that stand before cut
 	head     sniffer
 	body     *part // the body being sent, to be ended when the connection dies
 }
@@ -36,7 +44,7 @@ type wire struct {
 func (w *wire) expect(method, cut string, body *part) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.askedAt = -1
+	w.askedAt, w.written = -1, false
 	w.cut, w.keep = cut, len(method)+1
 	w.head = sniffer{}
 	w.body = body
@@ -63,8 +71,14 @@ func (w *wire) Read(p []byte) (int, error) {
 	if n > 0 {
 		w.mu.Lock()
 		w.received += int64(n)
+		w.heard = w.now()
 		if w.askedAt >= 0 {
 			w.head.feed(p[:n])
+			// Noted here and not when the response is looked at: net/http may have
+			// given the connection to the next request before.
+			if w.head.seen.promise.given {
+				w.promise = w.head.seen.promise
+			}
 		}
 		w.mu.Unlock()
 	}
@@ -73,6 +87,10 @@ func (w *wire) Read(p []byte) (int, error) {
 
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
+	if w.refused {
+		w.mu.Unlock()
+		return 0, errTurnedDown
+	}
 	first := w.askedAt < 0
 	if first {
 		w.askedAt = w.received
@@ -81,15 +99,26 @@ func (w *wire) Write(p []byte) (int, error) {
 	w.cut = ""
 	w.mu.Unlock()
 	if !first || cut == "" || len(p) < keep+len(cut) || string(p[keep:keep+len(cut)]) != cut {
-		return w.Conn.Write(p)
+		n, err := w.Conn.Write(p)
+		w.wrote(n)
+		return n, err
 	}
 	b := make([]byte, 0, len(p)-len(cut))
 	b = append(append(b, p[:keep]...), p[keep+len(cut):]...)
 	n, err := w.Conn.Write(b)
+	w.wrote(n)
 	if n > keep {
 		n += len(cut)
 	}
 	return n, err
+}
+
+func (w *wire) wrote(n int) {
+	if n > 0 {
+		w.mu.Lock()
+		w.written = true
+		w.mu.Unlock()
+	}
 }
 
 // Close also releases a request body that the transport is still reading: its
@@ -108,6 +137,7 @@ func (w *wire) Close() error {
 type fields struct {
 	contentLength, transferEncoding, cacheControl bool
 	oddStatusLine                                 bool // not "HTTP/d.d ddd", alone or before a space
+	promise                                       promise
 }
 
 // sniffer reads raw response headers as they arrive, interim ones included, and
@@ -116,16 +146,17 @@ type fields struct {
 // part, on the same bytes.
 type sniffer struct {
 	seen    fields
-	line    [maxSniffName]byte // the start of the current line
-	n       int                // how much of line is filled
-	length  int                // bytes of the current line so far, without LF
-	lines   int                // lines of the current header so far
+	line    [maxSniff]byte // the start of the current line
+	n       int            // how much of line is filled
+	length  int            // bytes of the current line so far, without LF
+	lines   int            // lines of the current header so far
 	interim bool
 	done    bool
 }
 
-// maxSniffName holds the longest name looked for, with its colon.
-const maxSniffName = len("transfer-encoding:")
+// maxSniff holds the longest name looked for, with its colon, and the value of a
+// Keep-Alive as servers write it.
+const maxSniff = 64
 
 func (s *sniffer) feed(p []byte) {
 	for len(p) > 0 && !s.done {
@@ -166,6 +197,10 @@ func (s *sniffer) endLine() {
 		s.seen.transferEncoding = true
 	case hasName(line, "cache-control:"):
 		s.seen.cacheControl = true
+	case hasName(line, "keep-alive:"):
+		if p := parseKeepAlive(string(line[len("keep-alive:"):])); p.given {
+			s.seen.promise = p
+		}
 	}
 	s.lines++
 	s.n, s.length = 0, 0

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // sink is a connection of which only Write is used.
@@ -38,6 +39,9 @@ func TestSniffer(t *testing.T) {
 		{"HTTP/1.1 200\nTransfer-Encoding:chunked\nContent-Length: 1\n\n", fields{contentLength: true, transferEncoding: true}},
 		{"HTTP/1.1 200 OK\r\nX: y\r\n Content-Length: 5\r\nCache-Control: a\r\n\r\n", fields{cacheControl: true}},
 		{"HTTP/1.1 103 Early\r\nContent-Length: 5\r\nCache-Control: x\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", fields{transferEncoding: true}},
+		{"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\n\r\n", fields{promise: promise{true, 5 * time.Second}}},
+		{"HTTP/1.1 103 Early\r\nKeep-Alive: timeout=9\r\n\r\nHTTP/1.1 200 OK\nkeep-alive:timeout=0\n\n", fields{promise: promise{true, 0}}},
+		{"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=soon\r\n\r\n", fields{}},
 		{"HTTP/1.1 101 Switch\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", fields{}},
 		{"HTTP/1.1  103 Odd\r\n\r\n", fields{oddStatusLine: true}},
 		{"HTTP/1.1 2000 Odd\r\n\r\n", fields{oddStatusLine: true}},
@@ -94,7 +98,7 @@ func TestEarlyBytesAreTold(t *testing.T) {
 	near, far := net.Pipe()
 	defer near.Close()
 	defer far.Close()
-	w := &wire{Conn: near, askedAt: -1}
+	w := &wire{Conn: near, now: func() time.Duration { return 0 }, askedAt: -1}
 	buf := make([]byte, 64)
 	exchange := func(answer string) {
 		go func() { _, _ = far.Read(make([]byte, 64)); _, _ = io.WriteString(far, answer) }()
