@@ -286,8 +286,8 @@ func (l *Log) head(q Request, c Contact) {
 		}
 		s.Held = false
 		switch {
-		case c.Status != http.StatusOK || s.Status != http.StatusOK:
-			// Only a 200 says something, and only about a 200.
+		case c.Status != http.StatusOK || s.Status != http.StatusOK && s.Status != http.StatusNonAuthoritativeInfo:
+			// Only a 200 says something, and it confirms no error or redirect.
 		case confirms(c, s):
 			// Whether it was updated is the cache's choice (SHOULD): both states.
 			l.update(s, q, c)
