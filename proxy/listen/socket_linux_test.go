@@ -99,9 +99,20 @@ func send(s net.Conn) <-chan error {
 	return failed
 }
 
+// await returns what comes from c, and fails the test when nothing comes.
+func await[T any](t *testing.T, c <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(time.Minute):
+		t.Fatalf("waited a minute for %s", what)
+	}
+	return v
+}
+
 func TestStuckReaderIsDropped(t *testing.T) {
 	_, s := narrow(t, open(t, Config{ProgressTimeout: 300 * time.Millisecond}))
-	if err := <-send(s); !errors.Is(err, syscall.ETIMEDOUT) {
+	if err := await(t, send(s), "the stuck client to be dropped"); !errors.Is(err, syscall.ETIMEDOUT) {
 		t.Errorf("the write failed with %v", err)
 	}
 }
@@ -109,8 +120,29 @@ func TestStuckReaderIsDropped(t *testing.T) {
 // TestSlowReaderIsNotCut: one client reads a little at a time for three times the
 // progress timeout. Beside it, a stuck client on the same listener shows, by
 // being dropped over and over, that the timeout was at work all that while.
+//
+// The timeout is the kernel's and runs in real time. On a machine so busy that
+// the reader itself came late, being cut says nothing, and the test begins again
+// with twice the time.
 func TestSlowReaderIsNotCut(t *testing.T) {
-	const timeout = 1500 * time.Millisecond
+	for timeout := 1500 * time.Millisecond; ; timeout *= 2 {
+		cut, pause := readSlowly(t, timeout)
+		switch {
+		case cut == nil:
+			return
+		case pause < timeout/2:
+			t.Fatalf("the slow client was cut though it never paused for more than %v of %v: %v", pause, timeout, cut)
+		case timeout > 10*time.Second:
+			t.Fatalf("the machine is too busy for this test: the client paused for %v of %v and was cut: %v", pause, timeout, cut)
+		}
+		t.Logf("the client paused for %v of %v and was cut, which proves nothing", pause, timeout)
+	}
+}
+
+// readSlowly plays the test once. It returns what ended the slow client, nil if
+// nothing did, and the longest time that this client did not read for.
+func readSlowly(t *testing.T, timeout time.Duration) (cut error, pause time.Duration) {
+	t.Helper()
 	l := open(t, Config{ProgressTimeout: timeout})
 	slow, s := narrow(t, l)
 	failed := send(s)
@@ -120,6 +152,7 @@ func TestSlowReaderIsNotCut(t *testing.T) {
 		pace := time.NewTicker(timeout / 15)
 		defer pace.Stop()
 		buf := make([]byte, 2048)
+		last := time.Now()
 		for {
 			select {
 			case <-stop:
@@ -127,7 +160,9 @@ func TestSlowReaderIsNotCut(t *testing.T) {
 				return
 			case <-pace.C:
 			}
-			if _, err := io.ReadFull(slow, buf); err != nil {
+			_, err := io.ReadFull(slow, buf)
+			pause, last = max(pause, time.Since(last)), time.Now()
+			if err != nil {
 				read <- err
 				return
 			}
@@ -135,21 +170,17 @@ func TestSlowReaderIsNotCut(t *testing.T) {
 	}()
 	for range 3 {
 		_, stuck := narrow(t, l)
-		if err := <-send(stuck); !errors.Is(err, syscall.ETIMEDOUT) {
+		if err := await(t, send(stuck), "a stuck client to be dropped"); !errors.Is(err, syscall.ETIMEDOUT) {
 			t.Errorf("the stuck client's write failed with %v", err)
 		}
 	}
 	close(stop)
-	if err := <-read; err != nil {
-		t.Errorf("the slow client was cut: %v", err)
-	}
-	select {
-	case err := <-failed:
-		t.Errorf("writing to the slow client failed: %v", err)
-	default:
-	}
+	cut = await(t, read, "the slow client's last read")
 	s.Close()
-	<-failed
+	if err := await(t, failed, "the write to the slow client to end"); cut == nil && !errors.Is(err, net.ErrClosed) {
+		cut = err
+	}
+	return cut, pause
 }
 
 // signal is a log that tells when something is written to it.
@@ -195,9 +226,9 @@ func TestAcceptSurvivesAShortageOfDescriptors(t *testing.T) {
 		}
 		got <- err
 	}()
-	<-logged
+	await(t, logged, "the log of the shortage")
 	restore()
-	if err := <-got; err != nil {
+	if err := await(t, got, "Accept to go on"); err != nil {
 		t.Errorf("Accept gave up: %v", err)
 	}
 }
