@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-var damageTrials = flag.Int("disk.trials", 60, "trials of TestDamage for each kind of stop")
+var damageTrials = flag.Int("disk.trials", 14, "trials of TestDamage for each kind of stop; 7 harm each kind of file once")
 
 // TestDamage flips a bit of, or truncates, one file of a populated directory at a time. Whatever happens, what is
 // served must be what was put last, and nothing may crash or hang. One exception cannot be told from a kill a moment

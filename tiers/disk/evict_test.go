@@ -145,7 +145,7 @@ func TestHitObjectsAreReappended(t *testing.T) {
 	for i := range hot {
 		mustPut(t, s, i, 1, 8000)
 	}
-	for i := range 6000 {
+	for i := range 4500 {
 		putPatiently(t, s, 1000+i, 1, 10_000)
 		if i%50 == 0 {
 			for j := range hot {
@@ -156,6 +156,44 @@ func TestHitObjectsAreReappended(t *testing.T) {
 	if st := s.Stats(); st.SegmentsEvicted < 20 || st.Reappended < hot || st.WrittenReappend > st.WrittenUser/3 {
 		t.Fatalf("%+v", st)
 	}
+}
+
+// A reader that found its object just before eviction wrote it again elsewhere still gets it.
+func TestReaderFollowsWhatIsReappended(t *testing.T) {
+	o := smallOptions(t.TempDir())
+	o.ReappendShare = 1 // the segment is all but empty
+	s := mustOpen(t, o)
+	defer mustClose(t, s)
+	mustPut(t, s, 1, 1, 8000)
+	mustPut(t, s, 2, 1, 8000)
+	wantObject(t, s, 1, 1, 8000) // a hit; the other object gets none
+	ix := s.idx.Load()
+	was := map[int]entry{}
+	for i := 1; i <= 2; i++ {
+		h, _ := keyOf(i)
+		e, ok, err := ix.get(h)
+		if err != nil || !ok {
+			t.Fatalf("object %d: %v, %v", i, ok, err)
+		}
+		was[i] = e
+	}
+	s.segs.rotate()
+	eventually(t, "the segment is sealed", func() bool { return s.segs.oldestSealed() != nil })
+	// The store is far below its budget, so that the keeper does not evict beside us.
+	if err := s.evictSegment(s.segs.oldestSealed()); err != nil {
+		t.Fatal(err)
+	}
+	h, k := keyOf(1)
+	ent, now, err := s.follow(ix, h, k, was[1])
+	if err != nil || !bytes.Equal(ent.Body, bodyOf(1, 1, 8000)) || now.pos() == was[1].pos() {
+		t.Fatalf("what was written again is not found: %v", err)
+	}
+	ent.Close()
+	h, k = keyOf(2)
+	if _, _, err := s.follow(ix, h, k, was[2]); !errors.Is(err, errGone) {
+		t.Fatalf("what was not written again: %v", err)
+	}
+	wantMiss(t, s, 2)
 }
 
 // A reader in the middle of a large body keeps its segments; others miss from the moment of the eviction.

@@ -37,25 +37,42 @@ func (s *Store) Get(h Hash, key []byte) (*Entry, error) {
 		s.count.misses.Add(1)
 		return nil, ErrNotFound
 	}
-	if floor := s.segs.floor.Load(); e.oldest < floor {
-		s.count.misses.Add(1)
-		if e.oldest+1 < floor {
-			// Not what the evictor is about to delete, but left over from a segment whose records could not be listed.
-			return nil, s.readFailed(h, e, errGone)
-		}
-		return nil, ErrNotFound
-	}
-	ent, err := s.load(h, key, e)
+	ent, e, err := s.follow(ix, h, key, e)
 	if err == nil {
 		s.count.hits.Add(1)
 		return ent, nil
 	}
 	s.count.misses.Add(1)
-	if errors.Is(err, ErrNotFound) {
+	switch {
+	case errors.Is(err, ErrNotFound):
 		s.count.mismatches.Add(1)
 		return nil, err
+	case errors.Is(err, errGone) && e.oldest+1 == s.segs.floor.Load():
+		return nil, ErrNotFound // the evictor is about to delete the entry
 	}
 	return nil, s.readFailed(h, e, err)
+}
+
+// follow loads what e, the index entry of h, names; it returns the entry that it used in the end as well.
+//
+// Losing interleaving: a reader finds e, eviction writes the object again elsewhere, raises the floor and removes the
+// segment, and only then the reader looks into it. What was hit enough to be kept would be a miss, so whoever finds the
+// segment gone asks the index again. Each round needs an eviction of its own, so this comes to an end.
+func (s *Store) follow(ix *index, h Hash, key []byte, e entry) (*Entry, entry, error) {
+	for {
+		ent, err := (*Entry)(nil), errGone
+		if e.oldest >= s.segs.floor.Load() {
+			ent, err = s.load(h, key, e)
+		}
+		if !errors.Is(err, errGone) {
+			return ent, e, err
+		}
+		cur, ok, ierr := ix.get(h)
+		if ierr != nil || !ok || !cur.counts() || cur.pos() == e.pos() {
+			return nil, e, err
+		}
+		e = cur
+	}
 }
 
 // load turns an index entry into an Entry; ErrNotFound means that the key differs.

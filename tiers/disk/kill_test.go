@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-var killRounds = flag.Int("disk.rounds", 6, "rounds of TestKill")
+var killRounds = flag.Int("disk.rounds", 4, "rounds of TestKill")
 
 const (
 	killKeys    = 300

@@ -3,12 +3,20 @@ package disk
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"os"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 )
+
+func init() {
+	// A quarter of rapid's own default, which stands back for -rapid.checks: each check opens several stores.
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic("BUG: " + err.Error())
+	}
+}
 
 // TestModel runs random operations against the store and a map. A miss is always allowed once something was evicted;
 // a hit must be exactly what was put last.
@@ -174,7 +182,10 @@ func (m *model) loseIndex(rt *rapid.T) {
 		return
 	}
 	m.s.idx.Load().fail(errors.New("injected"))
-	for m.s.idx.Load() == nil {
+	for deadline := time.Now().Add(time.Minute); m.s.idx.Load() == nil; {
+		if time.Now().After(deadline) {
+			rt.Fatal("the index was not replaced")
+		}
 		time.Sleep(time.Millisecond)
 	}
 }

@@ -169,7 +169,7 @@ func TestRanges(t *testing.T) {
 		t.Fatalf("inline %v, size %d", e.Inline(), e.Size)
 	}
 	rng := rand.New(rand.NewPCG(3, 4))
-	for range 200 {
+	for range 100 {
 		off := rng.IntN(size)
 		n := 1 + rng.IntN(size-off)
 		p := make([]byte, n)
