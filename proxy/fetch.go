@@ -167,10 +167,17 @@ func (t *fetch) judge() fetchState {
 			t.storage.Reason = policy.ReasonPurged
 		}
 	}
-	if t.storage.Reason != policy.ReasonNone {
-		return fetchAlone
+	switch {
+	case t.storage.Reason == policy.ReasonNone:
+		return fetchBody
+	case t.part != nil:
+		// What came is the rest of a body, and nothing may be built with it: it
+		// answers nobody who asked for the whole.
+		t.resp.Body.Close()
+		t.resp, t.part = nil, nil
+		return fetchRoundTrip
 	}
-	return fetchBody
+	return fetchAlone
 }
 
 // rewritten tells whether weir sends the origin another value of the field than

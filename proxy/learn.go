@@ -18,7 +18,8 @@ func (x *exchange) headUpdates(status int, fields policy.Fields) {
 		// resource at all.
 		return
 	}
-	if !policy.HeadUpdates(o.Fields, o.Length, r) {
+	if o.Status != 200 && o.Status != 203 || !policy.HeadUpdates(o.Fields, o.Length, r) {
+		// A GET would not have brought what is stored.
 		x.p.tiers.Delete(&o.Hash)
 		return
 	}

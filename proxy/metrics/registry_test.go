@@ -230,6 +230,7 @@ func TestOffloadCoversFiveMinutes(t *testing.T) {
 		want(0, -2) // only the last request is left; it fetched three times what it sent
 		time.Sleep(5 * time.Minute)
 		want(0, 0)
+		synctest.Wait()
 		if n := len(r.offload.samples); n > int(offloadSpan/offloadStep)+1 {
 			t.Errorf("%d samples are kept", n)
 		}

@@ -23,8 +23,6 @@ type shim struct {
 	clock func(since time.Duration) time.Duration
 	// around sends the requests it is true for past the proxy.
 	around func(q Request) bool
-	// strict counts what waits for its repair as a finding.
-	strict bool
 }
 
 // spoilt is the origin as the proxy sees it.

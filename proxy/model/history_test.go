@@ -220,7 +220,7 @@ func (h history) run(tb testing.TB, s *shim) *finding {
 				x.a = m.do(tb, q)
 			}
 			x.ended, x.contacts = c.now(), o.take()
-			if f := judge(&log, &x, s.strict); f != nil {
+			if f := judge(&log, &x); f != nil {
 				f.text = fmt.Sprintf("step %d, %s:\n%s: %s\n(Cache-Status: %s)", i+1, describe(q), f.rule, f.text, x.a.fields.Get("Cache-Status"))
 				return f
 			}

@@ -29,12 +29,9 @@ type exchanged struct {
 
 // judge holds an answer against the model and lets the model learn from what
 // the origin said.
-func judge(l *Log, x *exchanged, strict bool) *finding {
+func judge(l *Log, x *exchanged) *finding {
 	atHand := l.AtHand(x.q, x.arrived)
 	f, ours := x.explain(l, atHand)
-	if f != nil && !strict && x.waits(l) {
-		f = nil
-	}
 	if f == nil && atHand != nil && len(x.contacts) > 0 {
 		f = found(RuleNeedless, "response %d.%d was fresh", atHand.Serial, atHand.Checked)
 	}
