@@ -126,7 +126,7 @@ func TestStuckReaderIsDropped(t *testing.T) {
 // with twice the time.
 func TestSlowReaderIsNotCut(t *testing.T) {
 	for timeout := 1500 * time.Millisecond; ; timeout *= 2 {
-		cut, pause := readSlowly(t, timeout)
+		pause, cut := readSlowly(t, timeout)
 		switch {
 		case cut == nil:
 			return
@@ -139,9 +139,9 @@ func TestSlowReaderIsNotCut(t *testing.T) {
 	}
 }
 
-// readSlowly plays the test once. It returns what ended the slow client, nil if
-// nothing did, and the longest time that this client did not read for.
-func readSlowly(t *testing.T, timeout time.Duration) (cut error, pause time.Duration) {
+// readSlowly plays the test once. It returns the longest time that the slow
+// client did not read for, and what ended it, nil if nothing did.
+func readSlowly(t *testing.T, timeout time.Duration) (pause time.Duration, cut error) {
 	t.Helper()
 	l := open(t, Config{ProgressTimeout: timeout})
 	slow, s := narrow(t, l)
@@ -180,7 +180,7 @@ func readSlowly(t *testing.T, timeout time.Duration) (cut error, pause time.Dura
 	if err := await(t, failed, "the write to the slow client to end"); cut == nil && !errors.Is(err, net.ErrClosed) {
 		cut = err
 	}
-	return cut, pause
+	return pause, cut
 }
 
 // signal is a log that tells when something is written to it.
