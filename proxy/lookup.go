@@ -115,10 +115,15 @@ func (x *exchange) findLanguage(rec *tiers.Object) *tiers.Object {
 		}
 		x.text = specs[j].AppendVariantIn(x.text[:x.primary], x.rule, &x.req, []byte(languages[i].Accept))
 		x.hash = policy.HashKey(x.text)
-		if slices.Contains(rec.Vary.Variants, x.hash) {
-			if o := x.find(); o != nil {
+		if !slices.Contains(rec.Vary.Variants, x.hash) {
+			continue
+		}
+		if o := x.find(); o != nil {
+			if o.Fields.Get("Content-Language") == languages[i].Content {
 				return o
 			}
+			// It was in that language once, and is no longer.
+			o.Close()
 		}
 	}
 	return nil

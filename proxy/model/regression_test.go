@@ -38,6 +38,15 @@ func TestFound(t *testing.T) {
 			[]step{get("Range: bytes=0-9"), becomes(behaviour{Tag: "strong", Control: []string{"private"}}), get()},
 		},
 		{
+			"a language that a variant no longer has chooses nothing",
+			behaviour{Languages: true, Control: []string{"max-age=60"}, Vary: "Accept-Language"},
+			[]step{
+				get("Accept-Language: de;q=0.9, en;q=0.5", "Range: bytes=0-9"),
+				becomes(behaviour{Modified: 100, Vary: "Accept-Language"}),
+				get("Accept-Language: de;q=0.9, en;q=0.5"), get("Accept-Language: de"),
+			},
+		},
+		{
 			"a HEAD with 200 does not renew a stored 404",
 			behaviour{Status: 404, Control: []string{"max-age=5"}, Modified: 100},
 			[]step{get(), wait(time.Minute), becomes(behaviour{Control: []string{"max-age=60"}, Modified: 100}), head, get()},
