@@ -208,8 +208,7 @@ func (t *fetch) merge() fetchState {
 	if t.storage.Reason == policy.ReasonNone {
 		t.tags, t.storage.Reason = policy.Tags(t.rule, t.storage.Fields)
 	}
-	if was, _ := policy.ParseVary(t.stale.Fields.Values("Vary")); t.storage.Reason == policy.ReasonNone && !was.Equal(t.storage.Vary) {
-		// It now varies on something else: its key is no longer the right one.
+	if t.storage.Reason == policy.ReasonNone && t.variesOtherwise(t.stale) {
 		t.storage.Reason = policy.ReasonVaryChanged
 	}
 	o := t.object()
@@ -233,6 +232,14 @@ func (t *fetch) merge() fetchState {
 	t.p.flights.leave(t.flight)
 	t.settle(a)
 	return fetchRelease
+}
+
+// variesOtherwise tells whether the stored object, renewed by the answer, varies
+// on other fields than before: the key that it lies under is then not its own
+// any more.
+func (t *fetch) variesOtherwise(o *tiers.Object) bool {
+	was, _ := policy.ParseVary(o.Fields.Values("Vary"))
+	return !was.Equal(t.storage.Vary)
 }
 
 // firstRenewed is the renewed object for the client that caused the validation,

@@ -28,7 +28,7 @@ func (x *exchange) headUpdates(status int, fields policy.Fields) {
 	t := &fetch{flight: &flight{p: x.p, rule: x.rule, req: get}, presp: *r}
 	t.storage = policy.Refresh(x.rule, &get, o.Status, o.Fields, r)
 	t.presp.Status = o.Status
-	if t.storage.Reason != policy.ReasonNone {
+	if t.storage.Reason != policy.ReasonNone || t.variesOtherwise(o) {
 		x.p.tiers.Delete(&o.Hash)
 		return
 	}

@@ -51,6 +51,16 @@ func TestFound(t *testing.T) {
 			behaviour{Status: 404, Control: []string{"max-age=5"}, Modified: 100},
 			[]step{get(), wait(time.Minute), becomes(behaviour{Control: []string{"max-age=60"}, Modified: 100}), head, get()},
 		},
+		{
+			"a HEAD that varies on something else does not renew what lies under the old key",
+			behaviour{Vary: "Accept-Language", Control: []string{"max-age=60"}},
+			[]step{
+				get("Accept-Language: de"),
+				becomes(behaviour{Vary: "X-Foo", Chunked: true, Control: []string{"max-age=60"}}),
+				{Ask: &ask{Method: "HEAD", Path: "/a", Fields: []string{"Accept-Language: de", "Cache-Control: no-cache"}}},
+				get("Accept-Language: de", "X-Foo: 1"),
+			},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := history{Initial: []behaviour{c.is, {}}, Steps: c.steps}
