@@ -235,6 +235,8 @@ func (x *exchange) inspect(resp *http.Response) error {
 		return malformed(errFraming)
 	case seen.transferEncoding && !resp.ProtoAtLeast(1, 1):
 		return malformed(errors.New("Transfer-Encoding in an HTTP/1.0 response"))
+	case seen.codingAgain:
+		return malformed(errors.New("Transfer-Encoding goes on after a coding that nobody knows"))
 	case !seen.cacheControl:
 		// net/http turns "Pragma: no-cache" into Cache-Control; the server did not.
 		resp.Header.Del("Cache-Control")

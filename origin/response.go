@@ -18,7 +18,7 @@ type Response struct {
 	// it says nothing about Body.
 	ContentLength int64
 	// CloseDelimited says that the body ends when the connection does: io.EOF then
-	// proves nothing, and the body must not be stored.
+	// proves nothing by itself, see Provable and Proven.
 	CloseDelimited bool
 	// Body is never nil and must be closed. Its errors are io.EOF or *Error. One
 	// goroutine reads; Close may come from another, and ends a Read in progress.
@@ -40,6 +40,29 @@ func (r *Response) Trailer() http.Header {
 		return nil
 	}
 	return r.raw.Trailer
+}
+
+// Provable reports whether the end of the body can prove it complete: always,
+// unless the body is close-delimited and its server has not said for how long it
+// keeps a connection that it has nothing to send on.
+func (r *Response) Provable() bool {
+	if !r.CloseDelimited {
+		return true
+	}
+	_, promise := r.body.x.wire.ending()
+	return promise.given
+}
+
+// Proven reports whether the body, of which Body has returned io.EOF, was proven
+// complete: by its length, its last chunk, or a silence before the connection
+// ended that is the one the server had announced. What is not proven must not be
+// stored.
+func (r *Response) Proven() bool {
+	if !r.CloseDelimited {
+		return true
+	}
+	silence, promise := r.body.x.wire.ending()
+	return promise.provenBy(silence)
 }
 
 func (x *exchange) respond(resp *http.Response) *Response {

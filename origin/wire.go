@@ -1,14 +1,14 @@
 package origin
 
 import (
-	"bytes"
+	"io"
 	"net"
 	"sync"
 	"time"
 )
 
 // wire is an HTTP/1 connection (above TLS, where there is TLS) as net/http sees
-// it. It exists for four things that net/http cannot do or hides:
+// it. It exists for six things that net/http cannot do or hides:
 //
 //   - a request target that begins with "//" is sent as it stands (net/http
 //     sends it as an absolute URI);
@@ -16,7 +16,11 @@ import (
 //     cannot be taken for the answer to the next request;
 //   - the raw header's fields that net/http removes or adds are seen;
 //   - a connection that its server may be about to close is turned down before
-//     anything of a request is written to it (see idle.go).
+//     anything of a request is written to it (see idle.go);
+//   - a transfer coding without a meaning does not make a response unreadable
+//     (see sniffer.go);
+//   - how long the server was silent before it closed the connection is known
+//     (see silence.go).
 //
 // The losing interleaving behind the second: a server sends a whole second
 // response behind the first, in the same segment. net/http puts the connection
@@ -36,7 +40,9 @@ type wire struct {
 	cut      string        // what to remove from the start of the next write, after keep
 	keep     int           // bytes (method and space) that stand before cut
 	head     sniffer
-	body     *part // the body being sent, to be ended when the connection dies
+	rest     []byte        // read from the server, not handed on yet
+	silence  time.Duration // how long the read lasted that found the end; -1 before
+	body     *part         // the body being sent, to be ended when the connection dies
 }
 
 // expect readies the connection for one request. cut, when not empty, is the
@@ -47,6 +53,7 @@ func (w *wire) expect(method, cut string, body *part) {
 	w.askedAt, w.written = -1, false
 	w.cut, w.keep = cut, len(method)+1
 	w.head = sniffer{}
+	w.silence = -1
 	w.body = body
 }
 
@@ -67,22 +74,51 @@ func (w *wire) seen() fields {
 }
 
 func (w *wire) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	if n > 0 {
-		w.mu.Lock()
-		w.received += int64(n)
-		w.heard = w.now()
-		if w.askedAt >= 0 {
-			w.head.feed(p[:n])
-			// Noted here and not when the response is looked at: net/http may have
-			// given the connection to the next request before.
-			if w.head.seen.promise.given {
-				w.promise = w.head.seen.promise
-			}
+	for {
+		if n := w.takeRest(p); n > 0 || len(p) == 0 {
+			return n, nil
 		}
-		w.mu.Unlock()
+		began := w.now()
+		n, err := w.Conn.Read(p)
+		n = w.took(p, n, began, err)
+		if n > 0 || err != nil {
+			return n, err
+		}
 	}
-	return n, err
+}
+
+func (w *wire) takeRest(p []byte) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := copy(p, w.rest)
+	w.rest = w.rest[n:]
+	return n
+}
+
+// took notes what a read brought and returns how much of p is to be handed on.
+func (w *wire) took(p []byte, n int, began time.Duration, err error) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == io.EOF {
+		w.silence = w.now() - began
+	}
+	if n <= 0 {
+		return n
+	}
+	w.received += int64(n)
+	w.heard = w.now()
+	if w.askedAt < 0 {
+		return n
+	}
+	out := w.head.feed(p[:n])
+	// Noted here and not when the response is looked at: net/http may have given
+	// the connection to the next request before.
+	if w.head.seen.promise.given {
+		w.promise = w.head.seen.promise
+	}
+	n = copy(p, out)
+	w.rest = out[n:]
+	return n
 }
 
 func (w *wire) Write(p []byte) (int, error) {
@@ -131,94 +167,4 @@ func (w *wire) Close() error {
 	w.mu.Unlock()
 	body.abandon()
 	return err
-}
-
-// fields are the header fields that net/http hides or invents.
-type fields struct {
-	contentLength, transferEncoding, cacheControl bool
-	oddStatusLine                                 bool // not "HTTP/d.d ddd", alone or before a space
-	promise                                       promise
-}
-
-// sniffer reads raw response headers as they arrive, interim ones included, and
-// notes fields until the final one has ended. Apart from the status line, by
-// which it tells interim from final, it does not judge syntax: that is net/http's
-// part, on the same bytes.
-type sniffer struct {
-	seen    fields
-	line    [maxSniff]byte // the start of the current line
-	n       int            // how much of line is filled
-	length  int            // bytes of the current line so far, without LF
-	lines   int            // lines of the current header so far
-	interim bool
-	done    bool
-}
-
-// maxSniff holds the longest name looked for, with its colon, and the value of a
-// Keep-Alive as servers write it.
-const maxSniff = 64
-
-func (s *sniffer) feed(p []byte) {
-	for len(p) > 0 && !s.done {
-		part := p
-		i := bytes.IndexByte(p, '\n')
-		if i >= 0 {
-			part = p[:i]
-		}
-		s.n += copy(s.line[s.n:], part)
-		s.length += len(part)
-		if i < 0 {
-			return
-		}
-		s.endLine()
-		p = p[i+1:]
-	}
-}
-
-func (s *sniffer) endLine() {
-	line := s.line[:s.n]
-	empty := s.length == 0 || (s.length == 1 && line[0] == '\r')
-	switch {
-	case s.lines == 0:
-		if !plainStatusLine(line) {
-			s.seen.oddStatusLine = true
-			s.done = true
-			return
-		}
-		s.interim = line[9] == '1' && string(line[9:12]) != "101"
-	case empty && s.interim:
-		*s = sniffer{}
-		return
-	case empty:
-		s.done = true
-	case hasName(line, "content-length:"):
-		s.seen.contentLength = true
-	case hasName(line, "transfer-encoding:"):
-		s.seen.transferEncoding = true
-	case hasName(line, "cache-control:"):
-		s.seen.cacheControl = true
-	case hasName(line, "keep-alive:"):
-		if p := parseKeepAlive(string(line[len("keep-alive:"):])); p.given {
-			s.seen.promise = p
-		}
-	}
-	s.lines++
-	s.n, s.length = 0, 0
-}
-
-func plainStatusLine(line []byte) bool {
-	const form = "HTTP/d.d ddd"
-	if len(line) < len(form) {
-		return false
-	}
-	for i := range len(form) {
-		if form[i] == 'd' && (line[i] < '0' || line[i] > '9') || form[i] != 'd' && line[i] != form[i] {
-			return false
-		}
-	}
-	return len(line) == len(form) || line[len(form)] == ' ' || line[len(form)] == '\r'
-}
-
-func hasName(line []byte, name string) bool {
-	return len(line) >= len(name) && bytes.EqualFold(line[:len(name)], []byte(name))
 }

@@ -46,6 +46,10 @@ func TestSniffer(t *testing.T) {
 		{"HTTP/1.1  103 Odd\r\n\r\n", fields{oddStatusLine: true}},
 		{"HTTP/1.1 2000 Odd\r\n\r\n", fields{oddStatusLine: true}},
 		{"ICY 200 OK\r\n\r\n", fields{oddStatusLine: true}},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: odd\r\nA: b\r\n\r\n", fields{transferEncoding: true, unknownCoding: true}},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: odd\r\nTransfer-Encoding: chunked\r\n\r\n", fields{transferEncoding: true, unknownCoding: true, codingAgain: true}},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: odd\r\n , chunked\r\n\r\n", fields{transferEncoding: true, unknownCoding: true, codingAgain: true}},
+		{"HTTP/1.1 103 E\r\nTransfer-Encoding: odd\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", fields{}},
 	}
 	for _, tt := range tests {
 		for size := 1; size <= len(tt.raw); size++ {
@@ -60,6 +64,40 @@ func TestSniffer(t *testing.T) {
 	}
 }
 
+// TestUnknownCoding: what net/http is handed is what arrived, without a transfer
+// coding that names nothing, however the bytes are cut up.
+func TestUnknownCoding(t *testing.T) {
+	const ok, rest = "HTTP/1.1 200 OK\r\nDate: x\r\n", "X: y\r\n\r\nbody\nTransfer-Encoding: odd\r\n"
+	tests := []struct{ line, want string }{
+		{"Transfer-Encoding: odd\r\n", ""},
+		{"transfer-ENCODING:odd\n", ""},
+		{"Transfer-Encoding:  Identity \r\n", ""},
+		{"Transfer-Encoding: odd\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\n"}, // and codingAgain
+		{"Transfer-Encoding: chunked\r\nTransfer-Encoding: odd\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: odd\r\n"},
+		{"Transfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\n"},
+		{"Transfer-Encoding: gzip\r\n", "Transfer-Encoding: gzip\r\n"},
+		{"Transfer-Encoding: odd, chunked\r\n", "Transfer-Encoding: odd, chunked\r\n"},
+		{"Transfer-Encoding: odd;q=1\r\n", "Transfer-Encoding: odd;q=1\r\n"},
+		{"Transfer-Encoding:\r\n", "Transfer-Encoding:\r\n"},
+		{"Transfer-Encoding : odd\r\n", "Transfer-Encoding : odd\r\n"},
+		{"Transfer-Encodin: odd\r\n", "Transfer-Encodin: odd\r\n"},
+		{"Transfer-Encoding: " + strings.Repeat("o", maxSniff) + "\r\n", "Transfer-Encoding: " + strings.Repeat("o", maxSniff) + "\r\n"},
+	}
+	for _, tt := range tests {
+		raw, want := ok+tt.line+rest, ok+tt.want+rest
+		for size := 1; size <= len(raw); size++ {
+			var s sniffer
+			var got []byte
+			for b := []byte(raw); len(b) > 0; b = b[min(size, len(b)):] {
+				got = append(got, s.feed(bytes.Clone(b[:min(size, len(b))]))...)
+			}
+			if string(got) != want {
+				t.Fatalf("%q in pieces of %d: %q, want %q", raw, size, got, want)
+			}
+		}
+	}
+}
+
 // FuzzSniffer holds the sniffer against net/http's parser: what net/http shows in
 // a final response, the sniffer has seen, however the bytes are cut up.
 func FuzzSniffer(f *testing.F) {
@@ -69,8 +107,12 @@ func FuzzSniffer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string, size int) {
 		size = max(1, size%64)
 		var s sniffer
+		var handed bytes.Buffer
 		for rest := raw; rest != ""; rest = rest[min(size, len(rest)):] {
-			s.feed([]byte(rest[:min(size, len(rest))]))
+			handed.Write(s.feed([]byte(rest[:min(size, len(rest))])))
+		}
+		if !s.seen.unknownCoding && !strings.HasPrefix(raw, handed.String()) {
+			t.Fatalf("%q became %q", raw, handed.String())
 		}
 		br := bufio.NewReader(strings.NewReader(raw))
 		req := &http.Request{Method: "GET"}

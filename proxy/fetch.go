@@ -156,7 +156,7 @@ func (t *fetch) judge() fetchState {
 	}
 	if t.storage.Reason == policy.ReasonNone {
 		switch {
-		case t.resp.CloseDelimited:
+		case !t.resp.Provable():
 			t.storage.Reason = policy.ReasonUnproven
 		case slices.ContainsFunc(t.storage.Vary.Names, rewritten):
 			// It varies on what weir told it, not on what clients send.

@@ -10,6 +10,9 @@ import (
 	"weir/tiers"
 )
 
+// errFetchBroke ends the body for its readers when a panic has ended the fetch.
+var errFetchBroke = errors.New("the fetch broke off")
+
 // body streams a response that may be stored to whoever waits, and commits it
 // once it is proven complete.
 func (t *fetch) body() fetchState {
@@ -27,9 +30,15 @@ func (t *fetch) body() fetchState {
 		})
 	}
 	fill := t.p.tiers.NewFill(hash, text, length)
+	// Whoever reads the fill must not wait for ever when this machine breaks; once
+	// it has ended this does nothing.
+	defer fill.Abandon(errFetchBroke)
 	a := answer{kind: answerBody, obj: head, fill: fill, hash: hash, status: t.resp.Status, stored: true}
 	if ok, reason := fill.Storable(); !ok {
 		a.stored, a.reason = false, reason
+	}
+	if t.resp.CloseDelimited {
+		a.stored = false // nobody knows yet
 	}
 	if len(t.storage.Vary.Names) > 0 {
 		a.spec = &t.storage.Vary
@@ -49,6 +58,9 @@ func (t *fetch) body() fetchState {
 			reason = policy.ReasonClientGone
 		}
 		t.p.notCached(reason)
+	case !t.resp.Proven():
+		fill.Abandon(nil)
+		t.p.notCached(policy.ReasonUnproven)
 	case partial:
 		t.commitPart(fill, text)
 	default:

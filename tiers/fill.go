@@ -52,6 +52,7 @@ type Fill struct {
 	hash   policy.Hash
 	text   string
 	length int64
+	ended  bool // the owner has called Commit or Abandon; only the owner's
 
 	// mu protects the fields below it. Only the owner changes n, mode, chunks
 	// and writer, so the owner reads those without it. Chunk bytes below n are
@@ -381,6 +382,7 @@ func (f *Fill) Commit(o *Object, visible func()) policy.Reason {
 	if f.length >= 0 && f.n != f.length {
 		panic(fmt.Sprintf("BUG: commit of %d bytes of a body of %d", f.n, f.length))
 	}
+	f.ended = true
 	defer f.release()
 	defer f.finish(nil)
 	o.Hash, o.Text, o.Length = f.hash, f.text, f.n
@@ -455,8 +457,13 @@ func (f *Fill) Bytes() ([]byte, bool) {
 
 // Abandon gives the fill up: nothing was and nothing will be visible to Get. Its
 // readers get what arrived and then err, or io.EOF when err is nil and the body
-// is complete and only may not be stored.
+// is complete and only may not be stored. After Commit or another Abandon it does
+// nothing.
 func (f *Fill) Abandon(err error) {
+	if f.ended {
+		return
+	}
+	f.ended = true
 	f.finish(err)
 	if f.writer != nil {
 		f.writer.Abort()
