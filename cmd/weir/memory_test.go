@@ -105,7 +105,7 @@ type builtProcess struct {
 	url string
 }
 
-func startProcess(b *testing.B, config string) *builtProcess {
+func startProcess(b testing.TB, config string) *builtProcess {
 	b.Helper()
 	dir := b.TempDir()
 	bin, file := filepath.Join(dir, "weir"), filepath.Join(dir, "weir.yaml")
@@ -138,7 +138,7 @@ func startProcess(b *testing.B, config string) *builtProcess {
 	return p
 }
 
-func (p *builtProcess) stop(b *testing.B) {
+func (p *builtProcess) stop(b testing.TB) {
 	http.DefaultClient.CloseIdleConnections()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		b.Error(err)
@@ -149,17 +149,17 @@ func (p *builtProcess) stop(b *testing.B) {
 }
 
 // resetPeak makes the kernel count the peak from now on (proc(5), clear_refs).
-func (p *builtProcess) resetPeak(b *testing.B) {
+func (p *builtProcess) resetPeak(b testing.TB) {
 	b.Helper()
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0); err != nil {
 		b.Fatal(err)
 	}
 }
 
-func (p *builtProcess) rss(b *testing.B) int64  { return p.status(b, "VmRSS:") }
-func (p *builtProcess) peak(b *testing.B) int64 { return p.status(b, "VmHWM:") }
+func (p *builtProcess) rss(b testing.TB) int64  { return p.status(b, "VmRSS:") }
+func (p *builtProcess) peak(b testing.TB) int64 { return p.status(b, "VmHWM:") }
 
-func (p *builtProcess) status(b *testing.B, field string) int64 {
+func (p *builtProcess) status(b testing.TB, field string) int64 {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
