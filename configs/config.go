@@ -166,10 +166,31 @@ type Policy struct {
 	Key  Key
 	// ClientDirectives says whether clients may steer with Cache-Control.
 	ClientDirectives ClientDirectives
-	Tags             Tags
+	// Vary says how requests are told apart by what responses vary on.
+	Vary Vary
+	// Reuse are the kinds of reuse that can be switched off.
+	Reuse Reuse
+	Tags  Tags
 	// CacheStatusKey shows the key in Cache-Status.
 	CacheStatusKey bool
 	Purge          Purge
+}
+
+// Vary is policies[].vary.
+type Vary struct {
+	// Normalize compares Accept-Encoding and Accept-Language by their meaning.
+	Normalize bool
+	// Encodings and Languages are all that counts of them, in lower case; nil is
+	// everything.
+	Encodings, Languages []string
+	// Ignore are fields that do not count, in canonical MIME form.
+	Ignore []string
+}
+
+// Reuse is policies[].reuse: what RFC 9111 allows and not everybody wants. All
+// true by default.
+type Reuse struct {
+	Authorization, Cookies, Date, Head, MustUnderstand, Parts, Post bool
 }
 
 // Match is what a request must be; each empty part matches everything.

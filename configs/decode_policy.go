@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -73,17 +74,19 @@ func decodePolicy(v value) (Policy, value, policyLink) {
 	p.TTL = decodeTTL(ttl.object("a mapping such as {default: 1h, stale_if_error: 24h}"))
 	p.Key = decodeKey(key.object("a mapping with query, headers and cookies"))
 	p.ClientDirectives = ClientDirectives(o.key("client_directives").choice(int(ClientHonor), ClientHonor.String(), ClientIgnore.String()))
+	vary, reuse := o.key("vary"), o.key("reuse")
+	p.Vary = decodeVary(vary.object("a mapping with normalize, encodings, languages and ignore"))
+	p.Reuse = decodeReuse(reuse.object("a mapping of switches, such as {cookies: false}"))
 	p.Tags = decodeTags(o.key("tags").object("a mapping with headers and strip"))
 	p.CacheStatusKey = o.key("cache_status_key").boolean(false)
 	purge, purgeTokens := decodePurge(o.key("purge"))
 	p.Purge = purge
 	o.done()
 
-	if p.Pass && ttl.given() {
-		ttl.warn("does nothing: pass: true stores nothing")
-	}
-	if p.Pass && key.given() {
-		key.warn("does nothing: pass: true stores nothing")
+	for _, v := range []value{ttl, key, vary, reuse} {
+		if p.Pass && v.given() {
+			v.warn("does nothing: pass: true stores nothing")
+		}
 	}
 	return p, name, policyLink{value: v, origin: origin, purgeTokens: purgeTokens}
 }
@@ -246,6 +249,39 @@ func decodeKey(o *object) Key {
 	k.Cookies = words(o.key("cookies").list("a list of cookie names"), validCookie, checkToken)
 	o.done()
 	return k
+}
+
+func decodeVary(o *object) Vary {
+	normalize, encodings, languages := o.key("normalize"), o.key("encodings"), o.key("languages")
+	v := Vary{Normalize: normalize.boolean(true)}
+	lower := func(s string) (string, string) {
+		s, problem := checkToken(s)
+		return strings.ToLower(s), problem
+	}
+	if encodings.given() {
+		v.Encodings = words(encodings.list("a list of codings, such as [br, gzip]"), "a content coding, such as gzip", lower)
+	}
+	if languages.given() {
+		v.Languages = words(languages.list("a list of languages, such as [en, de]"), "a language, such as en or pt-BR", lower)
+	}
+	v.Ignore = words(o.key("ignore").list("a list of header names"), validHeader, checkHeader)
+	o.done()
+	for _, only := range []value{encodings, languages} {
+		if !v.Normalize && only.given() {
+			only.fault("normalize: true, or all that clients send", "with normalize: false nothing is taken out of the lists that clients send")
+		}
+	}
+	return v
+}
+
+func decodeReuse(o *object) Reuse {
+	on := func(name string) bool { return o.key(name).boolean(true) }
+	r := Reuse{
+		Authorization: on("authorization"), Cookies: on("cookies"), Date: on("date"), Head: on("head"),
+		MustUnderstand: on("must_understand"), Parts: on("parts"), Post: on("post"),
+	}
+	o.done()
+	return r
 }
 
 func decodeTags(o *object) Tags {

@@ -46,6 +46,8 @@ func TestMinimal(t *testing.T) {
 				Heuristic: Heuristic{Enabled: true, Fraction: 0.1, Max: 7 * 24 * time.Hour},
 			},
 			Key:   Key{Headers: []string{}, Cookies: []string{}},
+			Vary:  Vary{Normalize: true, Ignore: []string{}},
+			Reuse: Reuse{Authorization: true, Cookies: true, Date: true, Head: true, MustUnderstand: true, Parts: true, Post: true},
 			Tags:  Tags{Headers: []string{"Surrogate-Key", "Cache-Tag", "Xkey"}},
 			Purge: Purge{Networks: []netip.Prefix{}, Tokens: []string{}},
 		}},

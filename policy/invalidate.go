@@ -87,7 +87,7 @@ func normalHost(scheme, host string) string {
 // later GETs (RFC 9110 section 9.3.3): explicit freshness, and a
 // Content-Location that is the target itself.
 func PostReusable(rule *Rule, q *Request, r *Response) bool {
-	if q.Method != "POST" || r.Status != 200 {
+	if rule.Forgo.Post || q.Method != "POST" || r.Status != 200 {
 		return false
 	}
 	location := r.Fields.Values("Content-Location")

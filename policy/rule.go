@@ -18,6 +18,11 @@ type Rule struct {
 	Key   KeySpec
 	TTL   TTL
 
+	// Vary says how requests are told apart by what responses vary on.
+	Vary VaryRule
+	// Forgo are kinds of reuse that RFC 9111 allows and this rule does without.
+	Forgo Forgo
+
 	// IgnoreClient makes Cache-Control and Pragma of requests count for
 	// nothing. The RFC's default is to honour them.
 	IgnoreClient bool
@@ -28,6 +33,40 @@ type Rule struct {
 	TagFields []string
 	// StripTags removes TagFields from what clients get.
 	StripTags bool
+}
+
+// VaryRule says how the fields that a response's Vary names select among its
+// variants. The zero value normalises Accept-Encoding and Accept-Language, and
+// everything counts.
+type VaryRule struct {
+	// Raw compares those two as any other field.
+	Raw bool
+	// Encodings and Languages, in lower case, are all that counts of the two
+	// fields; the origin is sent no more than that either, so that its answer
+	// fits everybody who gets it. nil: everything counts. A language stands for
+	// its regions too: "de" for de-CH.
+	Encodings, Languages []string
+	// Ignore are the canonical names of fields that do not count.
+	Ignore []string
+}
+
+// Forgo switches kinds of reuse off.
+type Forgo struct {
+	// Authorization: nothing is stored that was asked for with it.
+	Authorization bool
+	// Cookies: nothing is stored that sets one.
+	Cookies bool
+	// Date: a response without Last-Modified does not answer
+	// If-Modified-Since by its Date.
+	Date bool
+	// Head: an answer to HEAD neither renews nor drops a stored GET.
+	Head bool
+	// MustUnderstand: no-store forbids storing beside must-understand as well.
+	MustUnderstand bool
+	// Parts: a 206 is not stored.
+	Parts bool
+	// Post: an answer to POST is not stored for GET.
+	Post bool
 }
 
 // DefaultTagFields are the fields that carry surrogate keys.

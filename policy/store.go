@@ -38,6 +38,7 @@ func Decide(rule *Rule, q *Request, r *Response) Storage {
 	if s.Vary, s.Reason = ParseVary(r.Fields.Values("Vary")); s.Reason != ReasonNone {
 		return s
 	}
+	s.Vary = s.Vary.Counting(rule)
 	l := lifetimeOf(rule, r, &c)
 	s.Freshness = l.freshness(rule, r, &c)
 	if s.Reason = l.useless(&s.Freshness, r, &c); s.Reason != ReasonNone {
@@ -100,12 +101,14 @@ func forbidden(rule *Rule, q *Request, r *Response, c *control) Reason {
 		return ReasonPartial
 	case !storableStatus(r.Status), c.mustUnderstand && !understood:
 		return ReasonStatus
-	case c.noStore && !(c.mustUnderstand && understood):
+	case c.noStore && (rule.Forgo.MustUnderstand || !c.mustUnderstand || !understood):
 		return ReasonNoStore
 	case c.private:
 		return ReasonPrivate
-	case q.Authorization != nil && !c.public && !c.mustRevalidate && !c.sMaxAge.valid:
+	case q.Authorization != nil && (rule.Forgo.Authorization || !c.public && !c.mustRevalidate && !c.sMaxAge.valid):
 		return ReasonAuthorization
+	case rule.Forgo.Cookies && (r.Fields.Has("Set-Cookie") || r.Fields.Has("Set-Cookie2")):
+		return ReasonSetCookie
 	case clientNoStore(rule, q):
 		return ReasonRequestNoStore
 	}

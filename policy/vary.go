@@ -52,6 +52,16 @@ func ParseVary(values []string) (VarySpec, Reason) {
 	return s, ReasonNone
 }
 
+// Counting is s without the names that do not count under the rule. A response
+// that then varies on nothing is stored as one that has no Vary.
+func (s VarySpec) Counting(rule *Rule) VarySpec {
+	if len(rule.Vary.Ignore) == 0 {
+		return s
+	}
+	s.Names = slices.DeleteFunc(slices.Clone(s.Names), func(name string) bool { return slices.Contains(rule.Vary.Ignore, name) })
+	return s
+}
+
 // Equal tells whether two responses vary on the same fields.
 func (s VarySpec) Equal(t VarySpec) bool { return s.Star == t.Star && slices.Equal(s.Names, t.Names) }
 
@@ -59,8 +69,8 @@ func (s VarySpec) Equal(t VarySpec) bool { return s.Star == t.Star && slices.Equ
 // the form of a key text: for each name a line "\n v:name=value", without "="
 // where the request lacks the field. Values are normalised as RFC 9111 section
 // 4.1 allows: lines joined, white space around commas removed, and the lists
-// of Accept-Encoding and Accept-Language in one order and case, by weight.
-// Allocates nothing when dst has room.
+// of Accept-Encoding and Accept-Language in one order and case, by weight, cut
+// down to what the rule says counts. Allocates nothing when dst has room.
 func (s VarySpec) AppendVariant(dst []byte, rule *Rule, q *Request) []byte {
 	return s.AppendVariantIn(dst, rule, q, nil)
 }
@@ -83,14 +93,14 @@ func (s VarySpec) AppendVariantIn(dst []byte, rule *Rule, q *Request, language [
 		if len(lines) == 0 {
 			continue
 		}
-		dst = appendSelecting(append(dst, '='), name, lines)
+		dst = appendSelecting(append(dst, '='), rule, name, lines)
 	}
 	return dst
 }
 
 // AcceptLanguageText appends what AppendVariant writes behind the "=" for q's
 // Accept-Language; ok is false when q has none.
-func AcceptLanguageText(dst []byte, q *Request) (text []byte, ok bool) {
+func AcceptLanguageText(dst []byte, rule *Rule, q *Request) (text []byte, ok bool) {
 	if q.Header == nil {
 		return dst, false
 	}
@@ -98,16 +108,69 @@ func AcceptLanguageText(dst []byte, q *Request) (text []byte, ok bool) {
 	if len(lines) == 0 {
 		return dst, false
 	}
-	return appendSelecting(dst, "Accept-Language", lines), true
+	return appendSelecting(dst, rule, "Accept-Language", lines), true
+}
+
+// Narrowed appends what the origin is to be sent as name, Accept-Encoding or
+// Accept-Language, in place of the client's lines: what of them counts under
+// the rule. ok is false when they are to be sent as they are; the text may be
+// empty when nothing counts.
+func Narrowed(dst []byte, rule *Rule, name string, lines [][]byte) (text []byte, ok bool) {
+	if rule.Vary.only(name) == nil || len(lines) == 0 {
+		return dst, false
+	}
+	var room [maxWeighted]weighted
+	list, ok := parseWeighted(room[:0], lines)
+	if !ok {
+		return dst, false
+	}
+	sortWeighted(list)
+	return appendWeighted(dst, rule.Vary.narrow(name, list)), true
+}
+
+// only is what counts of a list field; nil for everything.
+func (v *VaryRule) only(name string) []string {
+	switch name {
+	case "Accept-Encoding":
+		return v.Encodings
+	case "Accept-Language":
+		return v.Languages
+	}
+	return nil
+}
+
+// narrow takes out of a sorted list what does not count. Of languages that come
+// to the same one the first stays, the heaviest.
+func (v *VaryRule) narrow(name string, list []weighted) []weighted {
+	only := v.only(name)
+	if only == nil {
+		return list
+	}
+	out := list[:0]
+	for _, w := range list {
+		for _, o := range only {
+			region := name == "Accept-Language" && len(w.name) > len(o) && w.name[len(o)] == '-'
+			if len(w.name) < len(o) || len(w.name) > len(o) && !region || compareFold(w.name[:len(o)], o) != 0 {
+				continue
+			}
+			w.name = w.name[:len(o)]
+			if find(out, w.name) < 0 {
+				out = append(out, w)
+			}
+			break
+		}
+	}
+	sortWeighted(out)
+	return out
 }
 
 // appendSelecting appends a selecting field's value, normalised.
-func appendSelecting(dst []byte, name string, lines [][]byte) []byte {
-	if name == "Accept-Encoding" || name == "Accept-Language" {
+func appendSelecting(dst []byte, rule *Rule, name string, lines [][]byte) []byte {
+	if !rule.Vary.Raw && (name == "Accept-Encoding" || name == "Accept-Language") {
 		var room [maxWeighted]weighted
 		if list, ok := parseWeighted(room[:0], lines); ok {
 			sortWeighted(list)
-			return appendWeighted(dst, list)
+			return appendWeighted(dst, rule.Vary.narrow(name, list))
 		}
 	}
 	for i, line := range lines {

@@ -190,7 +190,7 @@ func TestVariantInChosenLanguage(t *testing.T) {
 	spec := VarySpec{Names: []string{"Accept-Language", "Foo"}}
 	first, second := get("Accept-Language: en, de", "Foo: 1"), get("Accept-Language: fr;q=0.5, de", "Foo: 1")
 	stored := spec.AppendVariant(nil, &Rule{}, first)
-	language, ok := AcceptLanguageText(nil, first)
+	language, ok := AcceptLanguageText(nil, &Rule{}, first)
 	if !ok || ChooseLanguage(second, []string{"de"}) != 0 {
 		t.Fatal("no choice")
 	}
@@ -200,7 +200,7 @@ func TestVariantInChosenLanguage(t *testing.T) {
 	if got := spec.AppendVariantIn(nil, &Rule{}, get("Accept-Language: de", "Foo: 2"), language); bytes.Equal(got, stored) {
 		t.Error("the other selecting field is not looked at")
 	}
-	if _, ok := AcceptLanguageText(nil, get()); ok {
+	if _, ok := AcceptLanguageText(nil, &Rule{}, get()); ok {
 		t.Error("a request without the field has a text")
 	}
 }
@@ -244,11 +244,11 @@ func FuzzVary(f *testing.F) {
 		}
 		// A normalised value is its own normal form.
 		for _, name := range []string{"Accept-Language", "Foo"} {
-			once := appendSelecting(nil, name, [][]byte{[]byte(one)})
+			once := appendSelecting(nil, &Rule{}, name, [][]byte{[]byte(one)})
 			if bytes.Contains(once, []byte("%")) {
 				continue // escapes are for the text, not for a field
 			}
-			if twice := appendSelecting(nil, name, [][]byte{once}); !bytes.Equal(once, twice) {
+			if twice := appendSelecting(nil, &Rule{}, name, [][]byte{once}); !bytes.Equal(once, twice) {
 				t.Fatalf("%s %q: %q, then %q", name, one, once, twice)
 			}
 		}
@@ -262,5 +262,53 @@ func BenchmarkAppendVariant(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		spec.AppendVariant(dst, rule, q)
+	}
+}
+
+func TestVaryRule(t *testing.T) {
+	encodings := Rule{Vary: VaryRule{Encodings: []string{"br", "gzip"}}}
+	languages := Rule{Vary: VaryRule{Languages: []string{"en", "de"}}}
+	for _, tt := range []struct {
+		name  string
+		rule  Rule
+		lines []string
+		sent  string // to the origin; "-" for as it came
+		key   string
+	}{
+		{"everything", Rule{}, []string{"Accept-Encoding: GZIP, br;q=0.5"}, "-", "accept-encoding=gzip,br;q=0.5"},
+		{"raw", Rule{Vary: VaryRule{Raw: true}}, []string{"Accept-Encoding: GZIP , br;q=0.5"}, "-", "accept-encoding=GZIP,br;q=0.5"},
+		{"some codings", encodings, []string{"Accept-Encoding: zstd, GZip, deflate, br"}, "br,gzip", "accept-encoding=br,gzip"},
+		{"weights stay", encodings, []string{"Accept-Encoding: br;q=0.1, zstd", "Accept-Encoding: gzip"}, "gzip,br;q=0.1", "accept-encoding=gzip,br;q=0.1"},
+		{"none of them", encodings, []string{"Accept-Encoding: zstd, *"}, "", "accept-encoding="},
+		{"not the start of a name", encodings, []string{"Accept-Encoding: gzip-9"}, "", "accept-encoding="},
+		{"no field", encodings, nil, "-", "accept-encoding"},
+		{"no list", encodings, []string{"Accept-Encoding: gzip;level=9"}, "-", "accept-encoding=gzip;level=9"},
+		{"regions", languages, []string{"Accept-Language: de-CH, fr;q=0.9, en-GB;q=0.8, de;q=0.7, *;q=0.1"}, "de,en;q=0.8", "accept-language=de,en;q=0.8"},
+		{"order after regions", languages, []string{"Accept-Language: en-GB, de-CH"}, "de,en", "accept-language=de,en"},
+		{"another language", languages, []string{"Accept-Language: den, e"}, "", "accept-language="},
+		{"ignored", Rule{Vary: VaryRule{Ignore: []string{"Accept-Encoding"}}}, []string{"Accept-Encoding: gzip"}, "-", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			name := "Accept-Encoding"
+			if strings.Contains(tt.key, "language") {
+				name = "Accept-Language"
+			}
+			q := get(tt.lines...)
+			spec, _ := ParseVary([]string{name})
+			want := ""
+			if tt.key != "" {
+				want = "\n v:" + tt.key
+			}
+			if got := string(spec.Counting(&tt.rule).AppendVariant(nil, &tt.rule, q)); got != want {
+				t.Errorf("variant %q, want %q", got, want)
+			}
+			sent, ok := Narrowed(nil, &tt.rule, name, q.Header.PeekAll(name))
+			if !ok {
+				sent = []byte("-")
+			}
+			if string(sent) != tt.sent {
+				t.Errorf("the origin is sent %q, want %q", sent, tt.sent)
+			}
+		})
 	}
 }

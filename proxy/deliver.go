@@ -79,7 +79,11 @@ func (x *exchange) precondition() policy.Precondition {
 	}
 	v := x.obj.Validators
 	// What has no validator of its own is judged by when it was current.
-	v.Lend(&x.obj.Freshness, x.now)
+	if x.rule.Forgo.Date {
+		v.Date = -1
+	} else {
+		v.Lend(&x.obj.Freshness, x.now)
+	}
 	return v.Evaluate(&x.req)
 }
 

@@ -146,7 +146,7 @@ func (t *fetch) roundTrip() fetchState {
 // judge decides whether the response may be stored.
 func (t *fetch) judge() fetchState {
 	judged := t.presp
-	if t.ranged && judged.Status == 206 && judged.Fields.Has("Content-Range") {
+	if t.ranged && !t.rule.Forgo.Parts && judged.Status == 206 && judged.Fields.Has("Content-Range") {
 		judged = whole(judged)
 	}
 	t.storage = policy.Decide(t.rule, &t.req, &judged)
@@ -239,7 +239,7 @@ func (t *fetch) merge() fetchState {
 // any more.
 func (t *fetch) variesOtherwise(o *tiers.Object) bool {
 	was, _ := policy.ParseVary(o.Fields.Values("Vary"))
-	return !was.Equal(t.storage.Vary)
+	return !was.Counting(t.rule).Equal(t.storage.Vary)
 }
 
 // firstRenewed is the renewed object for the client that caused the validation,

@@ -120,7 +120,7 @@ func (t *fetch) listVariant(hash policy.Hash, o *tiers.Object) {
 	if primary := t.primaryHash(); len(t.storage.Vary.Names) > 0 {
 		accept := ""
 		if slices.Contains(t.storage.Vary.Names, acceptLanguage) {
-			text, _ := policy.AcceptLanguageText(nil, &t.req)
+			text, _ := policy.AcceptLanguageText(nil, t.rule, &t.req)
 			accept = string(text)
 		}
 		t.p.tiers.AddVariant(primary, string(t.text[:t.primary]), t.storage.Vary, hash, accept, o)

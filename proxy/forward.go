@@ -22,6 +22,18 @@ func (t *fetch) request() *origin.Request {
 		// These are the client's; ours ask for what can be stored.
 		delete(header, name)
 	}
+	for _, name := range []string{"Accept-Encoding", acceptLanguage} {
+		text, ok := policy.Narrowed(nil, t.rule, name, h.PeekAll(name))
+		switch {
+		case ok && len(text) > 0:
+			header[name] = []string{string(text)}
+		case ok && name == acceptLanguage:
+			delete(header, name)
+		case ok:
+			// Without the field any coding would do (RFC 9110 section 12.5.3).
+			header[name] = []string{"identity"}
+		}
+	}
 	if !t.ranged {
 		delete(header, "Range")
 		delete(header, "If-Range")

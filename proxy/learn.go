@@ -8,6 +8,9 @@ import "weir/policy"
 // that answer shows that the representation has changed (RFC 9111 section
 // 4.3.5).
 func (x *exchange) headUpdates(status int, fields policy.Fields) {
+	if x.rule.Forgo.Head {
+		return
+	}
 	o := x.stale
 	now := x.p.now().UnixNano()
 	r := &policy.Response{Status: status, Fields: fields, RequestTime: x.now, ResponseTime: now}

@@ -74,7 +74,10 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 			continue
 		}
 		if o := x.find(); o != nil {
-			return o
+			if o.Kind == tiers.KindResponse {
+				return o
+			}
+			o.Close()
 		}
 	}
 	if o := x.findLanguage(rec); o != nil {
@@ -96,7 +99,7 @@ const acceptLanguage = "Accept-Language"
 // (RFC 9111 section 4.1 allows a cache to normalise so).
 func (x *exchange) findLanguage(rec *tiers.Object) *tiers.Object {
 	languages := rec.Vary.Languages
-	if len(languages) == 0 || x.req.Header.Peek(acceptLanguage) == nil {
+	if len(languages) == 0 || x.rule.Vary.Raw || slices.Contains(x.rule.Vary.Ignore, acceptLanguage) || x.req.Header.Peek(acceptLanguage) == nil {
 		return nil
 	}
 	var room [tiers.MaxLanguages]string

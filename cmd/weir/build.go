@@ -36,6 +36,13 @@ func rule(p *configs.Policy) policy.Rule {
 			// Never nil: an empty list means none, nil the default.
 			Targets: append([]string{}, p.TTL.Targets...),
 		},
+		Vary: policy.VaryRule{
+			Raw: !p.Vary.Normalize, Encodings: p.Vary.Encodings, Languages: p.Vary.Languages, Ignore: p.Vary.Ignore,
+		},
+		Forgo: policy.Forgo{
+			Authorization: !p.Reuse.Authorization, Cookies: !p.Reuse.Cookies, Date: !p.Reuse.Date, Head: !p.Reuse.Head,
+			MustUnderstand: !p.Reuse.MustUnderstand, Parts: !p.Reuse.Parts, Post: !p.Reuse.Post,
+		},
 		IgnoreClient: p.ClientDirectives == configs.ClientIgnore,
 		ShowKey:      p.CacheStatusKey,
 		TagFields:    append([]string{}, p.Tags.Headers...),
