@@ -25,9 +25,33 @@ type cleanMark struct {
 	// Segments that were there: an index whose segments changed is looked through like one after an unclean stop.
 	Segments []uint32 `json:"segments"`
 
-	Objects int64       `json:"objects"`
-	Live    int64       `json:"live_bytes"`
-	Files   []cleanFile `json:"files"`
+	// Classes is what each class has in the index.
+	Classes map[uint8]classCount `json:"classes"`
+	Files   []cleanFile          `json:"files"`
+}
+
+type classCount struct {
+	Objects int64 `json:"objects"`
+	Live    int64 `json:"live_bytes"`
+}
+
+func (ix *index) classCounts() map[uint8]classCount {
+	counts := make(map[uint8]classCount)
+	for i := range ix.class {
+		c := classCount{Objects: ix.class[i].objects.Load(), Live: ix.class[i].live.Load()}
+		if c != (classCount{}) {
+			counts[uint8(i)] = c
+		}
+	}
+	return counts
+}
+
+func (ix *index) setCounts(counts map[uint8]classCount) {
+	for i, c := range counts {
+		ix.objects.Add(c.Objects)
+		ix.live.Add(c.Live)
+		ix.class[i].add(c.Objects, c.Live)
+	}
 }
 
 type cleanFile struct {
@@ -107,7 +131,7 @@ func parseClean(b []byte) (m cleanMark, ok bool, err error) {
 	if tail != fmt.Sprintf("\n%08x\n", crc32.Checksum(body, castagnoli)) {
 		return m, false, nil
 	}
-	if json.Unmarshal(body, &m) != nil || m.Version != formatVersion || m.Objects < 0 || m.Live < 0 {
+	if json.Unmarshal(body, &m) != nil || m.Version != formatVersion {
 		return cleanMark{}, false, nil
 	}
 	return m, true, nil

@@ -9,6 +9,8 @@
 //     them. A power cut loses what the kernel had not written; sealed segments are synced.
 //   - Disk use stays within the budget: eviction frees the oldest segment as a whole, in the background. No put waits
 //     for it; at the hard ceiling (budget plus one segment) a put fails with ErrFull.
+//   - What is promised to a class of objects (Class) stays: its fresh objects survive eviction up to its reservation, and
+//     all of a pinned class does until it is stale.
 //   - Index trouble is never fatal. The index can always be rebuilt from the segments, newest record first, so that
 //     whatever is found during a rebuild is already final.
 //   - Device trouble is never fatal: puts answer ErrOffline until a probe write succeeds again.
@@ -48,7 +50,7 @@
 //	record: header 88 bytes, then key, metadata, body, zeros to a multiple of 8
 //	 0  4  magic "WREC"
 //	 4  1  type: 1 object, 2 head, 3 chunk, 4 tombstone
-//	 5  1  flags (0)
+//	 5  1  class (a number that CLASSES gives a name; 0: none)
 //	 6  2  header length (88)
 //	 8  8  salt of the segment
 //	16 16  hash
@@ -67,11 +69,11 @@
 //	 0 16  hash
 //	16  4  offset / 8   20  4  record length   24  4  header CRC   28  4  expiry, unix s
 //	32  4  oldest segment that the object needs
-//	36  1  type (0: void, never written)   37  3  zero
+//	36  1  type (0: void, never written)   37  1  class   38  2  zero
 //	40  8  bytes on disk of the whole object
 //
 //	index value, 40 bytes, under the key 'o' hash
-//	 0  1  version (1)   1  1  type   2  2  zero
+//	 0  1  version (1)   1  1  type   2  1  class   3  1  zero
 //	 4  4  segment   8  4  offset / 8   12  4  record length   16  4  header CRC   20  4  ordinal
 //	24  4  expiry, unix s   28  4  oldest segment needed   32  8  bytes on disk of the whole object; 1 in a tombstone
 //	                                                              that stands in the index only

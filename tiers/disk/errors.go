@@ -11,6 +11,8 @@ var (
 	ErrOffline = errors.New("disk: offline")
 	// ErrFull: the hard ceiling is reached and eviction has not caught up. Nothing was stored.
 	ErrFull = errors.New("disk: full")
+	// ErrPinnedFull: the class is pinned, and what it holds already takes all the room that it has. Nothing was stored.
+	ErrPinnedFull = errors.New("disk: no more room for pinned objects")
 	// ErrTooLarge: the object, its key or its metadata can never fit this store.
 	ErrTooLarge = errors.New("disk: too large")
 	// ErrEvicted: a segment with an early chunk of this object was evicted before the object was committed.

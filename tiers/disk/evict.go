@@ -27,6 +27,7 @@ func (r Reason) String() string {
 // Evicted is one object that eviction removed. What was replaced or deleted before is not reported.
 type Evicted struct {
 	Hash    Hash
+	Class   string
 	Size    int64 // bytes it took on disk
 	Expires time.Time
 	Reason  Reason
@@ -62,7 +63,11 @@ func (s *Store) evict() {
 		if seg == nil {
 			return // the sealer wakes us
 		}
-		if err := s.evictSegment(seg); err != nil {
+		err := s.evictSegment(seg)
+		if errors.Is(err, errStopped) {
+			return // the next tick tries again
+		}
+		if err != nil {
 			s.o.Log.Warn("disk: eviction", "segment", seg.num, "err", err)
 		}
 		s.indexBytes.Store(s.measureIndex())
@@ -78,12 +83,17 @@ func (s *Store) stopping() bool {
 	}
 }
 
-// evictSegment frees the oldest segment: first what was hit is written again, then the floor rises, so that nothing
+// evictSegment frees the oldest segment: first what is promised or was hit is written again, then the floor rises, so that nothing
 // that needs the segment can be found or committed, then the file goes, then its index entries. A kill before the last
 // step leaves entries below the floor, which the next start drops; a kill between the last two in the other order could
 // bring back an entry whose absence a Delete has already relied on.
 func (s *Store) evictSegment(seg *segment) error {
 	list, lerr := s.list(seg)
+	if lerr == nil {
+		if err := s.keepPromised(seg, list); err != nil {
+			return fmt.Errorf("%w: %w", errStopped, err)
+		}
+	}
 	if s.wfault.Load() == nil && lerr == nil {
 		s.reappend(seg, list)
 	}
@@ -104,7 +114,7 @@ func (s *Store) forget(list records) error {
 				return groupKeep
 			}
 			if cur.counts() {
-				ev := Evicted{Hash: rec.hash, Size: int64(cur.disk), Expires: time.Unix(int64(cur.expires), 0)}
+				ev := Evicted{Hash: rec.hash, Class: s.classes.table.Load().name(cur.class), Size: int64(cur.disk), Expires: time.Unix(int64(cur.expires), 0)}
 				if int64(cur.expires) > now {
 					ev.Reason = ReasonFresh
 				}
@@ -167,7 +177,7 @@ func (s *Store) reappendOne(rec footEntry) (int64, error) {
 		return 0, nil
 	}
 	n, err := s.storeLocked(draft{
-		typ: recObject, hash: rec.hash, key: r.key, meta: r.meta, body: r.body,
+		typ: recObject, class: cur.class, hash: rec.hash, key: r.key, meta: r.meta, body: r.body,
 		expires: r.header.expires, stored: r.header.stored, size: r.header.size, force: true,
 	})
 	if err == nil {

@@ -105,6 +105,7 @@ func decodeTrailer(b []byte, fileSize int64) (trailer, error) {
 // entry is what the index knows of one hash, and, with the hash, what a footer holds of one record.
 type entry struct {
 	typ     recType
+	class   uint8
 	seg     uint32
 	off8    uint32 // offset of the record / 8
 	len     uint32 // of the record, without padding
@@ -131,7 +132,7 @@ func (e entry) unbacked() bool { return e.typ == recTomb && e.disk == unbackedTo
 func (e entry) encode() []byte {
 	b := make([]byte, entrySize)
 	le := binary.LittleEndian
-	b[0], b[1] = entryVersion, byte(e.typ)
+	b[0], b[1], b[2] = entryVersion, byte(e.typ), e.class
 	le.PutUint32(b[4:], e.seg)
 	le.PutUint32(b[8:], e.off8)
 	le.PutUint32(b[12:], e.len)
@@ -149,7 +150,7 @@ func decodeEntry(b []byte) (entry, error) {
 	}
 	le := binary.LittleEndian
 	e := entry{
-		typ: recType(b[1]), seg: le.Uint32(b[4:]), off8: le.Uint32(b[8:]), len: le.Uint32(b[12:]),
+		typ: recType(b[1]), class: b[2], seg: le.Uint32(b[4:]), off8: le.Uint32(b[8:]), len: le.Uint32(b[12:]),
 		crc: le.Uint32(b[16:]), ord: le.Uint32(b[20:]), expires: le.Uint32(b[24:]),
 		oldest: le.Uint32(b[28:]), disk: le.Uint64(b[32:]),
 	}
@@ -174,7 +175,7 @@ func (f footEntry) put(b []byte) {
 	le.PutUint32(b[24:], f.crc)
 	le.PutUint32(b[28:], f.expires)
 	le.PutUint32(b[32:], f.oldest)
-	le.PutUint32(b[36:], uint32(f.typ))
+	le.PutUint32(b[36:], uint32(f.typ)|uint32(f.class)<<8)
 	le.PutUint64(b[40:], f.disk)
 }
 
@@ -193,7 +194,7 @@ func (r records) at(i int) footEntry {
 	var f footEntry
 	copy(f.hash[:], b[:16])
 	f.entry = entry{
-		typ: recType(b[36]), seg: r.seg, off8: le.Uint32(b[16:]), len: le.Uint32(b[20:]), crc: le.Uint32(b[24:]),
+		typ: recType(b[36]), class: b[37], seg: r.seg, off8: le.Uint32(b[16:]), len: le.Uint32(b[20:]), crc: le.Uint32(b[24:]),
 		ord: uint32(i), expires: le.Uint32(b[28:]), oldest: le.Uint32(b[32:]), disk: le.Uint64(b[40:]),
 	}
 	if f.typ > recTomb || f.len < recHeaderSize || f.len > maxRecord || f.oldest > r.seg || f.off() < segHeaderSize {

@@ -42,6 +42,7 @@ type index struct {
 
 	// objects and disk bytes that the entries of this generation describe. Changed under the stripe lock of the hash.
 	objects, live atomic.Int64
+	class         [maxClasses]tally
 }
 
 // indexOp is one change, or, in more, several that become visible at once.

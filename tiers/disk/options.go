@@ -40,6 +40,8 @@ type Options struct {
 	// ReappendShare is the share of an evicted segment (0..1) that may be written again because it was hit since it was
 	// written. Default 0.25; negative: none.
 	ReappendShare float64
+	// Classes of objects and what is promised to them; see SetClasses.
+	Classes []Class
 	// Now is the clock that decides fresh or expired at eviction; time.Now by default.
 	Now func() time.Time
 	// Log takes faults, rebuilds and evictions of damaged segments; slog.Default by default.

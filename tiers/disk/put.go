@@ -9,6 +9,7 @@ import (
 // draft is a record to be written.
 type draft struct {
 	typ             recType
+	class           uint8
 	hash            Hash
 	key, meta, body []byte
 	extents         []extent // of a head; body is their encoding
@@ -17,35 +18,43 @@ type draft struct {
 	// force lets the record pass the ceiling: a tombstone is small and a delete must not fail because the store is full;
 	// what eviction writes again is less than what it frees a moment later.
 	force bool
+	// admit asks whether the class has room for it.
+	admit bool
 }
 
 // Put stores body with its metadata under h and key, replacing what is there. Nothing of the arguments is kept. On an
 // error the store holds what it held before. expires is when the object stops being fresh; zero: it never was.
 func (s *Store) Put(h Hash, key, meta, body []byte, expires time.Time) error {
-	if int64(len(body)) > s.o.MaxInline {
-		return s.putLarge(h, key, meta, body, expires)
-	}
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.leave()
-	return s.putInline(h, key, meta, body, expires)
+	return Shelf{s: s}.Put(h, key, meta, body, expires)
 }
 
-func (s *Store) putInline(h Hash, key, meta, body []byte, expires time.Time) error {
+// Put is Store.Put for an object of the class; ErrPinnedFull when the class is pinned and has no more room.
+func (c Shelf) Put(h Hash, key, meta, body []byte, expires time.Time) error {
+	if int64(len(body)) > c.s.o.MaxInline {
+		return c.putLarge(h, key, meta, body, expires)
+	}
+	if err := c.s.enter(); err != nil {
+		return err
+	}
+	defer c.s.leave()
+	return c.putInline(h, key, meta, body, expires)
+}
+
+func (c Shelf) putInline(h Hash, key, meta, body []byte, expires time.Time) error {
+	s := c.s
 	mu := s.stripe(h)
 	mu.Lock()
 	defer mu.Unlock()
 	n, err := s.storeLocked(draft{
-		typ: recObject, hash: h, key: key, meta: meta, body: body,
+		typ: recObject, class: c.class, admit: true, hash: h, key: key, meta: meta, body: body,
 		expires: unixMillis(expires), stored: s.nowMillis(), size: uint64(len(body)),
 	})
 	s.count.bytesUser.Add(n)
 	return err
 }
 
-func (s *Store) putLarge(h Hash, key, meta, body []byte, expires time.Time) error {
-	w, err := s.NewWriter(h, key)
+func (c Shelf) putLarge(h Hash, key, meta, body []byte, expires time.Time) error {
+	w, err := c.NewWriter(h, key)
 	if err != nil {
 		return err
 	}
@@ -62,6 +71,9 @@ func (s *Store) storeLocked(d draft) (int64, error) {
 	if ix == nil {
 		return 0, ErrOffline
 	}
+	if err := s.admitDraft(ix, &d); err != nil {
+		return 0, err
+	}
 	e, seg, err := s.write(d)
 	if err != nil {
 		return 0, err
@@ -74,6 +86,21 @@ func (s *Store) storeLocked(d draft) (int64, error) {
 		s.annul(seg, e)
 	}
 	return align(int64(e.len)), err
+}
+
+// admitDraft asks for room for what d makes of its object. The caller holds the stripe.
+func (s *Store) admitDraft(ix *index, d *draft) error {
+	if !d.admit || !s.classes.table.Load().rules[d.class].pin {
+		return nil
+	}
+	old, ok, err := ix.get(d.hash)
+	if err != nil {
+		return err
+	}
+	h := recHeader{keyLen: uint32(len(d.key)), metaLen: uint32(len(d.meta)), bodyLn: uint32(len(d.body))}
+	e := entry{disk: uint64(align(h.length()))}
+	e.addExtents(d.extents)
+	return s.admit(ix, d.class, int64(e.disk), old, ok)
 }
 
 // annul takes back a record that the caller is told was not stored, so that no replay or rebuild shows it later. Its
@@ -91,7 +118,7 @@ func (s *Store) write(d draft) (entry, *segment, error) {
 		return entry{}, nil, fmt.Errorf("%w: %w", ErrOffline, *p)
 	}
 	h := recHeader{
-		typ: d.typ, hash: d.hash, keyLen: uint32(len(d.key)), metaLen: uint32(len(d.meta)), bodyLn: uint32(len(d.body)),
+		typ: d.typ, class: d.class, hash: d.hash, keyLen: uint32(len(d.key)), metaLen: uint32(len(d.meta)), bodyLn: uint32(len(d.body)),
 		expires: d.expires, stored: d.stored, size: d.size,
 	}
 	if len(d.key) > MaxKeyLen || len(d.meta) > MaxMetaLen || h.length() > min(s.o.SegmentSize, maxRecord) {
@@ -139,7 +166,7 @@ func (s *Store) writeRecord(h *recHeader, b []byte, extents []extent, force bool
 		return entry{}, nil, fmt.Errorf("%w: %w", ErrOffline, err)
 	}
 	e := entry{
-		typ: h.typ, seg: sp.seg.num, off8: uint32(sp.off / recAlign), len: uint32(h.length()), crc: h.crc, ord: sp.ord,
+		typ: h.typ, class: h.class, seg: sp.seg.num, off8: uint32(sp.off / recAlign), len: uint32(h.length()), crc: h.crc, ord: sp.ord,
 		expires: unixSeconds(h.expires), oldest: sp.seg.num, disk: uint64(align(h.length())),
 	}
 	e.addExtents(extents)
@@ -196,6 +223,7 @@ func (ix *index) account(e entry, ok bool, sign int64) {
 	if ok && e.counts() {
 		ix.objects.Add(sign)
 		ix.live.Add(sign * int64(e.disk))
+		ix.class[e.class].add(sign, sign*int64(e.disk))
 	}
 }
 
@@ -276,7 +304,7 @@ func (s *Store) UpdateMeta(h Hash, key, meta []byte, expires time.Time) error {
 		return ErrNotFound
 	}
 	d := draft{
-		typ: recHead, hash: h, key: key, meta: meta, extents: r.extents,
+		typ: recHead, class: cur.class, hash: h, key: key, meta: meta, extents: r.extents,
 		expires: unixMillis(expires), stored: s.nowMillis(), size: r.header.size,
 	}
 	switch {

@@ -160,20 +160,23 @@ func (s *Store) replaceIndex() error {
 func (s *Store) counter(ix *index) func() {
 	snap := ix.db.NewSnapshot()
 	return func() {
-		objects, live, err := s.countSnapshot(ix, snap)
+		counts, err := s.countSnapshot(ix, snap)
 		if err != nil {
 			if !errors.Is(err, ErrClosed) {
 				ix.fail(err)
 			}
 			return
 		}
-		ix.objects.Add(objects)
-		ix.live.Add(live)
+		for i, c := range counts {
+			ix.objects.Add(c.Objects)
+			ix.live.Add(c.Live)
+			ix.class[i].add(c.Objects, c.Live)
+		}
 		s.counted.Store(s.idx.Load() == ix)
 	}
 }
 
-func (s *Store) countSnapshot(ix *index, snap *pebble.Snapshot) (objects, live int64, err error) {
+func (s *Store) countSnapshot(ix *index, snap *pebble.Snapshot) (counts map[uint8]classCount, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("index count: panic: %v", r)
@@ -181,23 +184,24 @@ func (s *Store) countSnapshot(ix *index, snap *pebble.Snapshot) (objects, live i
 	}()
 	defer func() { _ = snap.Close() }()
 	if !ix.reads.TryRLock() {
-		return 0, 0, ErrClosed
+		return nil, ErrClosed
 	}
 	defer ix.reads.RUnlock()
 	it, err := snap.NewIter(&pebble.IterOptions{LowerBound: []byte("o"), UpperBound: []byte("p")})
 	if err != nil {
-		return 0, 0, fmt.Errorf("index count: %w", err)
+		return nil, fmt.Errorf("index count: %w", err)
 	}
 	defer func() { _ = it.Close() }()
+	counts = make(map[uint8]classCount)
 	var dangling []footEntry
 	for ok := it.First(); ok; ok = it.Next() {
 		e, derr := decodeEntry(it.Value())
 		if derr != nil || len(it.Key()) != 17 {
-			return 0, 0, fmt.Errorf("index count: %w: %w", errFormat, derr)
+			return nil, fmt.Errorf("index count: %w: %w", errFormat, derr)
 		}
 		if e.counts() {
-			objects++
-			live += int64(e.disk)
+			c := counts[e.class]
+			counts[e.class] = classCount{Objects: c.Objects + 1, Live: c.Live + int64(e.disk)}
 		}
 		if e.oldest < s.segs.floor.Load() {
 			dangling = append(dangling, footEntry{hash: Hash(it.Key()[1:]), entry: e})
@@ -207,14 +211,14 @@ func (s *Store) countSnapshot(ix *index, snap *pebble.Snapshot) (objects, live i
 			dangling = dangling[:0]
 		}
 		if s.stopping() {
-			return 0, 0, ErrClosed
+			return nil, ErrClosed
 		}
 	}
 	s.dropDangling(dangling)
 	if err := it.Error(); err != nil {
-		return 0, 0, fmt.Errorf("index count: %w", err)
+		return nil, fmt.Errorf("index count: %w", err)
 	}
-	return objects, live, nil
+	return counts, nil
 }
 
 func (s *Store) dropDangling(list []footEntry) {

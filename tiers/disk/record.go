@@ -52,6 +52,7 @@ func (t recType) String() string {
 // recHeader is the fixed part of a record; see the drawing in doc.go.
 type recHeader struct {
 	typ                     recType
+	class                   uint8
 	hash                    Hash
 	keyLen, metaLen, bodyLn uint32
 	kmCRC, bodyCRC          uint32
@@ -92,7 +93,7 @@ func (h *recHeader) encode(b []byte, p place) {
 	_ = b[recHeaderSize-1]
 	le := binary.LittleEndian
 	copy(b, recMagic)
-	b[4], b[5] = byte(h.typ), 0
+	b[4], b[5] = byte(h.typ), h.class
 	le.PutUint16(b[6:], recHeaderSize)
 	le.PutUint64(b[8:], p.salt)
 	copy(b[16:32], h.hash[:])
@@ -127,7 +128,7 @@ func decodeHeader(b []byte, p place, limit int64) (recHeader, error) {
 	if p.checksum(b[:84]) != h.crc {
 		return h, fmt.Errorf("%w: header checksum at %d", errFormat, p.off)
 	}
-	h.typ = recType(b[4])
+	h.typ, h.class = recType(b[4]), b[5]
 	if h.typ == recVoid || h.typ > recTomb || le.Uint16(b[6:]) != recHeaderSize {
 		return h, fmt.Errorf("%w: type %d at %d", errFormat, b[4], p.off)
 	}

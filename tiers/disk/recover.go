@@ -50,8 +50,7 @@ func (s *Store) recover() error {
 	case fresh:
 		s.counted.Store(true)
 	case wasClean:
-		ix.objects.Store(clean.Objects)
-		ix.live.Store(clean.Live)
+		ix.setCounts(clean.Classes)
 		s.counted.Store(true)
 	default:
 		// The snapshot is taken before the first change, so its count and the changes add up.

@@ -137,7 +137,7 @@ func scanRecords(f io.ReaderAt, p place, size int64) (records, int64, error) {
 // scanEntry builds the footer entry of one record; false when its payload does not verify.
 func scanEntry(w *window, h *recHeader, p place) (footEntry, bool, error) {
 	e := footEntry{hash: h.hash, entry: entry{
-		typ: h.typ, seg: p.seg, off8: uint32(p.off / recAlign), len: uint32(h.length()), crc: h.crc, ord: h.ord,
+		typ: h.typ, class: h.class, seg: p.seg, off8: uint32(p.off / recAlign), len: uint32(h.length()), crc: h.crc, ord: h.ord,
 		expires: unixSeconds(h.expires), oldest: p.seg, disk: uint64(align(h.length())),
 	}}
 	if h.typ == recChunk {

@@ -42,6 +42,7 @@ type Store struct {
 	chunks  sync.Pool // *[]byte of ChunkSize
 	scratch sync.Pool // *[]byte, records being built
 	count   counters
+	classes classes
 
 	stop     chan struct{}
 	evictReq chan struct{}
@@ -69,7 +70,11 @@ func Open(o Options) (*Store, error) {
 	s.scratch.New = func() any { return new([]byte) }
 	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis}
 	s.segs.table.Store(&segTable{})
-	if err := s.recover(); err != nil {
+	err = s.loadClasses()
+	if err == nil {
+		err = s.recover()
+	}
+	if err != nil {
 		s.releaseAll()
 		_ = lock.unlock()
 		return nil, err
@@ -180,7 +185,7 @@ func (s *Store) closeIndex(next uint32) error {
 	}
 	return writeClean(s.o.Dir, ix.dir, cleanMark{
 		Gen: ix.gen, Next: next, Segments: s.segs.table.Load().numbers(),
-		Objects: ix.objects.Load(), Live: ix.live.Load(),
+		Classes: ix.classCounts(),
 	})
 }
 
@@ -202,7 +207,7 @@ type counters struct {
 	evictFresh, evictExpired, segsEvicted, rebuilds atomic.Int64
 	full, writeErrors                               atomic.Int64
 	bytesUser, bytesMeta, bytesFoot, bytesReappend  atomic.Int64
-	reappended                                      atomic.Int64
+	reappended, bytesKept, pinRefused               atomic.Int64
 }
 
 // Stats is a snapshot of what the store holds and has done since Open. Sizes are in bytes.
@@ -227,12 +232,14 @@ type Stats struct {
 	EvictedFresh    int64
 	EvictedExpired  int64
 	SegmentsEvicted int64
-	Reappended      int64 // objects written again because they were hit
+	PinRefused      int64 // puts of pinned classes that have no more room
+	Reappended      int64 // objects written again because they were hit, or promised to stay
 	Rebuilds        int64
 	WrittenUser     int64 // objects and chunks
 	WrittenMeta     int64 // heads and tombstones
 	WrittenFooters  int64
 	WrittenReappend int64
+	WrittenKept     int64 // of that, what was promised to stay
 	Rebuilding      bool
 	Counting        bool
 	Offline         bool // puts or everything refused, see Healthy
@@ -247,7 +254,7 @@ func (s *Store) Stats() Stats {
 		Budget: s.o.Size, Hits: c.hits.Load(), Misses: c.misses.Load(), KeyMismatches: c.mismatches.Load(),
 		Corrupt: c.corrupt.Load(), ReadErrors: c.readErrors.Load(), WriteErrors: c.writeErrors.Load(), Full: c.full.Load(),
 		EvictedFresh: c.evictFresh.Load(), EvictedExpired: c.evictExpired.Load(), SegmentsEvicted: c.segsEvicted.Load(),
-		Reappended: c.reappended.Load(), Rebuilds: c.rebuilds.Load(), WrittenUser: c.bytesUser.Load(),
+		Reappended: c.reappended.Load(), WrittenKept: c.bytesKept.Load(), PinRefused: c.pinRefused.Load(), Rebuilds: c.rebuilds.Load(), WrittenUser: c.bytesUser.Load(),
 		WrittenMeta: c.bytesMeta.Load(), WrittenFooters: c.bytesFoot.Load(), WrittenReappend: c.bytesReappend.Load(),
 		Rebuilding: s.rebuilding(), Counting: !s.counted.Load(), Offline: s.Healthy() != nil,
 	}

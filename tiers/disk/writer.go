@@ -16,10 +16,11 @@ import (
 // References: NewWriter returns with one, which Commit and Abort release. Retain takes one more and must be called by
 // somebody who holds one; Release gives one back. With the last one the segments and the buffer go.
 type Writer struct {
-	s    *Store
-	hash Hash
-	key  []byte
-	refs atomic.Int64
+	s     *Store
+	class uint8
+	hash  Hash
+	key   []byte
+	refs  atomic.Int64
 
 	// Only the writing goroutine uses these.
 	finished bool
@@ -34,7 +35,12 @@ type Writer struct {
 }
 
 // NewWriter starts a body under h and key. It reserves nothing.
-func (s *Store) NewWriter(h Hash, key []byte) (*Writer, error) {
+func (s *Store) NewWriter(h Hash, key []byte) (*Writer, error) { return Shelf{s: s}.NewWriter(h, key) }
+
+// NewWriter is Store.NewWriter for an object of the class; ErrPinnedFull, here or from Commit, when the class is pinned
+// and has no more room.
+func (c Shelf) NewWriter(h Hash, key []byte) (*Writer, error) {
+	s := c.s
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
@@ -45,7 +51,12 @@ func (s *Store) NewWriter(h Hash, key []byte) (*Writer, error) {
 	if err := s.Healthy(); err != nil {
 		return nil, err
 	}
-	w := &Writer{s: s, hash: h, key: append([]byte(nil), key...)}
+	if ix := s.idx.Load(); ix != nil {
+		if err := s.admit(ix, c.class, 0, entry{}, false); err != nil {
+			return nil, err
+		}
+	}
+	w := &Writer{s: s, class: c.class, hash: h, key: append([]byte(nil), key...)}
 	w.refs.Store(1)
 	return w, nil
 }
@@ -104,7 +115,7 @@ func (w *Writer) flush() error {
 	}
 	n := len(w.buf) - recHeaderSize
 	h := recHeader{
-		typ: recChunk, hash: w.hash, bodyLn: uint32(n), kmCRC: crc32.Checksum(nil, castagnoli),
+		typ: recChunk, class: w.class, hash: w.hash, bodyLn: uint32(n), kmCRC: crc32.Checksum(nil, castagnoli),
 		bodyCRC: crc32.Checksum(w.buf[recHeaderSize:], castagnoli),
 		stored:  w.s.nowMillis(), size: uint64(w.size - int64(n)),
 	}
@@ -163,7 +174,7 @@ func (w *Writer) Commit(meta []byte, expires time.Time) error {
 		if w.size > 0 {
 			body = w.buf[recHeaderSize:]
 		}
-		return w.s.putInline(w.hash, w.key, meta, body, expires)
+		return Shelf{s: w.s, class: w.class}.putInline(w.hash, w.key, meta, body, expires)
 	}
 	if err := w.flush(); err != nil {
 		return err
@@ -176,7 +187,7 @@ func (w *Writer) Commit(meta []byte, expires time.Time) error {
 	mu.Lock()
 	defer mu.Unlock()
 	n, err := w.s.storeLocked(draft{
-		typ: recHead, hash: w.hash, key: w.key, meta: meta, body: appendExtents(nil, w.extents), extents: w.extents,
+		typ: recHead, class: w.class, admit: true, hash: w.hash, key: w.key, meta: meta, body: appendExtents(nil, w.extents), extents: w.extents,
 		expires: unixMillis(expires), stored: w.s.nowMillis(), size: uint64(w.size),
 	})
 	w.s.count.bytesMeta.Add(n)
