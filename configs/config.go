@@ -166,6 +166,13 @@ type Policy struct {
 	Key  Key
 	// ClientDirectives says whether clients may steer with Cache-Control.
 	ClientDirectives ClientDirectives
+	// Reserve is the policy's share of the disk tier, in bytes or in percent of
+	// it; at most one of the two is not 0.
+	Reserve Share
+	// Pin keeps on disk what the policy stores until it is stale.
+	Pin bool
+	// Admit says what is let on disk.
+	Admit Admit
 	// Vary says how requests are told apart by what responses vary on.
 	Vary Vary
 	// Reuse are the kinds of reuse that can be switched off.
@@ -174,6 +181,42 @@ type Policy struct {
 	// CacheStatusKey shows the key in Cache-Status.
 	CacheStatusKey bool
 	Purge          Purge
+}
+
+// Share is a part of the disk tier.
+type Share struct {
+	Bytes   int64
+	Percent float64
+}
+
+// Of returns the share of a tier of that size, in bytes.
+func (s Share) Of(size int64) int64 {
+	if s.Percent > 0 {
+		return int64(s.Percent / 100 * float64(size))
+	}
+	return s.Bytes
+}
+
+// MaxReserved is how much of the disk, in percent, all policies may reserve
+// together: eviction needs the rest to work with.
+const MaxReserved = 75
+
+// Admit says which responses are let on disk.
+type Admit uint8
+
+const (
+	// AdmitAlways lets every response on disk.
+	AdmitAlways Admit = iota
+	// AdmitSecondHit lets on disk what is fetched a second time.
+	AdmitSecondHit
+)
+
+// String is the configuration's word.
+func (a Admit) String() string {
+	if a == AdmitSecondHit {
+		return "second-hit"
+	}
+	return "always"
 }
 
 // Vary is policies[].vary.

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -63,6 +64,32 @@ func (d *decoder) checkProxies(cfg *Config, top *object) {
 	for _, item := range top.member("listen").items() {
 		if pp := item.member("proxy_protocol"); pp.given() && pp.y.Value == "true" {
 			pp.warn("nobody's PROXY header is believed: trusted_proxies is empty")
+		}
+	}
+}
+
+// checkReserves holds that what policies reserve of the disk is there.
+func (d *decoder) checkReserves(cfg *Config, links []policyLink) {
+	var sum int64
+	for i := range cfg.Policies {
+		p, v := &cfg.Policies[i], links[i].value
+		if p.Pass {
+			continue
+		}
+		for _, key := range []string{"reserve", "pin", "admit"} {
+			if m := v.member(key); cfg.Tiers.Disk == nil && m.given() {
+				m.fault("tiers.disk, or without "+key, "there is no disk tier that this could speak of")
+			}
+		}
+		if cfg.Tiers.Disk == nil {
+			continue
+		}
+		most := cfg.Tiers.Disk.Size/100*MaxReserved + cfg.Tiers.Disk.Size%100*MaxReserved/100
+		n := p.Reserve.Of(cfg.Tiers.Disk.Size)
+		if sum += n; n > 0 && sum > most {
+			v.member("reserve").fault(fmt.Sprintf("at most %d%% of tiers.disk.size, %s, in all; eviction needs the rest", MaxReserved, formatSize(most)),
+				"with this the policies reserve %s", formatSize(sum))
+			sum -= n // the next one is judged by itself
 		}
 	}
 }

@@ -53,6 +53,7 @@ func (d *decoder) config(cfg *Config, top *object) {
 	d.checkAddresses(cfg, top)
 	d.checkProxies(cfg, top)
 	d.checkLinks(cfg, links, origins, admin)
+	d.checkReserves(cfg, links)
 	d.checkReach(cfg, links)
 }
 

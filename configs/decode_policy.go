@@ -74,6 +74,10 @@ func decodePolicy(v value) (Policy, value, policyLink) {
 	p.TTL = decodeTTL(ttl.object("a mapping such as {default: 1h, stale_if_error: 24h}"))
 	p.Key = decodeKey(key.object("a mapping with query, headers and cookies"))
 	p.ClientDirectives = ClientDirectives(o.key("client_directives").choice(int(ClientHonor), ClientHonor.String(), ClientIgnore.String()))
+	reserve, pin, admit := o.key("reserve"), o.key("pin"), o.key("admit")
+	p.Reserve = decodeShare(reserve)
+	p.Pin = pin.boolean(false)
+	p.Admit = Admit(admit.choice(int(AdmitAlways), AdmitAlways.String(), AdmitSecondHit.String()))
 	vary, reuse := o.key("vary"), o.key("reuse")
 	p.Vary = decodeVary(vary.object("a mapping with normalize, encodings, languages and ignore"))
 	p.Reuse = decodeReuse(reuse.object("a mapping of switches, such as {cookies: false}"))
@@ -83,7 +87,7 @@ func decodePolicy(v value) (Policy, value, policyLink) {
 	p.Purge = purge
 	o.done()
 
-	for _, v := range []value{ttl, key, vary, reuse} {
+	for _, v := range []value{ttl, key, vary, reuse, reserve, pin, admit} {
 		if p.Pass && v.given() {
 			v.warn("does nothing: pass: true stores nothing")
 		}
@@ -249,6 +253,29 @@ func decodeKey(o *object) Key {
 	k.Cookies = words(o.key("cookies").list("a list of cookie names"), validCookie, checkToken)
 	o.done()
 	return k
+}
+
+const validShare = "a size such as 2GiB, or a part of the disk such as 20%"
+
+func decodeShare(v value) Share {
+	s, ok := v.scalar(validShare)
+	if !ok {
+		return Share{}
+	}
+	number, percent := strings.CutSuffix(s, "%")
+	if !percent {
+		n, err := ParseSize(s)
+		if err != nil || n < 1 {
+			v.fault(validShare, "%s is neither", quote(s))
+		}
+		return Share{Bytes: max(n, 0)}
+	}
+	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || !(f > 0 && f <= 100) {
+		v.fault(validShare, "%s is not a percentage above 0%%", quote(s))
+		return Share{}
+	}
+	return Share{Percent: f}
 }
 
 func decodeVary(o *object) Vary {

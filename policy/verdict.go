@@ -112,6 +112,8 @@ const (
 	ReasonPurged
 	ReasonTagLimit
 	ReasonStorage
+	ReasonNotAdmitted
+	ReasonPinnedFull
 	ReasonClientGone
 	ReasonOnlyIfCached
 	ReasonNoPolicy
@@ -146,6 +148,7 @@ var reasonNames = [Reasons]string{
 	ReasonVaryChanged: "vary-changed", ReasonSetCookie: "set-cookie", ReasonPartial: "partial", ReasonRange: "range", ReasonTooLarge: "too-large",
 	ReasonTruncated: "truncated", ReasonUnproven: "unproven-length", ReasonMalformed: "malformed-response",
 	ReasonPurged: "purged", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
+	ReasonNotAdmitted: "not-admitted", ReasonPinnedFull: "pinned-full",
 	ReasonClientGone: "client-gone", ReasonOnlyIfCached: "only-if-cached", ReasonNoPolicy: "no-policy",
 	ReasonBadRequest: "bad-request", ReasonHeaderTooLarge: "header-too-large", ReasonBodyTooLarge: "body-too-large",
 	ReasonUploadCut: "upload-cut", ReasonOriginRefused: "origin-refused", ReasonOriginConnect: "origin-connect",

@@ -29,7 +29,7 @@ func (t *fetch) body() fetchState {
 			Name: "Content-Range", Value: t.presp.Fields.Get("Content-Range"),
 		})
 	}
-	fill := t.p.tiers.NewFill(hash, text, length)
+	fill := t.p.tiers.NewFill(hash, text, t.rule.Name, length)
 	// Whoever reads the fill must not wait for ever when this machine breaks; once
 	// it has ended this does nothing.
 	defer fill.Abandon(errFetchBroke)
@@ -162,7 +162,7 @@ func (t *fetch) object() *tiers.Object {
 	return &tiers.Object{
 		Kind: tiers.KindResponse, Status: t.presp.Status, Fields: t.storage.Fields,
 		Freshness: t.storage.Freshness, Validators: policy.ValidatorsOf(t.storage.Fields),
-		Tags: t.tags, Stored: t.presp.ResponseTime, Tier: policy.TierOrigin,
+		Policy: t.rule.Name, Tags: t.tags, Stored: t.presp.ResponseTime, Tier: policy.TierOrigin,
 	}
 }
 

@@ -189,13 +189,19 @@ func (x *exchange) takeBody(f *flight, leads bool) state {
 	return stateDeliver
 }
 
+// ofTheDisk tells whether a response is not stored for want of a place on disk,
+// and for no reason that lies in the response.
+func ofTheDisk(r policy.Reason) bool {
+	return r == policy.ReasonStorage || r == policy.ReasonNotAdmitted || r == policy.ReasonPinnedFull
+}
+
 // takeObject takes what a 304 renewed.
 func (x *exchange) takeObject(f *flight, leads bool) state {
 	a := &f.answer
 	if !leads && x.hash != a.hash {
 		return x.otherVariant()
 	}
-	if !leads && !a.stored && a.reason != policy.ReasonStorage {
+	if !leads && !a.stored && !ofTheDisk(a.reason) {
 		// What the 304 said was to the leader alone.
 		x.collapsed = false
 		return x.again()

@@ -62,7 +62,7 @@ func benchmarkFill(b *testing.B, o Options) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		k := keys[i%len(keys)]
-		f := s.NewFill(k.Hash, k.Text, int64(len(body)))
+		f := s.NewFill(k.Hash, k.Text, "", int64(len(body)))
 		r := f.NewReader(0)
 		if err := f.CopyFrom(bytes.NewReader(body)); err != nil {
 			b.Fatal(err)

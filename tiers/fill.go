@@ -51,6 +51,7 @@ type Fill struct {
 	store  *Store
 	hash   policy.Hash
 	text   string
+	policy string
 	length int64
 	ended  bool // the owner has called Commit or Abandon; only the owner's
 
@@ -106,11 +107,11 @@ func (m fillMode) String() string {
 	return "pass"
 }
 
-// NewFill starts a body for the key. Length is its length in bytes when the
+// NewFill starts a body for the key, of the named policy. Length is its length in bytes when the
 // origin stated one, else -1. The caller owns the fill: it calls CopyFrom, then
 // Commit or Abandon, from one goroutine.
-func (s *Store) NewFill(hash policy.Hash, text string, length int64) *Fill {
-	f := &Fill{store: s, hash: hash, text: text, length: length, refs: 1}
+func (s *Store) NewFill(hash policy.Hash, text, policyName string, length int64) *Fill {
+	f := &Fill{store: s, hash: hash, text: text, policy: policyName, length: length, refs: 1}
 	f.moved.L, f.space.L = &f.mu, &f.mu
 	if length > s.ramMax {
 		if reason := f.spill(); reason != policy.ReasonNone {
@@ -231,7 +232,10 @@ func (f *Fill) spill() policy.Reason {
 	if limit := f.store.diskLimit(d); f.length > limit || f.n > limit {
 		return policy.ReasonTooLarge
 	}
-	w, err := d.NewWriter(f.hash, []byte(f.text))
+	if !f.store.admission.admits(f.policy, &f.hash) {
+		return policy.ReasonNotAdmitted
+	}
+	w, err := d.In(f.policy).NewWriter(f.hash, []byte(f.text))
 	if err != nil {
 		return f.store.writeTrouble(err)
 	}

@@ -110,7 +110,7 @@ func testFill(t *testing.T, s *Store, c fillCase, key int) {
 	o := objectOf(key, 1, 0)
 	hash, text := o.Hash, o.Text
 	s.Delete(&hash)
-	f := s.NewFill(hash, text, c.length())
+	f := s.NewFill(hash, text, "", c.length())
 	inRAM, onDisk := c.stored()
 
 	var wg sync.WaitGroup
@@ -198,7 +198,7 @@ func TestLastPieceWaitsForTheCommit(t *testing.T) {
 	s := openTest(t, testOptions(""))
 	body := bodyOf(1, 1, 1000)
 	o := objectOf(1, 1, 0)
-	f := s.NewFill(o.Hash, o.Text, 1000)
+	f := s.NewFill(o.Hash, o.Text, "", 1000)
 	r := f.NewReader(0)
 	defer r.Close()
 	if err := f.CopyFrom(bytes.NewReader(body)); err != nil {
@@ -228,7 +228,7 @@ func TestFillAborted(t *testing.T) {
 			s := openTest(t, testOptions(dir))
 			body := bodyOf(1, 1, c.size)
 			o := objectOf(1, 1, 0)
-			f := s.NewFill(o.Hash, o.Text, c.length())
+			f := s.NewFill(o.Hash, o.Text, "", c.length())
 			r := f.NewReader(0)
 			got := make(chan error, 1)
 			go func() {
@@ -268,7 +268,7 @@ func TestFillAbandonedWhole(t *testing.T) {
 	s := openTest(t, testOptions(""))
 	body := bodyOf(1, 1, 1000)
 	o := objectOf(1, 1, 0)
-	f := s.NewFill(o.Hash, o.Text, -1)
+	f := s.NewFill(o.Hash, o.Text, "", -1)
 	r := f.NewReader(0)
 	defer r.Close()
 	if err := f.CopyFrom(bytes.NewReader(body)); err != nil {
@@ -286,12 +286,12 @@ func TestFillAbandonedWhole(t *testing.T) {
 func TestFillOfWrongLength(t *testing.T) {
 	s := openTest(t, testOptions(""))
 	o := objectOf(1, 1, 0)
-	long := s.NewFill(o.Hash, o.Text, 10)
+	long := s.NewFill(o.Hash, o.Text, "", 10)
 	if err := long.CopyFrom(bytes.NewReader(make([]byte, 11))); err == nil {
 		t.Error("a body longer than its Content-Length was taken")
 	}
 	long.Abandon(io.ErrUnexpectedEOF)
-	short := s.NewFill(o.Hash, o.Text, 10)
+	short := s.NewFill(o.Hash, o.Text, "", 10)
 	if err := short.CopyFrom(bytes.NewReader(make([]byte, 9))); err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func TestDiskFailsMidway(t *testing.T) {
 	const size = 2 * mib
 	body := bodyOf(1, 1, size)
 	obj := objectOf(1, 1, 0)
-	f := s.NewFill(obj.Hash, obj.Text, size)
+	f := s.NewFill(obj.Hash, obj.Text, "", size)
 	leader := f.NewReader(0)
 	laggard := f.NewReader(0)
 	src := newSource(body, io.EOF)
@@ -389,7 +389,7 @@ func (r *readFunc) Read(p []byte) (int, error) { return r.read(p) }
 func TestNobodyReadsWhatCannotBeStored(t *testing.T) {
 	s := openTest(t, testOptions(""))
 	o := objectOf(1, 1, 0)
-	f := s.NewFill(o.Hash, o.Text, 8*mib)
+	f := s.NewFill(o.Hash, o.Text, "", 8*mib)
 	r := f.NewReader(0)
 	got := make(chan error, 1)
 	go func() { got <- f.CopyFrom(newSource(make([]byte, 8*mib), io.EOF)) }()
@@ -415,7 +415,7 @@ func TestPassGivesUpWhoStops(t *testing.T) {
 	const size = 16 * mib
 	body := bodyOf(1, 1, size)
 	o := objectOf(1, 1, 0)
-	f := s.NewFill(o.Hash, o.Text, -1)
+	f := s.NewFill(o.Hash, o.Text, "", -1)
 	fast, laggard, ahead := f.NewReader(0), f.NewReader(0), f.NewReader(0)
 	// One that waits for a part that is far off holds up nobody, and makes
 	// nobody else fall behind.
@@ -502,7 +502,7 @@ func TestPassCutsNobodyWhoReads(t *testing.T) {
 	for _, length := range []int64{-1, size} {
 		s := openTest(t, testOptions(""))
 		o := objectOf(1, 1, 0)
-		f := s.NewFill(o.Hash, o.Text, length)
+		f := s.NewFill(o.Hash, o.Text, "", length)
 		readers := []*FillReader{f.NewReader(0), f.NewReader(0), f.NewReader(0), f.NewReader(0)}
 		errs := make(chan error, len(readers))
 		for i, r := range readers {
@@ -548,7 +548,7 @@ func TestOnlyReaderAhead(t *testing.T) {
 	const size = 8 * mib
 	body := bodyOf(1, 1, size)
 	o := objectOf(1, 1, 0)
-	f := s.NewFill(o.Hash, o.Text, size)
+	f := s.NewFill(o.Hash, o.Text, "", size)
 	r := f.NewReader(0)
 	got := make(chan error, 1)
 	go func() {
@@ -573,7 +573,7 @@ func TestLeaderGoesOnWhenTheFastestLeaves(t *testing.T) {
 	const size = 6 * mib
 	body := bodyOf(1, 1, size)
 	o := objectOf(1, 1, 0)
-	f := s.NewFill(o.Hash, o.Text, size)
+	f := s.NewFill(o.Hash, o.Text, "", size)
 	slow, fast := f.NewReader(0), f.NewReader(0)
 	owner := make(chan error, 1)
 	go func() {
@@ -609,7 +609,7 @@ func TestLargeSpillStaysWithinTheWindow(t *testing.T) {
 	o.Disk.Size, o.Disk.SegmentSize, o.Disk.ChunkSize = 4*size, 32*mib, 256*kib
 	s := openTest(t, o)
 	obj := objectOf(1, 1, 0)
-	f := s.NewFill(obj.Hash, obj.Text, -1)
+	f := s.NewFill(obj.Hash, obj.Text, "", -1)
 	stuck := f.NewReader(0)
 	defer stuck.Close()
 	block := bodyOf(1, 1, 64*kib)
@@ -658,7 +658,7 @@ func TestReaderSeesBytesBeforeTheNextArrive(t *testing.T) {
 	s := openTest(t, testOptions(t.TempDir()))
 	body := bodyOf(1, 1, 200*kib)
 	o := objectOf(1, 1, 0)
-	f := s.NewFill(o.Hash, o.Text, -1)
+	f := s.NewFill(o.Hash, o.Text, "", -1)
 	r := f.NewReader(0)
 	defer r.Close()
 	src := &stepper{step: make(chan int), body: body}

@@ -56,6 +56,9 @@ type Object struct {
 	Stored int64
 	// Epoch is the invalidation epoch at which its fetch began.
 	Epoch uint64
+	// Policy is the name of the policy that stored it: what the disk promises
+	// to that holds for it.
+	Policy string
 	// Vary is the record of a KindVary.
 	Vary VaryRecord
 

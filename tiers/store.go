@@ -22,6 +22,8 @@ type Options struct {
 	RAMMaxObject int64
 	// Disk configures the disk tier; nil runs on RAM alone.
 	Disk *disk.Options
+	// Policies are what SetPolicies is told first.
+	Policies []PolicyStorage
 	// DiskMaxObject is the largest body, in bytes, that is kept on disk.
 	DiskMaxObject int64
 	// Now is the clock; nil means time.Now.
@@ -50,7 +52,9 @@ type Store struct {
 	// openError is why the disk tier could not be opened; set before use.
 	openError error
 
-	guards guards
+	guards    guards
+	admission admission
+	short     shortage
 	// varyMu serialises changes of vary records, which are read, changed and
 	// written; sharded by key. Taken before any guard.
 	varyMu [64]sync.Mutex
@@ -93,6 +97,7 @@ func Open(o Options) (*Store, error) {
 		return s, nil
 	}
 	s.disk.Store(d)
+	s.admission.setPolicies(o.Policies)
 	return s, nil
 }
 
@@ -101,11 +106,9 @@ func (s *Store) openDisk(o disk.Options) (*disk.Store, error) {
 	if o.Log == nil {
 		o.Log = s.log
 	}
-	o.OnEvict = func(e disk.Evicted) {
-		if s.opts.Evicted != nil {
-			s.opts.Evicted(policy.TierDisk, e.Reason == disk.ReasonFresh)
-		}
-	}
+	o.OnEvict = s.evictedDisk
+	// From the first eviction on, which may come before Open returns.
+	o.Classes = classesOf(s.opts.Policies)
 	return disk.Open(o)
 }
 
@@ -133,7 +136,7 @@ func (s *Store) GetDisk(h *policy.Hash, text []byte) *Object {
 		s.readTrouble(err)
 		return nil
 	}
-	o := &Object{Hash: *h, Text: string(text), Tier: policy.TierDisk}
+	o := &Object{Hash: *h, Text: string(text), Tier: policy.TierDisk, Policy: e.Class}
 	if err := o.decode(e.Meta); err != nil || o.Length != e.Size {
 		e.Close()
 		if err == nil {
@@ -184,7 +187,7 @@ func (o *Object) inRAM() *Object {
 	return &Object{
 		Hash: o.Hash, Text: o.Text, Kind: o.Kind, Status: o.Status, Fields: o.Fields,
 		Freshness: o.Freshness, Validators: o.Validators, Tags: o.Tags, Reason: o.Reason,
-		Stored: o.Stored, Epoch: o.Epoch, Vary: o.Vary, Length: o.Length, Body: o.Body,
+		Stored: o.Stored, Epoch: o.Epoch, Policy: o.Policy, Vary: o.Vary, Length: o.Length, Body: o.Body,
 		Tier: policy.TierRAM,
 	}
 }
@@ -234,8 +237,12 @@ func (s *Store) putDisk(o *Object, inRAM bool) policy.Reason {
 // putDiskLocked is putDisk with the guard held.
 func (s *Store) putDiskLocked(d *disk.Store, o *Object, inRAM bool) policy.Reason {
 	reason := policy.ReasonTooLarge
-	if o.Kind != KindPass && o.Length <= s.diskLimit(d) {
-		err := d.Put(o.Hash, []byte(o.Text), o.encode(nil), o.Body, o.expires())
+	switch {
+	case o.Kind == KindPass || o.Length > s.diskLimit(d):
+	case o.Kind == KindResponse && !s.admission.admits(o.Policy, &o.Hash):
+		reason = policy.ReasonNotAdmitted
+	default:
+		err := d.In(o.Policy).Put(o.Hash, []byte(o.Text), o.encode(nil), o.Body, o.expires())
 		if err == nil {
 			return policy.ReasonNone
 		}

@@ -36,7 +36,7 @@ func fillWith(t testing.TB, s *Store, o *Object) policy.Reason {
 	t.Helper()
 	head := o.inRAM()
 	head.Hash, head.Text, head.Length, head.Body = policy.Hash{}, "", 0, nil
-	f := s.NewFill(o.Hash, o.Text, o.Length)
+	f := s.NewFill(o.Hash, o.Text, "", o.Length)
 	r := f.NewReader(0)
 	got := make(chan error, 1)
 	go func() { defer r.Close(); got <- follow(r, o.Body) }()

@@ -64,6 +64,12 @@ func (s *Store) writeTrouble(err error) policy.Reason {
 	if errors.Is(err, disk.ErrTooLarge) {
 		return policy.ReasonTooLarge
 	}
+	if errors.Is(err, disk.ErrPinnedFull) {
+		if s.mayLog() {
+			s.log.Warn("disk tier: a pinned policy has no more room; what it stores goes to RAM only until something is stale", "error", err)
+		}
+		return policy.ReasonPinnedFull
+	}
 	if errors.Is(err, disk.ErrFull) || errors.Is(err, disk.ErrEvicted) {
 		// Not a fault of the disk: eviction had not caught up at that moment.
 		if s.mayLog() {

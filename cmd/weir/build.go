@@ -8,6 +8,7 @@ import (
 	"weir/policy"
 	"weir/proxy/accesslog"
 	"weir/proxy/admin"
+	"weir/tiers"
 	"weir/tiers/disk"
 )
 
@@ -85,6 +86,21 @@ func originConfig(o *configs.Origin, observer origin.Observer) origin.Config {
 		c.TLS.CertFile, c.TLS.KeyFile = o.TLS.Client.Cert, o.TLS.Client.Key
 	}
 	return c
+}
+
+// policyStorage is what the policies say about the disk tier.
+func policyStorage(cfg *configs.Config) []tiers.PolicyStorage {
+	if cfg.Tiers.Disk == nil {
+		return nil
+	}
+	list := make([]tiers.PolicyStorage, len(cfg.Policies))
+	for i := range cfg.Policies {
+		p := &cfg.Policies[i]
+		list[i] = tiers.PolicyStorage{
+			Name: p.Name, Reserve: p.Reserve.Of(cfg.Tiers.Disk.Size), Pin: p.Pin, SecondHit: p.Admit == configs.AdmitSecondHit,
+		}
+	}
+	return list
 }
 
 func diskOptions(d *configs.Disk) *disk.Options {

@@ -101,8 +101,8 @@ func fetchVerified(url, rng string, seed selfcheck.Seed, off, n int64) error {
 
 // builtProcess is the real program, built as it is shipped.
 type builtProcess struct {
-	cmd *exec.Cmd
-	url string
+	cmd        *exec.Cmd
+	url, admin string
 }
 
 func startProcess(b testing.TB, config string) *builtProcess {
@@ -134,7 +134,11 @@ func startProcess(b testing.TB, config string) *builtProcess {
 	if err != nil {
 		b.Fatalf("weir did not get ready: %v", err)
 	}
-	p.url = regexp.MustCompile(`http://[^ ,]+`).FindString(line)
+	urls := regexp.MustCompile(`http://[^ ,\n]+`).FindAllString(line, -1)
+	if len(urls) != 2 {
+		b.Fatalf("weir said %q", line)
+	}
+	p.url, p.admin = urls[0], urls[1]
 	return p
 }
 
@@ -156,10 +160,10 @@ func (p *builtProcess) resetPeak(b testing.TB) {
 	}
 }
 
-func (p *builtProcess) rss(b testing.TB) int64  { return p.status(b, "VmRSS:") }
-func (p *builtProcess) peak(b testing.TB) int64 { return p.status(b, "VmHWM:") }
+func (p *builtProcess) rss(b testing.TB) int64  { return p.procStatus(b, "VmRSS:") }
+func (p *builtProcess) peak(b testing.TB) int64 { return p.procStatus(b, "VmHWM:") }
 
-func (p *builtProcess) status(b testing.TB, field string) int64 {
+func (p *builtProcess) procStatus(b testing.TB, field string) int64 {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {

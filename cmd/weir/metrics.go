@@ -16,6 +16,7 @@ func (n *node) wireMetrics() {
 	n.metrics.SetTier(uint8(policy.TierRAM), tierFuncs(n.tiers.RAMUsage))
 	if _, ok := n.tiers.DiskUsage(); ok {
 		n.wireDiskMetrics()
+		n.wirePolicyMetrics()
 	}
 }
 
@@ -50,6 +51,18 @@ func (n *node) wireDiskMetrics() {
 	} {
 		n.metrics.SetSource(source, stat(pick))
 	}
+}
+
+// wirePolicyMetrics shows what the policies have on disk.
+func (n *node) wirePolicyMetrics() {
+	n.metrics.SetPolicyRows(func() ([]metrics.PolicyRow, int64) {
+		promises, missing := n.tiers.Promises()
+		rows := make([]metrics.PolicyRow, len(promises))
+		for i, p := range promises {
+			rows[i] = metrics.PolicyRow{Policy: p.Policy, Bytes: p.Bytes, Guaranteed: p.Guaranteed, EvictedFresh: p.EvictedFresh}
+		}
+		return rows, missing
+	})
 }
 
 func tierFuncs(u func() tiers.Usage) metrics.TierFuncs {

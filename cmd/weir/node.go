@@ -140,6 +140,7 @@ func (n *node) openTiers() error {
 		o.DiskMaxObject = n.cfg.Tiers.Disk.MaxObject
 		o.Disk.Log = n.log
 	}
+	o.Policies = policyStorage(n.cfg)
 	t, err := tiers.Open(o)
 	if errors.Is(err, disk.ErrLocked) {
 		return fmt.Errorf("another weir uses the disk tier's directory %s (from the key tiers.disk.path); "+
@@ -338,6 +339,9 @@ func (n *node) apply(ctx context.Context, next *configs.Config) error {
 		// The data plane is what counts; the log keeps its old target.
 		n.log.Error("reload: the access log stays where it was", "error", err)
 	}
+	if err := n.tiers.SetPolicies(policyStorage(next)); err != nil {
+		n.log.Error("reload: the disk tier keeps to what was promised before", "error", err)
+	}
 	n.updateListeners(next)
 	n.cfg = next
 	return nil
@@ -444,6 +448,13 @@ func (n *node) Status() any {
 		t := admin.TierStatus{Name: "disk", Up: d.Up, Bytes: d.Bytes, Capacity: d.Capacity, Objects: d.Objects}
 		if err := n.tiers.DiskError(); err != nil {
 			t.Error = err.Error()
+		}
+		promises, missing := n.tiers.Promises()
+		t.MissingBytes = missing
+		for _, p := range promises {
+			t.Policies = append(t.Policies, admin.TierPolicy{
+				Policy: p.Policy, Objects: p.Objects, Bytes: p.Bytes, GuaranteedBytes: p.Guaranteed, Pinned: p.Pin, EvictedFresh: p.EvictedFresh,
+			})
 		}
 		s.Tiers = append(s.Tiers, t)
 	}

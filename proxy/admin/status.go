@@ -24,6 +24,22 @@ type TierStatus struct {
 	Capacity int64  `json:"capacity"` // bytes
 	Objects  int64  `json:"objects"`
 	Error    string `json:"error,omitempty"` // why the tier is not up
+	// MissingBytes is the size of what was evicted although it was fresh, and
+	// would be fresh still: so much is the tier too small for what the policies
+	// promise.
+	MissingBytes int64 `json:"missing_bytes,omitempty"`
+	// Policies are what the policies have there; of the disk only.
+	Policies []TierPolicy `json:"policies,omitempty"`
+}
+
+// TierPolicy is what one policy has in a tier. Sizes are in bytes.
+type TierPolicy struct {
+	Policy          string `json:"policy"` // "" for what no policy stored that is known
+	Objects         int64  `json:"objects"`
+	Bytes           int64  `json:"bytes"`
+	GuaranteedBytes int64  `json:"guaranteed_bytes"` // cannot be pushed out by others
+	Pinned          bool   `json:"pinned"`
+	EvictedFresh    int64  `json:"evicted_fresh"` // objects, since the start
 }
 
 // ConfigStatus says which configuration is in effect.

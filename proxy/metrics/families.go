@@ -52,6 +52,10 @@ const (
 	nameDiskUp        = "weir_disk_up"
 	nameDiskRebuilds  = "weir_disk_rebuilds_total"
 	nameDiskFull      = "weir_disk_full_total"
+	nameDiskMissing   = "weir_disk_missing_bytes"
+	nameEvictedFresh  = "weir_disk_evicted_fresh_total"
+	namePolicyBytes   = "weir_disk_policy_bytes"
+	nameGuaranteed    = "weir_disk_policy_guaranteed_bytes"
 	nameDiskErrors    = "weir_disk_errors_total"
 	nameDiskWritten   = "weir_disk_written_bytes_total"
 	nameReloads       = "weir_config_reloads_total"
@@ -92,6 +96,10 @@ var families = []family{
 	{nameDiskUp, gauge, "1 while the disk tier is in use, 0 when it was switched off after a fault; absent when none is configured."},
 	{nameDiskRebuilds, counter, "Rebuilds of the disk tier's index from its segments, after damage."},
 	{nameDiskFull, counter, "Objects not stored on disk because eviction had not made room yet."},
+	{nameDiskMissing, gauge, "Size of the objects that the disk tier evicted while they were fresh and that would be fresh still: so much is it too small for what the policies promise."},
+	{namePolicyBytes, gauge, "Bytes that a policy's objects take on disk, by policy."},
+	{nameGuaranteed, gauge, "Bytes on disk that other policies cannot push out, by policy."},
+	{nameEvictedFresh, counter, "Objects that the disk tier evicted before they were stale, by policy."},
 	{nameDiskErrors, counter, "Reads from segments that the device failed, and faults of writing that switched the disk tier off, by operation."},
 	{nameDiskWritten, counter, "Bytes appended to the disk tier's segments; again: objects kept because they were hit when their segment was evicted."},
 	{SourceAccessLogDropped.String(), counter, "Access log lines lost because the log could not keep up or a write failed."},

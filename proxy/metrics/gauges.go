@@ -113,6 +113,39 @@ func (r *Registry) SetTier(tier uint8, f TierFuncs) {
 	}
 }
 
+// PolicyRow is what a policy has on disk.
+type PolicyRow struct {
+	// Policy comes from the configuration; "" is what no policy that is known
+	// stored, and becomes "(none)", which no policy can be called.
+	Policy string
+	// Bytes and Guaranteed are bytes, EvictedFresh objects since the start.
+	Bytes, Guaranteed, EvictedFresh int64
+}
+
+// SetPolicyRows makes f the source of what policies have on disk, and of how
+// many bytes the disk lacks. f is called at each scrape.
+func (r *Registry) SetPolicyRows(f func() (rows []PolicyRow, missing int64)) { r.policyRows.Store(&f) }
+
+func (r *Registry) appendPolicyRows(b []byte) []byte {
+	f := r.policyRows.Load()
+	if f == nil {
+		return b
+	}
+	rows, missing := (*f)()
+	b = appendSample(b, nameDiskMissing, "", uint64(max(missing, 0)))
+	for _, row := range rows {
+		name := row.Policy
+		if name == "" {
+			name = "(none)"
+		}
+		l := labels("policy", name)
+		b = appendSample(b, namePolicyBytes, l, uint64(max(row.Bytes, 0)))
+		b = appendSample(b, nameGuaranteed, l, uint64(max(row.Guaranteed, 0)))
+		b = appendSample(b, nameEvictedFresh, l, uint64(max(row.EvictedFresh, 0)))
+	}
+	return b
+}
+
 func (r *Registry) registerGauges(o Options) {
 	r.set.NewGauge(nameInFlight, r.inFlight)
 	r.set.NewGauge(nameOffload, func() float64 { requests, _ := r.Offload(); return requests })

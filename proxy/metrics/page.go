@@ -74,6 +74,7 @@ func (r *Registry) writeStored(w io.Writer) {
 			}
 		}
 	}
+	b = r.appendPolicyRows(b)
 	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
 }
 

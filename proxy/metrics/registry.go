@@ -44,6 +44,8 @@ type Registry struct {
 
 	notCached []atomic.Uint64
 	evictions [][]atomic.Uint64 // by tier, then reason
+	// policyRows is what SetPolicyRows was given.
+	policyRows atomic.Pointer[func() ([]PolicyRow, int64)]
 	// storing marks the tiers that SetTier named.
 	storing []atomic.Bool
 

@@ -14,8 +14,10 @@ type Entry struct {
 	Meta []byte
 	// Body is the whole body, verified, when it is small; nil for a large one (and for an empty one), which is read
 	// through ReadAt or NewReader.
-	Body     []byte
-	Size     int64
+	Body []byte
+	Size int64
+	// Class is that of the Put; "" when its name is forgotten.
+	Class    string
 	StoredAt time.Time // of the record, so a refresh moves it
 	Expires  time.Time
 

@@ -85,7 +85,7 @@ func (s *Store) load(h Hash, key []byte, e entry) (*Entry, error) {
 		return nil, ErrNotFound
 	}
 	ent := &Entry{
-		Meta: r.meta, Size: int64(r.header.size),
+		Meta: r.meta, Size: int64(r.header.size), Class: s.classes.table.Load().name(e.class),
 		StoredAt: time.UnixMilli(r.header.stored), Expires: time.UnixMilli(r.header.expires),
 		s: s, hash: h, entry: e, extents: r.extents,
 	}
