@@ -46,7 +46,7 @@ func TestShortage(t *testing.T) {
 	for _, life := range []time.Duration{10 * time.Minute, 3 * time.Hour, 40 * time.Hour, 300 * 24 * time.Hour} {
 		s.add(disk.Evicted{Class: "b", Size: 1000, Expires: now.Add(life)}, now)
 	}
-	s.add(disk.Evicted{Class: "a", Size: 1, Expires: now.Add(time.Minute)}, now)
+	s.add(disk.Evicted{Class: "a", Size: 1, Expires: now.Add(2 * time.Minute)}, now)
 	missing, policies, due := s.due(now)
 	if missing != 4001 || len(policies) != 2 || policies[0] != "a" || !due {
 		t.Errorf("%d missing of %v, due %v", missing, policies, due)
@@ -57,7 +57,7 @@ func TestShortage(t *testing.T) {
 		due     bool
 	}{
 		{30 * time.Second, 4001, false},
-		{time.Minute, 4000, true},
+		{time.Minute, 4001, true},
 		{9 * time.Minute, 4000, false},
 		{11 * time.Minute, 3000, true},
 		{4 * time.Hour, 2000, true},
