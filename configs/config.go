@@ -112,6 +112,8 @@ type Disk struct {
 	Size int64
 	// MaxObject is the largest body kept on disk, in bytes; at most Size.
 	MaxObject int64
+	// ReadTimeout is how long a read waits for the device.
+	ReadTimeout time.Duration
 }
 
 // Origin is a pool of servers that answer for each other.

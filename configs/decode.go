@@ -16,6 +16,8 @@ const (
 	// tier that is small, so that no single object empties it.
 	DefaultRAMMaxObject  = 4 * MiB
 	DefaultDiskMaxObject = GiB
+	// DefaultReadTimeout is far above what a device takes that is only busy.
+	DefaultReadTimeout = time.Second
 
 	// MinRAMSize holds a few objects; MinDiskSize a few segments.
 	MinRAMSize  = MiB
@@ -197,6 +199,7 @@ func decodeTiers(o *object) Tiers {
 		Size: k.need("size", validSize).size(maxTier, MinDiskSize, maxTier),
 	}
 	disk.MaxObject = maxObject(k.key("max_object"), DefaultDiskMaxObject, disk.Size, "disk")
+	disk.ReadTimeout = k.key("read_timeout").duration(DefaultReadTimeout, 10*time.Millisecond, time.Minute)
 	k.done()
 	o.done()
 	if v.given() {

@@ -117,6 +117,9 @@ func noteTiers(old, next Tiers, note func(key, from, to string)) {
 		}
 		sizes("tiers.disk.size", old.Disk.Size, next.Disk.Size)
 		sizes("tiers.disk.max_object", old.Disk.MaxObject, next.Disk.MaxObject)
+		if old.Disk.ReadTimeout != next.Disk.ReadTimeout {
+			note("tiers.disk.read_timeout", formatDuration(old.Disk.ReadTimeout), formatDuration(next.Disk.ReadTimeout))
+		}
 	}
 }
 

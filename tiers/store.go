@@ -34,7 +34,8 @@ type Options struct {
 	// still fresh. It must not block.
 	Evicted func(tier policy.Tier, fresh bool)
 	// DiskFault is told of each failing disk operation: "open", "read", "write",
-	// "delete", or "corrupt" for a read that found damage. It must not block.
+	// "delete", "timeout", or "corrupt" for a read that found damage. It must not
+	// block.
 	DiskFault func(op string)
 }
 

@@ -52,6 +52,8 @@ func (s *Store) fault(op string) {
 func (s *Store) readTrouble(err error) {
 	switch {
 	case errors.Is(err, disk.ErrNotFound), errors.Is(err, disk.ErrOffline), errors.Is(err, disk.ErrClosed):
+	case errors.Is(err, disk.ErrSlow):
+		s.diskTrouble("timeout", err)
 	case errors.Is(err, disk.ErrCorrupt), errors.Is(err, errMeta):
 		s.diskTrouble("corrupt", err)
 	default:
@@ -63,6 +65,10 @@ func (s *Store) readTrouble(err error) {
 func (s *Store) writeTrouble(err error) policy.Reason {
 	if errors.Is(err, disk.ErrTooLarge) {
 		return policy.ReasonTooLarge
+	}
+	if errors.Is(err, disk.ErrSlow) {
+		s.diskTrouble("timeout", err)
+		return policy.ReasonStorage
 	}
 	if errors.Is(err, disk.ErrPinnedFull) {
 		if s.mayLog() {

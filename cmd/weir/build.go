@@ -107,7 +107,7 @@ func diskOptions(d *configs.Disk) *disk.Options {
 	if d == nil {
 		return nil
 	}
-	return &disk.Options{Dir: d.Path, Size: d.Size}
+	return &disk.Options{Dir: d.Path, Size: d.Size, ReadTimeout: d.ReadTimeout}
 }
 
 func accessTarget(a configs.AccessLog) accesslog.Target {

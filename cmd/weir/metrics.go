@@ -44,6 +44,7 @@ func (n *node) wireDiskMetrics() {
 		metrics.SourceDiskFull:           func(s *disk.Stats) int64 { return s.Full },
 		metrics.SourceDiskReadErrors:     func(s *disk.Stats) int64 { return s.ReadErrors },
 		metrics.SourceDiskWriteErrors:    func(s *disk.Stats) int64 { return s.WriteErrors },
+		metrics.SourceDiskTimeouts:       func(s *disk.Stats) int64 { return s.ReadTimeouts },
 		metrics.SourceDiskWrittenObjects: func(s *disk.Stats) int64 { return s.WrittenUser },
 		metrics.SourceDiskWrittenMeta:    func(s *disk.Stats) int64 { return s.WrittenMeta },
 		metrics.SourceDiskWrittenFooters: func(s *disk.Stats) int64 { return s.WrittenFooters },

@@ -100,7 +100,7 @@ var families = []family{
 	{namePolicyBytes, gauge, "Bytes that a policy's objects take on disk, by policy."},
 	{nameGuaranteed, gauge, "Bytes on disk that other policies cannot push out, by policy."},
 	{nameEvictedFresh, counter, "Objects that the disk tier evicted before they were stale, by policy."},
-	{nameDiskErrors, counter, "Reads from segments that the device failed, and faults of writing that switched the disk tier off, by operation."},
+	{nameDiskErrors, counter, "Reads from segments that the device failed, and faults of writing that switched the disk tier off, and what it did not answer in time, by operation."},
 	{nameDiskWritten, counter, "Bytes appended to the disk tier's segments; again: objects kept because they were hit when their segment was evicted."},
 	{SourceAccessLogDropped.String(), counter, "Access log lines lost because the log could not keep up or a write failed."},
 	{SourceAccessLogErrors.String(), counter, "Writes to the access log that failed."},

@@ -19,6 +19,8 @@ const (
 	// SourceDiskReadErrors and SourceDiskWriteErrors count what the device refused.
 	SourceDiskReadErrors
 	SourceDiskWriteErrors
+	// SourceDiskTimeouts counts what the device did not answer in time.
+	SourceDiskTimeouts
 	// The bytes appended to the disk tier's segments: objects, the heads and
 	// tombstones that go with them, the footers of sealed segments, and objects
 	// written again because they were asked for when their segment was evicted.
@@ -51,6 +53,8 @@ func (s Source) String() string {
 		return series(nameDiskErrors, "op", "read")
 	case SourceDiskWriteErrors:
 		return series(nameDiskErrors, "op", "write")
+	case SourceDiskTimeouts:
+		return series(nameDiskErrors, "op", "timeout")
 	case SourceDiskWrittenObjects:
 		return series(nameDiskWritten, "kind", "object")
 	case SourceDiskWrittenMeta:

@@ -13,6 +13,8 @@
 //     all of a pinned class does until it is stale.
 //   - Index trouble is never fatal. The index can always be rebuilt from the segments, newest record first, so that
 //     whatever is found during a rebuild is already final.
+//   - A device that stalls costs nobody more than Options.ReadTimeout, and no pile of goroutines: what would wait longer
+//     is ErrSlow, a miss.
 //   - Device trouble is never fatal: puts answer ErrOffline until a probe write succeeds again.
 //
 // # What it refuses

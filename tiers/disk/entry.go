@@ -59,7 +59,7 @@ func (e *Entry) open() error {
 	}
 	defer e.release()
 	b := make([]byte, e.extents[0].len)
-	if err := readExtent(e.segs[0], e.extents[0], b); err != nil {
+	if err := e.s.readExtent(e.segs[0], e.extents[0], b); err != nil {
 		return err
 	}
 	e.Body, e.extents = b, nil
@@ -106,7 +106,7 @@ func (e *Entry) chunkAt(off int64, buf []byte) ([]byte, error) {
 
 // extent reads one extent into b; damage drops the entry.
 func (e *Entry) extent(x extent, b []byte) error {
-	err := readExtent(e.segs.find(x.seg), x, b)
+	err := e.s.readExtent(e.segs.find(x.seg), x, b)
 	if err == nil {
 		return nil
 	}

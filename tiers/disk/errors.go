@@ -13,6 +13,8 @@ var (
 	ErrFull = errors.New("disk: full")
 	// ErrPinnedFull: the class is pinned, and what it holds already takes all the room that it has. Nothing was stored.
 	ErrPinnedFull = errors.New("disk: no more room for pinned objects")
+	// ErrSlow: the device did not answer within Options.ReadTimeout. Treat it as a miss.
+	ErrSlow = errors.New("disk: slow")
 	// ErrTooLarge: the object, its key or its metadata can never fit this store.
 	ErrTooLarge = errors.New("disk: too large")
 	// ErrEvicted: a segment with an early chunk of this object was evicted before the object was committed.

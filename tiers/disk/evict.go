@@ -172,6 +172,9 @@ func (s *Store) reappendOne(rec footEntry) (int64, error) {
 		return 0, err
 	}
 	r, err := s.readRecord(rec.hash, cur)
+	if errors.Is(err, ErrSlow) {
+		return 0, err
+	}
 	if err != nil {
 		_ = s.readFailedLocked(ix, rec.hash, cur, err)
 		return 0, nil

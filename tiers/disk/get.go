@@ -25,6 +25,11 @@ func (s *Store) Get(h Hash, key []byte) (*Entry, error) {
 		return nil, err
 	}
 	defer s.leave()
+	if err := s.gate.enter(); err != nil {
+		s.count.misses.Add(1)
+		return nil, err
+	}
+	defer s.gate.leave()
 	ix := s.idx.Load()
 	if ix == nil {
 		return nil, ErrOffline
@@ -108,7 +113,7 @@ func (s *Store) readRecord(h Hash, e entry) (loaded, error) {
 		return loaded{}, fmt.Errorf("%w: entry points behind its segment", errFormat)
 	}
 	b := make([]byte, e.len)
-	if err := readFull(seg.f, b, e.off()); err != nil {
+	if err := s.gate.readFull(seg.f, b, e.off(), 1); err != nil {
 		return loaded{}, err
 	}
 	hd, err := decodeHeader(b, seg.place(e.off()), int64(len(b)))
@@ -136,8 +141,8 @@ func (s *Store) readRecord(h Hash, e entry) (loaded, error) {
 }
 
 // readExtent fills b, whose length is that of the extent, and verifies it before the caller sees a byte.
-func readExtent(seg *segment, x extent, b []byte) error {
-	if err := readFull(seg.f, b, x.off); err != nil {
+func (s *Store) readExtent(seg *segment, x extent, b []byte) error {
+	if err := s.gate.readFull(seg.f, b, x.off, patience); err != nil {
 		return err
 	}
 	if crc32.Checksum(b, castagnoli) != x.crc {
@@ -160,6 +165,9 @@ func (s *Store) readFailed(h Hash, e entry, cause error) error {
 
 func (s *Store) readFailedLocked(ix *index, h Hash, e entry, cause error) error {
 	gone := errors.Is(cause, errGone)
+	if errors.Is(cause, ErrSlow) {
+		return cause
+	}
 	if !gone && !errors.Is(cause, errFormat) {
 		s.count.readErrors.Add(1)
 		return fmt.Errorf("cannot read from segment %d: %w", e.seg, cause)

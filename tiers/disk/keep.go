@@ -75,6 +75,9 @@ func (k *keeping) promised(h Hash, cur entry) bool {
 // any reader.
 func (s *Store) move(ix *index, h Hash, cur entry, seg *segment) error {
 	r, err := s.readRecord(h, cur)
+	if errors.Is(err, ErrSlow) {
+		return err
+	}
 	if err != nil {
 		_ = s.readFailed(h, cur, err)
 		return nil
@@ -114,7 +117,7 @@ func (s *Store) moveExtent(h Hash, class uint8, seg *segment, x extent, off uint
 	bp := s.chunks.Get().(*[]byte)
 	defer s.chunks.Put(bp)
 	b := grow(*bp, int(x.len))
-	if err := readExtent(seg, x, b); err != nil {
+	if err := s.readExtent(seg, x, b); err != nil {
 		return extent{}, err
 	}
 	e, to, err := s.write(draft{typ: recChunk, hash: h, class: class, body: b, stored: s.nowMillis(), size: off, force: true})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -37,6 +38,8 @@ type Options struct {
 	ChunkSize int
 	// MaxInline in bytes: a body up to this is one record, read at once. Default ChunkSize; at most SegmentSize/4.
 	MaxInline int64
+	// ReadTimeout is how long a read waits for the device; in the middle of a large body ten times as long. Default 1 s.
+	ReadTimeout time.Duration
 	// ReappendShare is the share of an evicted segment (0..1) that may be written again because it was hit since it was
 	// written. Default 0.25; negative: none.
 	ReappendShare float64
@@ -54,6 +57,7 @@ type Options struct {
 	// Fault injection of the tests.
 	indexFS    vfs.FS
 	writeFault func(n int) error
+	read       func(f *os.File, b []byte, off int64) (int, error)
 	tick       time.Duration
 }
 
@@ -69,6 +73,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxInline == 0 {
 		o.MaxInline = int64(o.ChunkSize)
+	}
+	if o.ReadTimeout == 0 {
+		o.ReadTimeout = time.Second
 	}
 	if o.ReappendShare == 0 {
 		o.ReappendShare = 0.25
@@ -110,6 +117,7 @@ func (o Options) validate() error {
 		"ChunkSize is %d, valid is %d to %d and at most a quarter of SegmentSize", o.ChunkSize, minChunk, maxChunk)
 	check(o.MaxInline >= 0 && o.MaxInline <= o.SegmentSize/4,
 		"MaxInline is %d, valid is 0 to a quarter of SegmentSize", o.MaxInline)
+	check(o.ReadTimeout > 0, "ReadTimeout is %v, it must be above 0", o.ReadTimeout)
 	check(o.ReappendShare <= 1, "ReappendShare is %g, valid is at most 1", o.ReappendShare)
 	if len(errs) == 0 {
 		return nil

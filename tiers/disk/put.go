@@ -42,6 +42,10 @@ func (c Shelf) Put(h Hash, key, meta, body []byte, expires time.Time) error {
 
 func (c Shelf) putInline(h Hash, key, meta, body []byte, expires time.Time) error {
 	s := c.s
+	if err := s.gate.beginPut(); err != nil {
+		return err
+	}
+	defer s.gate.endPut()
 	mu := s.stripe(h)
 	mu.Lock()
 	defer mu.Unlock()
@@ -281,6 +285,10 @@ func (s *Store) UpdateMeta(h Hash, key, meta []byte, expires time.Time) error {
 		return err
 	}
 	defer s.leave()
+	if err := s.gate.beginPut(); err != nil {
+		return err
+	}
+	defer s.gate.endPut()
 	mu := s.stripe(h)
 	mu.Lock()
 	defer mu.Unlock()

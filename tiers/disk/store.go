@@ -43,6 +43,7 @@ type Store struct {
 	scratch sync.Pool // *[]byte, records being built
 	count   counters
 	classes classes
+	gate    *gate
 
 	stop     chan struct{}
 	evictReq chan struct{}
@@ -65,7 +66,7 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, lock: lock, stop: make(chan struct{}), evictReq: make(chan struct{}, 1)}
+	s := &Store{o: o, lock: lock, stop: make(chan struct{}), evictReq: make(chan struct{}, 1), gate: newGate(o.ReadTimeout, o.read)}
 	s.chunks.New = func() any { b := make([]byte, o.ChunkSize); return &b }
 	s.scratch.New = func() any { return new([]byte) }
 	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis}
@@ -227,6 +228,7 @@ type Stats struct {
 	KeyMismatches   int64 // another key under the same hash
 	Corrupt         int64 // reads that did not verify
 	ReadErrors      int64 // the device said no
+	ReadTimeouts    int64 // the device said nothing
 	WriteErrors     int64
 	Full            int64 // puts refused at the ceiling
 	EvictedFresh    int64
@@ -252,7 +254,7 @@ func (s *Store) Stats() Stats {
 		DiskBytes: s.used(), SegmentBytes: s.segs.live.Load(), ZombieBytes: s.segs.zombie.Load(),
 		IndexBytes: s.indexBytes.Load(), AsideBytes: s.asideBytes.Load(), Segments: len(*s.segs.table.Load()),
 		Budget: s.o.Size, Hits: c.hits.Load(), Misses: c.misses.Load(), KeyMismatches: c.mismatches.Load(),
-		Corrupt: c.corrupt.Load(), ReadErrors: c.readErrors.Load(), WriteErrors: c.writeErrors.Load(), Full: c.full.Load(),
+		Corrupt: c.corrupt.Load(), ReadErrors: c.readErrors.Load(), ReadTimeouts: s.gate.timeouts.Load(), WriteErrors: c.writeErrors.Load(), Full: c.full.Load(),
 		EvictedFresh: c.evictFresh.Load(), EvictedExpired: c.evictExpired.Load(), SegmentsEvicted: c.segsEvicted.Load(),
 		Reappended: c.reappended.Load(), WrittenKept: c.bytesKept.Load(), PinRefused: c.pinRefused.Load(), Rebuilds: c.rebuilds.Load(), WrittenUser: c.bytesUser.Load(),
 		WrittenMeta: c.bytesMeta.Load(), WrittenFooters: c.bytesFoot.Load(), WrittenReappend: c.bytesReappend.Load(),

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -113,6 +114,10 @@ func (w *Writer) flush() error {
 	if p := w.s.wfault.Load(); p != nil {
 		return fmt.Errorf("%w: %w", ErrOffline, *p)
 	}
+	if err := w.s.gate.beginPut(); err != nil {
+		return err
+	}
+	defer w.s.gate.endPut()
 	n := len(w.buf) - recHeaderSize
 	h := recHeader{
 		typ: recChunk, class: w.class, hash: w.hash, bodyLn: uint32(n), kmCRC: crc32.Checksum(nil, castagnoli),
@@ -183,6 +188,10 @@ func (w *Writer) Commit(meta []byte, expires time.Time) error {
 		return err
 	}
 	defer w.s.leave()
+	if err := w.s.gate.beginPut(); err != nil {
+		return err
+	}
+	defer w.s.gate.endPut()
 	mu := w.s.stripe(w.hash)
 	mu.Lock()
 	defer mu.Unlock()
@@ -237,7 +246,11 @@ func (w *Writer) chunkAt(off int64, buf []byte) ([]byte, error) {
 	}
 	chunk := int64(w.s.o.ChunkSize)
 	b = grow(buf, int(x.len))
-	if err := readExtent(seg, x, b); err != nil {
+	err = w.s.readExtent(seg, x, b)
+	if errors.Is(err, ErrSlow) {
+		return nil, err
+	}
+	if err != nil {
 		w.s.count.corrupt.Add(1)
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}

@@ -1,0 +1,174 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// gate is the way to the device for everything that clients wait for. A device that stalls must cost nobody more than
+// the timeout, and must not gather goroutines.
+//
+// What the page cache has is read in the caller's goroutine, by preadv2 with RWF_NOWAIT (Linux 4.14), which fails
+// instead of waiting. Only what would wait for the device is handed to another goroutine, of which there are at most
+// deviceReads; the hand-over costs a microsecond or two, and the device takes a hundred. A read that was given up holds
+// its place until the kernel lets go of it. While half of the places are held like that, nobody waits for another.
+type gate struct {
+	timeout time.Duration
+	// device holds a token for each read that may wait for the device, entered one for each lookup, writing one for each
+	// put.
+	device, entered, writing chan struct{}
+	stuck                    atomic.Int64 // reads that were given up and still hold a token
+	timeouts                 atomic.Int64
+	blocking                 atomic.Bool // the file system knows no RWF_NOWAIT
+	// read takes the place of the device in tests.
+	read func(f *os.File, b []byte, off int64) (int, error)
+}
+
+const (
+	// deviceReads is more than devices work on at once and few enough to be lost in a stall.
+	deviceReads = 128
+	// lookups bounds the goroutines that may be inside the index, whose reads cannot be given up.
+	lookups = 1024
+	// puts bounds the goroutines that may wait for the device to take something.
+	puts = 128
+	// patience is how many times the timeout somebody waits who has part of a body already, and whom an error would cut off.
+	patience = 10
+)
+
+func newGate(timeout time.Duration, read func(f *os.File, b []byte, off int64) (int, error)) *gate {
+	return &gate{timeout: timeout, device: make(chan struct{}, deviceReads), entered: make(chan struct{}, lookups), writing: make(chan struct{}, puts), read: read}
+}
+
+// enter begins a lookup; leave ends it.
+func (g *gate) enter() error { return g.take(g.entered, g.timeout) }
+
+func (g *gate) leave() { <-g.entered }
+
+// beginPut begins a put, which may wait for the device; endPut ends it.
+func (g *gate) beginPut() error { return g.take(g.writing, g.timeout) }
+
+func (g *gate) endPut() { <-g.writing }
+
+// take waits for a place at most that long.
+func (g *gate) take(places chan struct{}, bound time.Duration) error {
+	select {
+	case places <- struct{}{}:
+		return nil
+	default:
+	}
+	if g.stalled() {
+		return g.slow()
+	}
+	t := time.NewTimer(bound)
+	defer t.Stop()
+	select {
+	case places <- struct{}{}:
+		return nil
+	case <-t.C:
+		return g.slow()
+	}
+}
+
+func (g *gate) stalled() bool { return g.stuck.Load() >= deviceReads/2 }
+
+func (g *gate) slow() error {
+	g.timeouts.Add(1)
+	return fmt.Errorf("%w: no answer for %v", ErrSlow, g.timeout)
+}
+
+// readFull is readFull for those who cannot wait for ever. b holds garbage after an error.
+func (g *gate) readFull(f *os.File, b []byte, off int64, patience int) error {
+	n := g.cached(f, b, off)
+	if n == len(b) {
+		return nil
+	}
+	return g.fromDevice(f, b[n:], off+int64(n), time.Duration(patience)*g.timeout)
+}
+
+// cached reads what the page cache has, from the start of b on.
+func (g *gate) cached(f *os.File, b []byte, off int64) int {
+	if g.read != nil || g.blocking.Load() {
+		return 0
+	}
+	n, err := unix.Preadv2(int(f.Fd()), [][]byte{b}, off, unix.RWF_NOWAIT)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		g.blocking.Store(true)
+	}
+	return max(n, 0)
+}
+
+// deviceRead is a read that its caller may give up.
+type deviceRead struct {
+	done chan error // has room for one
+
+	mu   sync.Mutex // protects what follows
+	into []byte     // nil once the caller has gone
+}
+
+// fromDevice reads in another goroutine and waits at most that long. The bytes are read into memory of that goroutine:
+// the caller's may be in other hands by the time the device answers.
+func (g *gate) fromDevice(f *os.File, b []byte, off int64, bound time.Duration) error {
+	if g.stalled() {
+		return g.slow()
+	}
+	if err := g.take(g.device, bound); err != nil {
+		return err
+	}
+	r := &deviceRead{done: make(chan error, 1), into: b}
+	n := len(b)
+	go func() {
+		defer func() { <-g.device }()
+		own := make([]byte, n)
+		err := readFull(g.reader(f), own, off)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.into == nil {
+			g.stuck.Add(-1)
+			return
+		}
+		copy(r.into, own)
+		r.done <- err
+	}()
+	t := time.NewTimer(bound)
+	defer t.Stop()
+	select {
+	case err := <-r.done:
+		return err
+	case <-t.C:
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case err := <-r.done:
+		return err // it came while the lock was taken
+	default:
+	}
+	r.into = nil
+	g.stuck.Add(1)
+	return g.slow()
+}
+
+// ahead asks the kernel to bring in what will be read next.
+func (g *gate) ahead(f *os.File, off, n int64) {
+	if g.read == nil {
+		_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_WILLNEED) // advice: nothing is lost without it
+	}
+}
+
+func (g *gate) reader(f *os.File) io.ReaderAt {
+	if g.read == nil {
+		return f
+	}
+	return readerFunc(func(b []byte, off int64) (int, error) { return g.read(f, b, off) })
+}
+
+type readerFunc func(b []byte, off int64) (int, error)
+
+func (f readerFunc) ReadAt(b []byte, off int64) (int, error) { return f(b, off) }
