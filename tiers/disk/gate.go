@@ -155,13 +155,6 @@ func (g *gate) fromDevice(f *os.File, b []byte, off int64, bound time.Duration) 
 	return g.slow()
 }
 
-// ahead asks the kernel to bring in what will be read next.
-func (g *gate) ahead(f *os.File, off, n int64) {
-	if g.read == nil {
-		_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_WILLNEED) // advice: nothing is lost without it
-	}
-}
-
 func (g *gate) reader(f *os.File) io.ReaderAt {
 	if g.read == nil {
 		return f
