@@ -7,8 +7,9 @@
 //     package. The key text is compared, so a hash collision is a miss. Damage is a miss, counted, and drops the entry.
 //   - A Put, Commit, UpdateMeta or Delete that returned nil has reached the kernel: kill -9 of the process loses none of
 //     them. A power cut loses what the kernel had not written; sealed segments are synced.
-//   - Disk use stays within the budget: eviction frees the oldest segment as a whole, in the background. No put waits
-//     for it; at the hard ceiling (budget plus one segment) a put fails with ErrFull.
+//   - Disk use stays within the budget: eviction frees the oldest segment as a whole, in the background. A put waits for
+//     it only at the hard ceiling (budget plus one segment), and no longer than Options.ReadTimeout; then it fails with
+//     ErrFull.
 //   - What is promised to a class of objects (Class) stays: its fresh objects survive eviction up to its reservation, and
 //     all of a pinned class does until it is stale.
 //   - Index trouble is never fatal. The index can always be rebuilt from the segments, newest record first, so that

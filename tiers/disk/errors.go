@@ -9,7 +9,7 @@ var (
 	ErrCorrupt = errors.New("disk: stored bytes are damaged")
 	// ErrOffline: the store is switched off by a device or index fault and will try to come back by itself.
 	ErrOffline = errors.New("disk: offline")
-	// ErrFull: the hard ceiling is reached and eviction has not caught up. Nothing was stored.
+	// ErrFull: the hard ceiling is reached and eviction did not catch up in time. Nothing was stored.
 	ErrFull = errors.New("disk: full")
 	// ErrPinnedFull: the class is pinned, and what it holds already takes all the room that it has. Nothing was stored.
 	ErrPinnedFull = errors.New("disk: no more room for pinned objects")

@@ -41,6 +41,12 @@ func (c Shelf) Put(h Hash, key, meta, body []byte, expires time.Time) error {
 }
 
 func (c Shelf) putInline(h Hash, key, meta, body []byte, expires time.Time) error {
+	return c.s.withRoom(recHeaderSize+int64(len(key)+len(meta)+len(body)), func() error {
+		return c.putRecord(h, key, meta, body, expires)
+	})
+}
+
+func (c Shelf) putRecord(h Hash, key, meta, body []byte, expires time.Time) error {
 	s := c.s
 	if err := s.gate.beginPut(); err != nil {
 		return err
@@ -149,8 +155,7 @@ func (s *Store) write(d draft) (entry, *segment, error) {
 
 // writeRecord places and writes b, a whole padded record whose header is still to be filled in from h.
 func (s *Store) writeRecord(h *recHeader, b []byte, extents []extent, force bool) (entry, *segment, error) {
-	if err := s.room(int64(len(b))); err != nil && !force {
-		s.count.full.Add(1)
+	if err := s.checkRoom(int64(len(b))); err != nil && !force {
 		return entry{}, nil, err
 	}
 	sp, err := s.segs.reserve(int64(len(b)))
@@ -188,13 +193,12 @@ func (s *Store) writeAt(seg *segment, b []byte, off int64) error {
 	return err
 }
 
-// room refuses a write of n bytes at the hard ceiling and wakes the evictor well before it.
-func (s *Store) room(n int64) error {
-	used := s.used()
-	if used > s.evictAbove() {
+// checkRoom refuses a write of n bytes at the hard ceiling and wakes the evictor well before it.
+func (s *Store) checkRoom(n int64) error {
+	if s.used() > s.evictAbove() {
 		s.kickEvict()
 	}
-	if used+n+footEntrySize > s.o.Size+s.o.SegmentSize {
+	if !s.fits(n) {
 		return ErrFull
 	}
 	return nil

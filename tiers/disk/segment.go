@@ -157,6 +157,7 @@ type segments struct {
 	size    int64
 	storeID [16]byte
 	now     func() int64
+	freed   func() // space has come back
 
 	table atomic.Pointer[segTable]
 	// floor: objects that need a segment below it are gone.
@@ -313,7 +314,10 @@ func (ss *segments) remove(s *segment) error {
 	n := s.bytes.Load()
 	ss.live.Add(-n)
 	ss.zombie.Add(n)
-	s.onClose = func(s *segment) { ss.zombie.Add(-n) }
+	s.onClose = func(s *segment) {
+		ss.zombie.Add(-n)
+		ss.freed()
+	}
 	err := os.Remove(s.path)
 	s.release()
 	if err != nil {

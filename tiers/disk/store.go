@@ -44,6 +44,7 @@ type Store struct {
 	count   counters
 	classes classes
 	gate    *gate
+	room    room
 
 	stop     chan struct{}
 	evictReq chan struct{}
@@ -69,7 +70,8 @@ func Open(o Options) (*Store, error) {
 	s := &Store{o: o, lock: lock, stop: make(chan struct{}), evictReq: make(chan struct{}, 1), gate: newGate(o.ReadTimeout, o.read)}
 	s.chunks.New = func() any { b := make([]byte, o.ChunkSize); return &b }
 	s.scratch.New = func() any { return new([]byte) }
-	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis}
+	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis, freed: s.room.signal}
+	s.room.init()
 	s.segs.table.Store(&segTable{})
 	err = s.loadClasses()
 	if err == nil {
@@ -231,6 +233,7 @@ type Stats struct {
 	ReadTimeouts    int64 // the device said nothing
 	WriteErrors     int64
 	Full            int64 // puts refused at the ceiling
+	RoomWaits       int64 // puts that had to wait for eviction
 	EvictedFresh    int64
 	EvictedExpired  int64
 	SegmentsEvicted int64
@@ -254,7 +257,7 @@ func (s *Store) Stats() Stats {
 		DiskBytes: s.used(), SegmentBytes: s.segs.live.Load(), ZombieBytes: s.segs.zombie.Load(),
 		IndexBytes: s.indexBytes.Load(), AsideBytes: s.asideBytes.Load(), Segments: len(*s.segs.table.Load()),
 		Budget: s.o.Size, Hits: c.hits.Load(), Misses: c.misses.Load(), KeyMismatches: c.mismatches.Load(),
-		Corrupt: c.corrupt.Load(), ReadErrors: c.readErrors.Load(), ReadTimeouts: s.gate.timeouts.Load(), WriteErrors: c.writeErrors.Load(), Full: c.full.Load(),
+		Corrupt: c.corrupt.Load(), ReadErrors: c.readErrors.Load(), ReadTimeouts: s.gate.timeouts.Load(), WriteErrors: c.writeErrors.Load(), Full: c.full.Load(), RoomWaits: s.room.waits.Load(),
 		EvictedFresh: c.evictFresh.Load(), EvictedExpired: c.evictExpired.Load(), SegmentsEvicted: c.segsEvicted.Load(),
 		Reappended: c.reappended.Load(), WrittenKept: c.bytesKept.Load(), PinRefused: c.pinRefused.Load(), Rebuilds: c.rebuilds.Load(), WrittenUser: c.bytesUser.Load(),
 		WrittenMeta: c.bytesMeta.Load(), WrittenFooters: c.bytesFoot.Load(), WrittenReappend: c.bytesReappend.Load(),

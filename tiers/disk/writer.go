@@ -114,6 +114,10 @@ func (w *Writer) flush() error {
 	if p := w.s.wfault.Load(); p != nil {
 		return fmt.Errorf("%w: %w", ErrOffline, *p)
 	}
+	return w.s.withRoom(int64(len(w.buf)), w.writeChunk)
+}
+
+func (w *Writer) writeChunk() error {
 	if err := w.s.gate.beginPut(); err != nil {
 		return err
 	}
@@ -188,6 +192,12 @@ func (w *Writer) Commit(meta []byte, expires time.Time) error {
 		return err
 	}
 	defer w.s.leave()
+	return w.s.withRoom(recHeaderSize+int64(len(w.key)+len(meta)+len(w.extents)*extentSize), func() error {
+		return w.writeHead(meta, expires)
+	})
+}
+
+func (w *Writer) writeHead(meta []byte, expires time.Time) error {
 	if err := w.s.gate.beginPut(); err != nil {
 		return err
 	}
