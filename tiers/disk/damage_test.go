@@ -13,16 +13,53 @@ import (
 	"testing"
 )
 
-var damageTrials = flag.Int("disk.trials", 14, "trials of TestDamage for each kind of stop; 7 harm each kind of file once")
+var damageTrials = flag.Int("disk.trials", 18, "trials of TestDamage for each kind of stop; 9 harm each kind of file once")
+
+// damageKinds are the kinds of files that a populated directory has.
+var damageKinds = []string{"segments/*.seg", "index-*/*.sst", "index-*/*.log", "index-*/MANIFEST-*", "index-*/*", "CLEAN", "STORE", "CLASSES", "LOCK"}
+
+// damageTable counts outcomes, of objects unless the name says trials.
+type damageTable map[string]map[string]int
+
+func (d damageTable) add(kind, outcome string, n int) {
+	if d[kind] == nil {
+		d[kind] = map[string]int{}
+	}
+	d[kind][outcome] += n
+}
+
+func (d damageTable) sum(outcome string) (n int) {
+	for _, m := range d {
+		n += m[outcome]
+	}
+	return n
+}
+
+func (d damageTable) String() string {
+	cols := []string{"trials", "rebuilds (trials)", "right", "miss", "corrupt", "older, tail lost"}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-20s", "harmed file")
+	for _, c := range cols {
+		fmt.Fprintf(&b, " %17s", c)
+	}
+	for _, k := range damageKinds {
+		fmt.Fprintf(&b, "\n%-20s", k)
+		for _, c := range cols {
+			fmt.Fprintf(&b, " %17d", d[k][c])
+		}
+	}
+	return b.String()
+}
 
 // TestDamage flips a bit of, or truncates, one file of a populated directory at a time. Whatever happens, what is
 // served must be what was put last, and nothing may crash or hang. One exception cannot be told from a kill a moment
 // earlier: after an unclean stop the segments that were not sealed (and synced with the index) hold the only trace of
 // the last operations. With one of those harmed an older state may show, but never a byte that was not put.
 func TestDamage(t *testing.T) {
-	outcomes := map[string]int{}
+	outcomes := damageTable{}
 	for _, clean := range []bool{true, false} {
 		o := smallOptions(t.TempDir())
+		o.Classes = []Class{{Name: "shop"}}
 		s := mustOpen(t, o)
 		const n = 120
 		version := func(i int) int { return 1 + i%2 }
@@ -49,7 +86,8 @@ func TestDamage(t *testing.T) {
 		for trial := range *damageTrials {
 			o.Dir = filepath.Join(t.TempDir(), "d")
 			copyDir(t, from, o.Dir)
-			what := damageOne(t, rng, o.Dir, trial)
+			kind, what := damageOne(t, rng, o.Dir, trial)
+			outcomes.add(kind, "trials", 1)
 			s, err := Open(o)
 			if err != nil {
 				t.Fatalf("clean %v trial %d, %s: open: %v", clean, trial, what, err)
@@ -59,27 +97,29 @@ func TestDamage(t *testing.T) {
 				meta, body, err := readAll(s, i)
 				switch {
 				case err == nil && i%10 != 0 && bytes.Equal(meta, metaOf(i, version(i), size(i))) && bytes.Equal(body, bodyOf(i, version(i), size(i))):
-					outcomes["right"]++
+					outcomes.add(kind, "right", 1)
 				case err == nil && !clean && young[what[strings.LastIndex(what, " ")+1:]] && wasPut(i, meta, body):
-					outcomes["older, tail lost"]++
+					outcomes.add(kind, "older, tail lost", 1)
 				case err == nil:
 					t.Fatalf("clean %v trial %d, %s: object %d: wrong bytes, meta %q", clean, trial, what, i, meta)
+				case errors.Is(err, ErrNotFound) && i%10 == 0: // it was deleted
+					outcomes.add(kind, "right", 1)
 				case errors.Is(err, ErrNotFound), errors.Is(err, ErrOffline):
-					outcomes["miss"]++
+					outcomes.add(kind, "miss", 1)
 				case errors.Is(err, ErrCorrupt):
-					outcomes["corrupt"]++
+					outcomes.add(kind, "corrupt", 1)
 				default:
 					t.Fatalf("clean %v trial %d, %s: object %d: %v", clean, trial, what, i, err)
 				}
 			}
-			outcomes["rebuilds"] += int(s.Stats().Rebuilds)
+			outcomes.add(kind, "rebuilds (trials)", int(s.Stats().Rebuilds))
 			mustClose(t, s)
 			_ = os.RemoveAll(o.Dir)
 		}
 	}
-	t.Logf("outcomes: %v", outcomes)
-	if outcomes["right"] < 5*outcomes["miss"] {
-		t.Errorf("one damaged place costs too much: %v", outcomes)
+	t.Logf("%d trials\n%v", 2**damageTrials, outcomes)
+	if outcomes.sum("right") < 5*outcomes.sum("miss") {
+		t.Errorf("one damaged place costs too much:\n%v", outcomes)
 	}
 }
 
@@ -111,12 +151,12 @@ func wasPut(i int, meta, body []byte) bool {
 }
 
 // damageOne harms one file, each kind of file as often as any other.
-func damageOne(t *testing.T, rng *rand.Rand, dir string, trial int) string {
+func damageOne(t *testing.T, rng *rand.Rand, dir string, trial int) (kind, what string) {
 	t.Helper()
-	kinds := []string{"segments/*.seg", "index-*/*.sst", "index-*/*.log", "index-*/MANIFEST-*", "index-*/*", "CLEAN", "STORE"}
 	var files []string
 	for k := trial; len(files) == 0; k++ {
-		files, _ = filepath.Glob(filepath.Join(dir, kinds[k%len(kinds)]))
+		kind = damageKinds[k%len(damageKinds)]
+		files, _ = filepath.Glob(filepath.Join(dir, kind))
 	}
 	path := files[rng.IntN(len(files))]
 	b, err := os.ReadFile(path)
@@ -139,7 +179,7 @@ func damageOne(t *testing.T, rng *rand.Rand, dir string, trial int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rel
+	return kind, rel
 }
 
 // Damage under a running store: the entry goes, the older object under the same hash does not come back.
