@@ -333,6 +333,7 @@ func TestDiskFailsMidway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.stall = 50 * time.Millisecond // of the laggard
 	const size = 2 * mib
 	body := bodyOf(1, 1, size)
 	obj := objectOf(1, 1, 0)

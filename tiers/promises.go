@@ -44,6 +44,7 @@ func classesOf(list []PolicyStorage) []disk.Class {
 // there are places. What it forgets costs one more fetch.
 type admission struct {
 	second atomic.Pointer[map[string]struct{}]
+	list   atomic.Pointer[[]PolicyStorage]
 	seen   atomic.Pointer[[admissionPlaces]atomic.Uint64]
 }
 
@@ -61,6 +62,15 @@ func (a *admission) setPolicies(list []PolicyStorage) {
 		a.seen.Store(new([admissionPlaces]atomic.Uint64))
 	}
 	a.second.Store(&second)
+	a.list.Store(&list)
+}
+
+// policies are those set last.
+func (a *admission) policies() []PolicyStorage {
+	if l := a.list.Load(); l != nil {
+		return *l
+	}
+	return nil
 }
 
 // admits tells whether the object may go to disk, and remembers that it was

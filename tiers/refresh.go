@@ -23,6 +23,7 @@ func (s *Store) Refresh(old, fresh *Object) policy.Reason {
 	}
 	d := s.disk.Load()
 	if d == nil {
+		s.forgetLater(&old.Hash)
 		return unlessIn(r.inRAM, policy.ReasonStorage)
 	}
 	return s.refreshDisk(d, old, fresh, r)
@@ -90,6 +91,9 @@ const (
 // onDisk tells whether the disk holds old, something else or nothing under
 // old's key. The caller holds the guard.
 func (s *Store) onDisk(d *disk.Store, old *Object) diskHas {
+	if s.debts.owes(&old.Hash) {
+		return diskNothing
+	}
 	e, err := d.Get(old.Hash, []byte(old.Text))
 	if err != nil {
 		s.readTrouble(err)

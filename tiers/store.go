@@ -37,6 +37,8 @@ type Options struct {
 	// "delete", "timeout", or "corrupt" for a read that found damage. It must not
 	// block.
 	DiskFault func(op string)
+
+	retry time.Duration // retryFirst, but in tests
 }
 
 // Store is the tiers as one: RAM before disk. Safe for concurrent use.
@@ -50,8 +52,11 @@ type Store struct {
 	opts    Options
 	log     *slog.Logger
 	now     func() time.Time
-	// openError is why the disk tier could not be opened; set before use.
-	openError error
+	// openError is why the disk tier could not be opened when that was last tried.
+	openError atomic.Pointer[error]
+	debts     debts
+	stop      chan struct{}
+	diskKept  chan struct{} // closed when keepDisk has returned; nil without a disk tier
 
 	guards    guards
 	admission admission
@@ -64,7 +69,8 @@ type Store struct {
 }
 
 // Open makes the tiers. A disk tier that cannot be opened does not fail it: the
-// proxy serves on from RAM, and DiskUp says so.
+// proxy serves on from RAM, DiskUsage says so, and it is tried again in the
+// background. Only a directory that another process has open is an error.
 func Open(o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -72,7 +78,10 @@ func Open(o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{opts: o, log: o.Log, now: o.Now, stall: passStall, ramMax: o.RAMMaxObject, diskMax: o.DiskMaxObject}
+	if o.retry == 0 {
+		o.retry = retryFirst
+	}
+	s := &Store{opts: o, log: o.Log, now: o.Now, stall: passStall, ramMax: o.RAMMaxObject, diskMax: o.DiskMaxObject, stop: make(chan struct{})}
 	r, err := newRAM(o.RAMSize, o.RAMMaxObject, s.evictedRAM)
 	if err != nil {
 		return nil, err
@@ -83,6 +92,7 @@ func Open(o Options) (*Store, error) {
 	if o.Disk == nil {
 		return s, nil
 	}
+	s.admission.setPolicies(o.Policies)
 	d, err := s.openDisk(*o.Disk)
 	if err != nil {
 		if errors.Is(err, disk.ErrLocked) {
@@ -94,11 +104,12 @@ func Open(o Options) (*Store, error) {
 		s.log.Error("disk tier is OFF: it cannot be opened; serving from RAM and origin only",
 			"path", o.Disk.Dir, "error", err)
 		s.fault("open")
-		s.openError = err
-		return s, nil
+		s.openError.Store(&err)
+	} else {
+		s.disk.Store(d)
 	}
-	s.disk.Store(d)
-	s.admission.setPolicies(o.Policies)
+	s.diskKept = make(chan struct{})
+	go s.keepDisk()
 	return s, nil
 }
 
@@ -109,7 +120,7 @@ func (s *Store) openDisk(o disk.Options) (*disk.Store, error) {
 	}
 	o.OnEvict = s.evictedDisk
 	// From the first eviction on, which may come before Open returns.
-	o.Classes = classesOf(s.opts.Policies)
+	o.Classes = classesOf(s.admission.policies())
 	return disk.Open(o)
 }
 
@@ -128,7 +139,7 @@ func (s *Store) Get(h *policy.Hash, text []byte) *Object { return s.ram.get(h, t
 // promoted to RAM. A Large object must be closed by the caller.
 func (s *Store) GetDisk(h *policy.Hash, text []byte) *Object {
 	d := s.disk.Load()
-	if d == nil {
+	if d == nil || s.debts.owes(h) {
 		return nil
 	}
 	since := s.guards.of(h).mark()
@@ -220,6 +231,7 @@ func (s *Store) putRAM(o *Object) bool {
 func (s *Store) putDisk(o *Object, inRAM bool) policy.Reason {
 	d := s.disk.Load()
 	if d == nil {
+		s.forgetLater(&o.Hash)
 		return unlessIn(inRAM, policy.ReasonTooLarge)
 	}
 	g := s.guards.of(&o.Hash)
@@ -245,6 +257,7 @@ func (s *Store) putDiskLocked(d *disk.Store, o *Object, inRAM bool) policy.Reaso
 	default:
 		err := d.In(o.Policy).Put(o.Hash, []byte(o.Text), o.encode(nil), o.Body, o.expires())
 		if err == nil {
+			s.debts.paid(&o.Hash)
 			return policy.ReasonNone
 		}
 		reason = s.writeTrouble(err)
@@ -263,10 +276,13 @@ func (s *Store) commitDisk(w *disk.Writer, o *Object) policy.Reason {
 	// An older and smaller object of the key may still be in RAM.
 	s.ram.delete(&o.Hash)
 	if err == nil {
+		s.debts.paid(&o.Hash)
 		return policy.ReasonNone
 	}
 	if d := s.disk.Load(); d != nil {
 		s.deleteDisk(d, &o.Hash)
+	} else {
+		s.forgetLater(&o.Hash)
 	}
 	return s.writeTrouble(err)
 }
@@ -297,12 +313,24 @@ func (s *Store) remove(h *policy.Hash) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		s.deleteDisk(d, h)
+	} else {
+		s.forgetLater(h)
 	}
 }
 
 func (s *Store) deleteDisk(d *disk.Store, h *policy.Hash) {
 	if err := d.Delete(*h); err != nil && !errors.Is(err, disk.ErrNotFound) {
+		s.debts.owe(h)
 		s.diskTrouble("delete", err)
+		return
+	}
+	s.debts.paid(h)
+}
+
+// forgetLater notes that the disk, which is away, must forget h.
+func (s *Store) forgetLater(h *policy.Hash) {
+	if s.opts.Disk != nil {
+		s.debts.owe(h)
 	}
 }
 
@@ -324,6 +352,10 @@ func (s *Store) diskStore() *disk.Store { return s.disk.Load() }
 // Close stops the tiers. No call may run or follow; Large objects and readers
 // of fills may still be read until they are closed.
 func (s *Store) Close() error {
+	if s.diskKept != nil {
+		close(s.stop)
+		<-s.diskKept
+	}
 	s.ram.close()
 	if d := s.disk.Swap(nil); d != nil {
 		return d.Close()

@@ -38,7 +38,10 @@ func (s *Store) DiskError() error {
 	if d := s.disk.Load(); d != nil {
 		return d.Healthy()
 	}
-	return s.openError
+	if err := s.openError.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 func (s *Store) fault(op string) {

@@ -36,7 +36,7 @@ func (d damageTable) sum(outcome string) (n int) {
 }
 
 func (d damageTable) String() string {
-	cols := []string{"trials", "rebuilds (trials)", "right", "miss", "corrupt", "older, tail lost"}
+	cols := []string{"trials", "rebuilds (trials)", "right", "miss", "offline", "corrupt", "older, tail lost"}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-20s", "harmed file")
 	for _, c := range cols {
@@ -104,8 +104,10 @@ func TestDamage(t *testing.T) {
 					t.Fatalf("clean %v trial %d, %s: object %d: wrong bytes, meta %q", clean, trial, what, i, meta)
 				case errors.Is(err, ErrNotFound) && i%10 == 0: // it was deleted
 					outcomes.add(kind, "right", 1)
-				case errors.Is(err, ErrNotFound), errors.Is(err, ErrOffline):
+				case errors.Is(err, ErrNotFound):
 					outcomes.add(kind, "miss", 1)
+				case errors.Is(err, ErrOffline): // the damage was found a moment ago
+					outcomes.add(kind, "offline", 1)
 				case errors.Is(err, ErrCorrupt):
 					outcomes.add(kind, "corrupt", 1)
 				default:

@@ -9,6 +9,8 @@ var (
 	ErrCorrupt = errors.New("disk: stored bytes are damaged")
 	// ErrOffline: the store is switched off by a device or index fault and will try to come back by itself.
 	ErrOffline = errors.New("disk: offline")
+	// ErrVanished: the directory that was opened is no longer there; wrapped in ErrOffline. See Store.Vanished.
+	ErrVanished = errors.New("disk: the directory is gone")
 	// ErrFull: the hard ceiling is reached and eviction did not catch up in time. Nothing was stored.
 	ErrFull = errors.New("disk: full")
 	// ErrPinnedFull: the class is pinned, and what it holds already takes all the room that it has. Nothing was stored.

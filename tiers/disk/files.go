@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,35 @@ func lockDir(dir string) (*dirLock, error) {
 		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
 	return &dirLock{f: f}, nil
+}
+
+// held tells whether the directory is still the one that was locked. A directory that cannot be asked may come back.
+func (l *dirLock) held() bool {
+	there, err := os.Stat(l.f.Name())
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	ours, err := l.f.Stat()
+	return err != nil || os.SameFile(there, ours)
+}
+
+// discard empties the directory of a store; the caller holds its lock.
+func discard(dir string) error {
+	indexes, err := filepath.Glob(filepath.Join(dir, "index-*"))
+	if err != nil {
+		return err
+	}
+	segments, err := filepath.Glob(filepath.Join(dir, "segments", "*"))
+	if err != nil {
+		return err
+	}
+	// The identity goes last: what is left after a kill half way is still this store's.
+	for _, path := range slices.Concat(indexes, segments, []string{filepath.Join(dir, cleanName), filepath.Join(dir, storeName)}) {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("cannot empty the disk store: %w", err)
+		}
+	}
+	return nil
 }
 
 func (l *dirLock) unlock() error { return l.f.Close() }

@@ -22,6 +22,10 @@ func (s *Store) keepLoop() {
 			continue
 		case <-t.C:
 		}
+		if !s.lock.held() {
+			s.vanish()
+			return
+		}
 		s.indexBytes.Store(s.measureIndex())
 		s.evict()
 		if skipped++; skipped < wait {
@@ -35,6 +39,19 @@ func (s *Store) keepLoop() {
 			wait = min(2*wait, 30)
 		}
 	}
+}
+
+// vanish gives the store up: its directory has gone, and what is still open of it leads nowhere.
+func (s *Store) vanish() {
+	err := fmt.Errorf("%w: %s", ErrVanished, s.o.Dir)
+	s.wfault.Store(&err)
+	s.counted.Store(false)
+	if ix := s.idx.Load(); ix != nil {
+		ix.fail(err)
+	}
+	s.o.Log.Error("disk: the directory is gone, the store is lost", "dir", s.o.Dir)
+	s.o.OnFault(err)
+	close(s.vanished)
 }
 
 // heal tries to end an outage; true when there is none any more.

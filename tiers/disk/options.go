@@ -38,6 +38,8 @@ type Options struct {
 	ChunkSize int
 	// MaxInline in bytes: a body up to this is one record, read at once. Default ChunkSize; at most SegmentSize/4.
 	MaxInline int64
+	// Fresh discards what the directory holds.
+	Fresh bool
 	// ReadTimeout is how long a read waits for the device; in the middle of a large body ten times as long. Default 1 s.
 	ReadTimeout time.Duration
 	// ReappendShare is the share of an evicted segment (0..1) that may be written again because it was hit since it was

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 const (
@@ -284,9 +285,24 @@ func (s *Store) sweepIndexes() (latest string, err error) {
 	return latest, nil
 }
 
+// generations is the highest number that an index of this process has had.
+var generations atomic.Uint64
+
+// nextGeneration is above gen and above every number used before. A generation that failed may still be open, and
+// remove files by their names, when its directory has vanished and another one stands in its place.
+func nextGeneration(gen uint64) uint64 {
+	for {
+		last := generations.Load()
+		next := max(gen, last) + 1
+		if generations.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}
+
 // newIndex starts the next generation, empty. Whatever is in the segments now is for a rebuild to bring in.
 func (s *Store) newIndex() (*index, error) {
-	s.gen++
+	s.gen = nextGeneration(s.gen)
 	dir := filepath.Join(s.o.Dir, fmt.Sprintf("index-%08d", s.gen))
 	ix, err := openIndex(s.o, dir, s.gen, s.indexFailed)
 	if err != nil {

@@ -46,6 +46,7 @@ type Store struct {
 	gate    *gate
 	room    room
 
+	vanished chan struct{} // closed by the keeper
 	stop     chan struct{}
 	evictReq chan struct{}
 	wg       sync.WaitGroup
@@ -67,13 +68,18 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, lock: lock, stop: make(chan struct{}), evictReq: make(chan struct{}, 1), gate: newGate(o.ReadTimeout, o.read)}
+	s := &Store{o: o, lock: lock, vanished: make(chan struct{}), stop: make(chan struct{}), evictReq: make(chan struct{}, 1), gate: newGate(o.ReadTimeout, o.read)}
 	s.chunks.New = func() any { b := make([]byte, o.ChunkSize); return &b }
 	s.scratch.New = func() any { return new([]byte) }
 	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis, freed: s.room.signal}
 	s.room.init()
 	s.segs.table.Store(&segTable{})
-	err = s.loadClasses()
+	if o.Fresh {
+		err = discard(o.Dir)
+	}
+	if err == nil {
+		err = s.loadClasses()
+	}
 	if err == nil {
 		err = s.recover()
 	}
@@ -119,6 +125,10 @@ func (s *Store) Healthy() error {
 	}
 	return nil
 }
+
+// Vanished is closed once the directory is found to be another one than was opened, or none: somebody removed it, or its
+// file system went away. The store stays offline then. All that is left to do is to close it and to open another.
+func (s *Store) Vanished() <-chan struct{} { return s.vanished }
 
 // WaitRebuilt waits until no rebuild of the index is under way.
 func (s *Store) WaitRebuilt(ctx context.Context) error {
