@@ -43,7 +43,7 @@ func rootCommand() *cobra.Command {
 	}
 	c.CompletionOptions.DisableDefaultCmd = true
 	c.SetHelpCommand(helpCommand(c))
-	c.AddCommand(serveCommand(), checkCommand(), keyCommand(), demoCommand(), versionCommand())
+	c.AddCommand(serveCommand(), checkCommand(), keyCommand(), demoCommand(), diskCommand(), versionCommand())
 	return c
 }
 

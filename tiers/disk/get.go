@@ -145,6 +145,10 @@ func (s *Store) readExtent(seg *segment, x extent, b []byte) error {
 	if err := s.gate.readFull(seg.f, b, x.off, patience); err != nil {
 		return err
 	}
+	return verifyExtent(b, x)
+}
+
+func verifyExtent(b []byte, x extent) error {
 	if crc32.Checksum(b, castagnoli) != x.crc {
 		return fmt.Errorf("%w: extent checksum in segment %d at %d", errFormat, x.seg, x.off)
 	}
