@@ -13,3 +13,11 @@ func (s *Store) DiskStats() (st disk.Stats, ok bool) {
 	}
 	return st, true
 }
+
+// DiskWrittenIndex is disk.Store.WrittenIndex, 0 while the disk is away.
+func (s *Store) DiskWrittenIndex() int64 {
+	if d := s.disk.Load(); d != nil {
+		return d.WrittenIndex()
+	}
+	return 0
+}

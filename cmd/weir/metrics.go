@@ -39,6 +39,7 @@ func (n *node) wireDiskMetrics() {
 		}
 		return 0
 	})
+	n.metrics.SetSource(metrics.SourceDiskWrittenIndex, func() float64 { return float64(n.tiers.DiskWrittenIndex()) })
 	for source, pick := range map[metrics.Source]func(*disk.Stats) int64{
 		metrics.SourceDiskRebuilds:       func(s *disk.Stats) int64 { return s.Rebuilds },
 		metrics.SourceDiskFull:           func(s *disk.Stats) int64 { return s.Full },
@@ -49,6 +50,9 @@ func (n *node) wireDiskMetrics() {
 		metrics.SourceDiskWrittenMeta:    func(s *disk.Stats) int64 { return s.WrittenMeta },
 		metrics.SourceDiskWrittenFooters: func(s *disk.Stats) int64 { return s.WrittenFooters },
 		metrics.SourceDiskWrittenAgain:   func(s *disk.Stats) int64 { return s.WrittenReappend },
+		metrics.SourceDiskLive:           func(s *disk.Stats) int64 { return s.LiveBytes },
+		metrics.SourceDiskDead:           func(s *disk.Stats) int64 { return max(s.SegmentBytes-s.LiveBytes, 0) },
+		metrics.SourceDiskIndex:          func(s *disk.Stats) int64 { return s.IndexBytes },
 	} {
 		n.metrics.SetSource(source, stat(pick))
 	}

@@ -139,6 +139,7 @@ func (n *node) openTiers() error {
 	if o.Disk != nil {
 		o.DiskMaxObject = n.cfg.Tiers.Disk.MaxObject
 		o.Disk.Log = n.log
+		o.Disk.OnRead, o.Disk.OnWrite = n.metrics.DiskRead, n.metrics.DiskWrite
 	}
 	o.Policies = policyStorage(n.cfg)
 	t, err := tiers.Open(o)

@@ -57,6 +57,8 @@ const (
 	namePolicyBytes   = "weir_disk_policy_bytes"
 	nameGuaranteed    = "weir_disk_policy_guaranteed_bytes"
 	nameDiskErrors    = "weir_disk_errors_total"
+	nameDiskBytes     = "weir_disk_bytes"
+	nameDiskTime      = "weir_disk_io_seconds"
 	nameDiskWritten   = "weir_disk_written_bytes_total"
 	nameReloads       = "weir_config_reloads_total"
 	nameReloadOK      = "weir_config_last_reload_success"
@@ -101,7 +103,9 @@ var families = []family{
 	{nameGuaranteed, gauge, "Bytes on disk that other policies cannot push out, by policy."},
 	{nameEvictedFresh, counter, "Objects that the disk tier evicted before they were stale, by policy."},
 	{nameDiskErrors, counter, "Reads from segments that the device failed, and faults of writing that switched the disk tier off, and what it did not answer in time, by operation."},
-	{nameDiskWritten, counter, "Bytes appended to the disk tier's segments; again: objects kept because they were hit when their segment was evicted."},
+	{nameDiskWritten, counter, "Bytes written by the disk tier, by kind; again: objects kept because they were hit, or promised to stay, when their segment was evicted."},
+	{nameDiskBytes, gauge, "What the disk tier's bytes are: objects that can be found (live), replaced, deleted and given up ones (dead), the index."},
+	{nameDiskTime, histogramKind, "Time that a read from a segment, or a write to one, took."},
 	{SourceAccessLogDropped.String(), counter, "Access log lines lost because the log could not keep up or a write failed."},
 	{SourceAccessLogErrors.String(), counter, "Writes to the access log that failed."},
 

@@ -28,6 +28,13 @@ const (
 	SourceDiskWrittenMeta
 	SourceDiskWrittenFooters
 	SourceDiskWrittenAgain
+	// SourceDiskWrittenIndex are the bytes that the index wrote.
+	SourceDiskWrittenIndex
+	// What the disk tier's bytes are: objects that can be found; replaced,
+	// deleted and aborted ones, with all overheads; and the index.
+	SourceDiskLive
+	SourceDiskDead
+	SourceDiskIndex
 	// SourceAccessLogDropped is the number of access log lines lost.
 	SourceAccessLogDropped
 	// SourceAccessLogErrors is the number of failed writes to the access log.
@@ -63,6 +70,14 @@ func (s Source) String() string {
 		return series(nameDiskWritten, "kind", "footer")
 	case SourceDiskWrittenAgain:
 		return series(nameDiskWritten, "kind", "again")
+	case SourceDiskWrittenIndex:
+		return series(nameDiskWritten, "kind", "index")
+	case SourceDiskLive:
+		return series(nameDiskBytes, "kind", "live")
+	case SourceDiskDead:
+		return series(nameDiskBytes, "kind", "dead")
+	case SourceDiskIndex:
+		return series(nameDiskBytes, "kind", "index")
 	case SourceAccessLogDropped:
 		return "weir_access_log_dropped_total"
 	case SourceAccessLogErrors:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	vm "github.com/VictoriaMetrics/metrics"
 )
@@ -77,6 +78,29 @@ func (r *Registry) writeStored(w io.Writer) {
 	b = r.appendPolicyRows(b)
 	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
 }
+
+// writeDisk writes how long the disk takes, where there is one.
+func (r *Registry) writeDisk(w io.Writer) {
+	if r.sources[SourceDiskUp].Load() == nil {
+		return
+	}
+	var b []byte
+	for _, op := range []struct {
+		name string
+		h    *histogram
+	}{{"read", &r.diskReads}, {"write", &r.diskWrites}} {
+		var snap histogramSnapshot
+		snap.add(op.h)
+		b = snap.appendTo(b, nameDiskTime, labels("op", op.name))
+	}
+	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
+}
+
+// DiskRead and DiskWrite count a read from a segment, and a write to one, that took d.
+func (r *Registry) DiskRead(d time.Duration) { r.diskReads.observe(d) }
+
+// DiskWrite is DiskRead for writes.
+func (r *Registry) DiskWrite(d time.Duration) { r.diskWrites.observe(d) }
 
 func appendByTier(b []byte, name string, tiers []string, snaps []histogramSnapshot) []byte {
 	for j, tier := range tiers {

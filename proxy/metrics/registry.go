@@ -55,6 +55,8 @@ type Registry struct {
 	reloadOK   atomic.Bool
 	configTime atomic.Int64 // Unix nanoseconds
 
+	diskReads, diskWrites histogram
+
 	origins originTable
 	offload *offloadWindow
 	sources [numSources]atomic.Pointer[func() float64]
@@ -85,6 +87,7 @@ func New(o Options) *Registry {
 	r.registerGauges(o)
 	r.set.RegisterMetricsWriter(r.writeRequests)
 	r.set.RegisterMetricsWriter(r.writeStored)
+	r.set.RegisterMetricsWriter(r.writeDisk)
 	r.set.RegisterMetricsWriter(r.origins.write)
 	r.SetOrigins(o.Origins)
 	return r

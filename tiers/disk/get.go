@@ -113,7 +113,7 @@ func (s *Store) readRecord(h Hash, e entry) (loaded, error) {
 		return loaded{}, fmt.Errorf("%w: entry points behind its segment", errFormat)
 	}
 	b := make([]byte, e.len)
-	if err := s.gate.readFull(seg.f, b, e.off(), 1); err != nil {
+	if err := s.readSegment(seg, b, e.off(), 1); err != nil {
 		return loaded{}, err
 	}
 	hd, err := decodeHeader(b, seg.place(e.off()), int64(len(b)))
@@ -140,9 +140,16 @@ func (s *Store) readRecord(h Hash, e entry) (loaded, error) {
 	return r, err
 }
 
+func (s *Store) readSegment(seg *segment, b []byte, off int64, patience int) error {
+	began := time.Now()
+	err := s.gate.readFull(seg.f, b, off, patience)
+	s.o.OnRead(time.Since(began))
+	return err
+}
+
 // readExtent fills b, whose length is that of the extent, and verifies it before the caller sees a byte.
 func (s *Store) readExtent(seg *segment, x extent, b []byte) error {
-	if err := s.gate.readFull(seg.f, b, x.off, patience); err != nil {
+	if err := s.readSegment(seg, b, x.off, patience); err != nil {
 		return err
 	}
 	return verifyExtent(b, x)

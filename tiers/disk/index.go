@@ -282,6 +282,21 @@ func (op *indexOp) addTo(b *pebble.Batch) error {
 	return b.Set(op.key, op.val, nil)
 }
 
+// written is how many bytes Pebble has written: its log, and tables, by flushes and compactions.
+func (ix *index) written() (n int64) {
+	defer func() { _ = recover() }() // a failed database has nothing to say
+	if ix.err.Load() != nil || !ix.reads.TryRLock() {
+		return 0
+	}
+	defer ix.reads.RUnlock()
+	m := ix.db.Metrics()
+	n = int64(m.WAL.BytesWritten)
+	for i := range m.Levels {
+		n += int64(m.Levels[i].TableBytesFlushed + m.Levels[i].TableBytesCompacted)
+	}
+	return n
+}
+
 // state reads one of the keys that describe the index itself.
 func (ix *index) state(key []byte) (n uint64, ok bool, err error) {
 	defer func() {

@@ -56,6 +56,10 @@ type Options struct {
 	// OnFault is called when the store goes offline (err != nil) and when it is back (nil). It must not block.
 	OnFault func(err error)
 
+	// OnRead and OnWrite are told how long each read from a segment and each write to one took, failed ones included. They
+	// must be quick.
+	OnRead, OnWrite func(time.Duration)
+
 	// Fault injection of the tests.
 	indexFS    vfs.FS
 	writeFault func(n int) error
@@ -93,6 +97,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OnFault == nil {
 		o.OnFault = func(error) {}
+	}
+	if o.OnRead == nil {
+		o.OnRead = func(time.Duration) {}
+	}
+	if o.OnWrite == nil {
+		o.OnWrite = func(time.Duration) {}
 	}
 	if o.indexFS == nil {
 		o.indexFS = vfs.Default

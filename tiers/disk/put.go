@@ -189,7 +189,9 @@ func (s *Store) writeAt(seg *segment, b []byte, off int64) error {
 			return err
 		}
 	}
+	began := time.Now()
 	_, err := seg.f.WriteAt(b, off)
+	s.o.OnWrite(time.Since(began))
 	return err
 }
 

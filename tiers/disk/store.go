@@ -260,6 +260,19 @@ type Stats struct {
 	Offline         bool // puts or everything refused, see Healthy
 }
 
+// WrittenIndex is how many bytes the index has written since it was opened or replaced: its log, and its tables as often
+// as they were written. It costs more than Stats.
+func (s *Store) WrittenIndex() int64 {
+	if s.enter() != nil {
+		return 0
+	}
+	defer s.leave()
+	if ix := s.idx.Load(); ix != nil {
+		return ix.written()
+	}
+	return 0
+}
+
 // Stats costs a few atomic reads.
 func (s *Store) Stats() Stats {
 	c := &s.count
