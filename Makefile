@@ -11,6 +11,8 @@ DEMO     ?=
 BENCH    ?= Hit|Miss|Key
 BENCHPKG ?= ./proxy ./policy
 COUNT    ?= 6
+FIGURES  ?= full
+LARGE    ?= 4GiB
 FUZZTIME ?= 30s
 FUZZ     ?= .
 
@@ -48,6 +50,11 @@ format: ## Rewrite the Go files as gofumpt wants them
 .PHONY: bench
 bench: ## Benchmarks of hit, miss and key, for benchstat (BENCH=regexp BENCHPKG=packages COUNT=6)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 30m $(BENCHPKG)
+
+.PHONY: bench-disk
+bench-disk: ## Print the figures of the disk tier beside their targets (FIGURES=quick or full; full takes ten minutes, 60 GiB of sparse files)
+	$(GO) test ./tiers/disk -run '^TestFigures$$' -count=1 -timeout 40m -disk.figures=$(FIGURES)
+	$(GO) test ./cmd/weir -run '^$$' -bench '^BenchmarkLargeObject$$' -benchtime 1x -timeout 40m -large=$(LARGE)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target, one after the other (FUZZTIME=30s FUZZ=regexp)

@@ -137,25 +137,52 @@ func (s *Store) forget(list records) error {
 	return nil
 }
 
-// reappend writes again what is in seg, was hit since, is fresh and is small, up to a share of the segment.
+// reappend writes again what is in seg, was hit since, is fresh and is small, up to a share of the segment; what was hit
+// most comes first. It is FIFO with reinsertion (CLOCK), bounded, so that the write amplification is.
 func (s *Store) reappend(seg *segment, list records) {
 	left := int64(float64(seg.bytes.Load()) * max(s.o.ReappendShare, 0))
 	now := s.o.Now().Unix()
+	var ranks [hitMost + 1][]uint32 // ordinals by hits; readers go on counting meanwhile
 	for i := range list.count() {
-		rec := list.at(i)
-		if left <= 0 || s.stopping() {
-			return
+		if n := seg.read.hits(uint32(i)); n > 0 {
+			ranks[n] = append(ranks[n], uint32(i))
 		}
-		if rec.typ != recObject || int64(rec.len) > left || int64(rec.expires) <= now || !seg.hits.get(rec.ord) {
-			continue
-		}
-		n, err := s.reappendOne(rec)
-		if err != nil {
-			s.o.Log.Debug("disk: re-append stopped", "err", err)
-			return
-		}
-		left -= n
 	}
+	for _, rank := range slices.Backward(ranks[:]) {
+		for _, ord := range rank {
+			rec := list.at(int(ord))
+			if left <= 0 || s.stopping() {
+				return
+			}
+			if rec.typ != recObject || int64(rec.len) > left || int64(rec.expires) <= now {
+				continue
+			}
+			n, err := s.reappendAny(seg, rec, left, now)
+			if err != nil {
+				s.o.Log.Debug("disk: re-append stopped", "err", err)
+				return
+			}
+			left -= n
+		}
+	}
+}
+
+// reappendAny writes again the object that rec is, or whose body it has been since a refresh gave it other metadata.
+func (s *Store) reappendAny(seg *segment, rec footEntry, left, now int64) (int64, error) {
+	ix := s.idx.Load()
+	if ix == nil {
+		return 0, ErrOffline
+	}
+	cur, ok, err := ix.get(rec.hash)
+	switch {
+	case err != nil || !ok:
+		return 0, err
+	case cur.pos() == rec.pos():
+		return s.reappendOne(rec)
+	case cur.typ == recHead && cur.oldest == seg.num && int64(cur.disk) <= left && int64(cur.expires) > now:
+		return s.move(ix, rec.hash, cur, seg)
+	}
+	return 0, nil
 }
 
 // reappendOne copies one record to the active segment if the index still points at it.

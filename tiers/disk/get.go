@@ -127,7 +127,7 @@ func (s *Store) readRecord(h Hash, e entry) (loaded, error) {
 	if err != nil {
 		return loaded{}, err
 	}
-	seg.hits.set(e.ord)
+	seg.read.hit(e.ord)
 	r := loaded{header: hd, key: p.key, meta: p.meta}
 	if hd.typ == recObject {
 		if hd.size != uint64(len(p.body)) {

@@ -19,6 +19,9 @@ import (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("WEIR_DISK_CHILD"); dir != "" {
+		if os.Getenv(figureChild) != "" {
+			fillMany(dir)
+		}
 		childMain(dir)
 		return
 	}

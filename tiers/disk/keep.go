@@ -46,7 +46,9 @@ func (s *Store) keepPromised(seg *segment, list records) error {
 		if !ok || !k.promised(rec.hash, cur) {
 			continue
 		}
-		if err := s.move(k.ix, rec.hash, cur, seg); err != nil {
+		n, err := s.move(k.ix, rec.hash, cur, seg)
+		s.count.bytesKept.Add(n)
+		if err != nil {
 			return err
 		}
 	}
@@ -72,20 +74,18 @@ func (k *keeping) promised(h Hash, cur entry) bool {
 
 // move writes again what the object has in seg. Of a large one that is the chunks that lie there, and its list of
 // chunks; so no eviction writes more than the segment that it frees. An object that cannot be read is dropped as by
-// any reader.
-func (s *Store) move(ix *index, h Hash, cur entry, seg *segment) error {
+// any reader. It returns the bytes written.
+func (s *Store) move(ix *index, h Hash, cur entry, seg *segment) (int64, error) {
 	r, err := s.readRecord(h, cur)
 	if errors.Is(err, ErrSlow) {
-		return err
+		return 0, err
 	}
 	if err != nil {
 		_ = s.readFailed(h, cur, err)
-		return nil
+		return 0, nil
 	}
 	if r.header.typ == recObject {
-		n, err := s.reappendOne(footEntry{hash: h, entry: cur})
-		s.count.bytesKept.Add(n)
-		return err
+		return s.reappendOne(footEntry{hash: h, entry: cur})
 	}
 	extents := append([]extent(nil), r.extents...)
 	written := int64(0)
@@ -96,20 +96,20 @@ func (s *Store) move(ix *index, h Hash, cur entry, seg *segment) error {
 		y, err := s.moveExtent(h, cur.class, seg, x, uint64(i)*uint64(r.extents[0].len))
 		if errors.Is(err, errFormat) {
 			_ = s.readFailed(h, cur, err)
-			return nil
+			return written, nil
 		}
 		if err != nil {
-			return err
+			return written, err
 		}
 		extents[i] = y
 		written += align(recHeaderSize + int64(x.len))
 	}
 	s.count.bytesReappend.Add(written)
-	s.count.bytesKept.Add(written)
-	return s.moveHead(ix, h, cur, draft{
+	n, err := s.moveHead(ix, h, cur, draft{
 		typ: recHead, hash: h, class: cur.class, key: r.key, meta: r.meta, body: appendExtents(nil, extents), extents: extents,
 		expires: r.header.expires, stored: r.header.stored, size: r.header.size, force: true,
 	})
+	return written + n, err
 }
 
 // moveExtent writes one extent again, as a chunk. off is where it stands in the body.
@@ -129,19 +129,18 @@ func (s *Store) moveExtent(h Hash, class uint8, seg *segment, x extent, off uint
 }
 
 // moveHead shows the moved object, unless something took its place meanwhile; its chunks are dead bytes then.
-func (s *Store) moveHead(ix *index, h Hash, was entry, d draft) error {
+func (s *Store) moveHead(ix *index, h Hash, was entry, d draft) (int64, error) {
 	mu := s.stripe(h)
 	mu.Lock()
 	defer mu.Unlock()
 	cur, ok, err := ix.get(h)
 	if err != nil || !ok || cur.pos() != was.pos() {
-		return err
+		return 0, err
 	}
 	n, err := s.storeLocked(d)
 	s.count.bytesReappend.Add(n)
-	s.count.bytesKept.Add(n)
 	if err == nil {
 		s.count.reappended.Add(1)
 	}
-	return err
+	return n, err
 }

@@ -30,7 +30,7 @@ type Options struct {
 	Dir string
 	// Size is the budget in bytes for segments and index together; at least MinSize.
 	Size int64
-	// SegmentSize in bytes; 0: Size/16 within 1 MiB and 256 MiB, and Size/1024 (up to 1 GiB) above 256 GiB, so that the
+	// SegmentSize in bytes; 0: Size/64 within 1 MiB and 256 MiB, and Size/1024 (up to 1 GiB) above 256 GiB, so that the
 	// number of open files stays near a thousand. At most Size/4.
 	SegmentSize int64
 	// ChunkSize in bytes of the pieces of a large body: the unit of its checksums and reads. Default 256 KiB, at most
@@ -43,7 +43,8 @@ type Options struct {
 	// ReadTimeout is how long a read waits for the device; in the middle of a large body ten times as long. Default 1 s.
 	ReadTimeout time.Duration
 	// ReappendShare is the share of an evicted segment (0..1) that may be written again because it was hit since it was
-	// written. Default 0.25; negative: none.
+	// written. Default 0.22, which bounds the write amplification at 1/(1-0.22) = 1.28;
+	// negative: none.
 	ReappendShare float64
 	// Classes of objects and what is promised to them; see SetClasses.
 	Classes []Class
@@ -69,7 +70,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.SegmentSize == 0 {
-		o.SegmentSize = min(max(o.Size/16, 1<<20), 256<<20)
+		o.SegmentSize = min(max(o.Size/64, 1<<20), 256<<20)
 		if o.Size > 256<<30 {
 			o.SegmentSize = min(o.Size/1024, maxSegment)
 		}
@@ -84,7 +85,7 @@ func (o Options) withDefaults() Options {
 		o.ReadTimeout = time.Second
 	}
 	if o.ReappendShare == 0 {
-		o.ReappendShare = 0.25
+		o.ReappendShare = 0.22
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -27,7 +27,7 @@ type segment struct {
 	onClose func(*segment)
 	// bytes the file takes in the budget.
 	bytes atomic.Int64
-	hits  hitMap
+	read  hitMap
 
 	// pending counts records placed and not yet in the index. Add happens only while the segment is active.
 	pending sync.WaitGroup
@@ -87,42 +87,53 @@ func readFull(f io.ReaderAt, b []byte, off int64) error {
 	return err
 }
 
-const hitPage = 8192
+const (
+	hitPage = 8192
+	hitBits = 2
+	hitMost = 1<<hitBits - 1
+	// hitCells is how many counters share a word.
+	hitCells = 32 / hitBits
+)
 
-// hitMap holds one bit for each record of a segment: it was read since it was written. Pages of 1 KiB appear on the
-// first hit, so a segment nobody reads costs one pointer for each 8192 records.
+// hitMap counts, for each record of a segment, how often it was read since it was written, up to three. Pages of 2 KiB
+// appear on the first hit, so a segment nobody reads costs one pointer for each 8192 records.
 type hitMap struct {
-	pages []atomic.Pointer[[hitPage / 32]atomic.Uint32]
+	pages []atomic.Pointer[[hitPage / hitCells]atomic.Uint32]
 }
 
 func newHitMap(segmentSize int64) hitMap {
 	n := segmentSize/recHeaderSize/hitPage + 1
-	return hitMap{pages: make([]atomic.Pointer[[hitPage / 32]atomic.Uint32], n)}
+	return hitMap{pages: make([]atomic.Pointer[[hitPage / hitCells]atomic.Uint32], n)}
 }
 
-func (m *hitMap) set(ord uint32) {
+func (m *hitMap) hit(ord uint32) {
 	i := int(ord / hitPage)
 	if i >= len(m.pages) {
 		return
 	}
 	p := m.pages[i].Load()
 	if p == nil {
-		m.pages[i].CompareAndSwap(nil, new([hitPage / 32]atomic.Uint32))
+		m.pages[i].CompareAndSwap(nil, new([hitPage / hitCells]atomic.Uint32))
 		p = m.pages[i].Load()
 	}
-	w, bit := &p[ord%hitPage/32], uint32(1)<<(ord%32)
-	if w.Load()&bit == 0 {
-		w.Or(bit)
+	w, shift := &p[ord%hitPage/hitCells], ord%hitCells*hitBits
+	for v := w.Load(); v>>shift&hitMost < hitMost; v = w.Load() {
+		if w.CompareAndSwap(v, v+1<<shift) {
+			return
+		}
 	}
 }
 
-func (m *hitMap) get(ord uint32) bool {
+func (m *hitMap) hits(ord uint32) uint32 {
 	i := int(ord / hitPage)
 	if i >= len(m.pages) {
-		return false
+		return 0
 	}
 	p := m.pages[i].Load()
-	return p != nil && p[ord%hitPage/32].Load()&(1<<(ord%32)) != 0
+	if p == nil {
+		return 0
+	}
+	return p[ord%hitPage/hitCells].Load() >> (ord % hitCells * hitBits) & hitMost
 }
 
 // segTable is an immutable list of the segments that can be read, ascending by number.
@@ -284,7 +295,7 @@ func (ss *segments) create() (*segment, error) {
 }
 
 func (ss *segments) newSegment(num uint32, salt uint64, path string, f *os.File) *segment {
-	s := &segment{num: num, salt: salt, path: path, f: f, hits: newHitMap(ss.size), sealed: make(chan struct{})}
+	s := &segment{num: num, salt: salt, path: path, f: f, read: newHitMap(ss.size), sealed: make(chan struct{})}
 	s.refs.Store(1)
 	return s
 }
