@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,7 +26,7 @@ const largeConfig = `listen: 127.0.0.1:0
 admin: {listen: 127.0.0.1:0}
 tiers:
   ram:  {size: 32MiB, max_object: 1MiB}
-  disk: {path: %q, size: 4GiB, max_object: 2GiB}
+  disk: {path: %q, size: %d, max_object: %d}
 origins:
   files: {servers: [%q]}
 policies:
@@ -32,42 +34,63 @@ policies:
     origin: files
 `
 
-// BenchmarkLargeObject sends one object of 1 GiB through a process of its own:
-// as a miss with four clients, as a disk hit, and in ranges; every byte is
-// checked. It reports by how many MiB the process grew above its idle RSS at
-// most, which issue 2 bounds at 64.
+var largeSize = flag.String("large", "1GiB", "size of the object of BenchmarkLargeObject")
+
+// BenchmarkLargeObject sends one large object through a process of its own: as
+// a miss with four clients, as a disk hit, in 50 random ranges, and out again
+// while others push it from the disk; every byte is checked. It reports by how
+// many MiB the process grew above its idle RSS at most; 64 are allowed.
 func BenchmarkLargeObject(b *testing.B) {
-	size := int64(1 << 30)
-	if testing.Short() {
-		size = 64 << 20
+	size, err := configs.ParseSize(*largeSize)
+	if err != nil {
+		b.Fatal(err)
 	}
-	seed := selfcheck.SeedOf("large", 0)
+	diskSize := 2*size + max(size/8, 64<<20)
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=3600")
-		w.Header().Set("Etag", `"large"`)
 		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
-		_, _ = io.Copy(w, selfcheck.NewReader(seed, size))
+		_, _ = io.Copy(w, selfcheck.NewReader(selfcheck.SeedOf(r.URL.Path, 0), size))
 	}))
 	defer origin.Close()
-	p := startProcess(b, fmt.Sprintf(largeConfig, b.TempDir(), origin.URL))
+	p := startProcess(b, fmt.Sprintf(largeConfig, b.TempDir(), diskSize, size, origin.URL))
 	defer p.stop(b)
+	fetch := func(path, rng string, off, n int64) error {
+		return fetchVerified(p.url+path, rng, selfcheck.SeedOf(path, 0), off, n)
+	}
+	whole := func() error { return fetch("/large", "", 0, size) }
 
 	for range b.N {
 		idle := p.rss(b)
 		for _, step := range []struct {
 			name    string
 			clients int
-			rng     string
-			off, n  int64
+			do      func() error
 		}{
-			{"miss", 4, "", 0, size},
-			{"disk", 1, "", 0, size},
-			{"range", 1, fmt.Sprintf("bytes=%d-%d", size/2, size/2+size/8-1), size / 2, size / 8},
+			{"miss", 4, whole},
+			{"disk", 1, whole},
+			{"ranges", 1, func() error {
+				for range 50 {
+					n := 1 + rand.Int64N(min(size, 8<<20))
+					off := rand.Int64N(size - n + 1)
+					if err := fetch("/large", fmt.Sprintf("bytes=%d-%d", off, off+n-1), off, n); err != nil {
+						return err
+					}
+				}
+				return nil
+			}},
+			{"eviction", 1, func() error {
+				for i := int64(0); i <= diskSize/size; i++ {
+					if err := fetch(fmt.Sprintf("/other/%d", i), "", 0, size); err != nil {
+						return err
+					}
+				}
+				return nil
+			}},
 		} {
 			p.resetPeak(b)
 			errs := make(chan error, step.clients)
 			for range step.clients {
-				go func() { errs <- fetchVerified(p.url+"/large", step.rng, seed, step.off, step.n) }()
+				go func() { errs <- step.do() }()
 			}
 			for range step.clients {
 				if err := <-errs; err != nil {
@@ -75,6 +98,9 @@ func BenchmarkLargeObject(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(p.peak(b)-idle)/(1<<20), step.name+"-MiB-above-idle")
+		}
+		if p.status(b).Tiers[1].Policies[0].EvictedFresh == 0 {
+			b.Error("nothing was evicted")
 		}
 		b.ReportMetric(float64(idle)/(1<<20), "idle-MiB")
 	}

@@ -32,7 +32,7 @@ func TestRangeReadsItsChunks(t *testing.T) {
 		_, _ = io.Copy(w, selfcheck.NewReader(seed, size))
 	}))
 	defer origin.Close()
-	p := startProcess(t, fmt.Sprintf(largeConfig, t.TempDir(), origin.URL))
+	p := startProcess(t, fmt.Sprintf(largeConfig, t.TempDir(), int64(4<<30), int64(2<<30), origin.URL))
 	defer p.stop(t)
 	if err := fetchVerified(p.url+"/large", "", seed, 0, size); err != nil {
 		t.Fatal(err)

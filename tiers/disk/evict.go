@@ -107,7 +107,7 @@ func (s *Store) evictSegment(seg *segment) error {
 // forget deletes the index entries of objects that need a segment below the floor.
 func (s *Store) forget(list records) error {
 	now := s.o.Now().Unix()
-	for group := range groups(list, false) {
+	for group := range groups(list, 0, false) {
 		var gone []Evicted
 		err := s.applyGroup(group, func(rec footEntry, cur entry, ok bool) groupAction {
 			if !ok || cur.oldest >= s.segs.floor.Load() {
@@ -219,16 +219,17 @@ func (s *Store) reappendOne(rec footEntry) (int64, error) {
 
 const groupSize = 256
 
-// groups yields the records of list that concern the index, in groups; reverse: newest first.
-func groups(list records, reverse bool) func(yield func([]footEntry) bool) {
+// groups yields the records of list, from an ordinal on, in groups; reverse: newest first.
+func groups(list records, from int, reverse bool) func(yield func([]footEntry) bool) {
 	return func(yield func([]footEntry) bool) {
 		n := list.count()
 		group := make([]footEntry, 0, groupSize)
-		for i := range n {
+		for i := from; i < n; i++ {
+			at := i
 			if reverse {
-				i = n - 1 - i
+				at = from + n - 1 - i
 			}
-			if rec := list.at(i); rec.typ != recVoid {
+			if rec := list.at(at); rec.typ != recVoid {
 				group = append(group, rec)
 			}
 			if len(group) == groupSize {

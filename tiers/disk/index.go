@@ -56,6 +56,8 @@ type indexOp struct {
 var (
 	keyComplete  = []byte("s-complete")
 	keyWatermark = []byte("s-watermark")
+	// keyCheckpoint is a segment (high half) and an ordinal below which the index has its records.
+	keyCheckpoint = []byte("s-checkpoint")
 )
 
 func objectKey(h Hash) []byte {

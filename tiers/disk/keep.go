@@ -124,7 +124,7 @@ func (s *Store) moveExtent(h Hash, class uint8, seg *segment, x extent, off uint
 	if err != nil {
 		return extent{}, err
 	}
-	to.pending.Done()
+	to.done()
 	return extent{seg: e.seg, crc: x.crc, off: e.off() + recHeaderSize, len: x.len}, nil
 }
 

@@ -26,7 +26,7 @@ const (
 // killOptions hold a few rounds' worth, so that evictions go on nearly all the time.
 func killOptions(dir string) Options {
 	o := smallOptions(dir)
-	o.Size = 64 << 20
+	o.Size, o.checkpoint = 64<<20, 4
 	return o
 }
 

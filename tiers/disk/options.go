@@ -43,7 +43,7 @@ type Options struct {
 	// ReadTimeout is how long a read waits for the device; in the middle of a large body ten times as long. Default 1 s.
 	ReadTimeout time.Duration
 	// ReappendShare is the share of an evicted segment (0..1) that may be written again because it was hit since it was
-	// written. Default 0.22, which bounds the write amplification at 1/(1-0.22) = 1.28;
+	// written. Default 0.21, which bounds the write amplification at 1/(1-0.21) = 1.27;
 	// negative: none.
 	ReappendShare float64
 	// Classes of objects and what is promised to them; see SetClasses.
@@ -66,6 +66,7 @@ type Options struct {
 	writeFault func(n int) error
 	read       func(f *os.File, b []byte, off int64) (int, error)
 	tick       time.Duration
+	checkpoint uint32
 }
 
 func (o Options) withDefaults() Options {
@@ -85,7 +86,7 @@ func (o Options) withDefaults() Options {
 		o.ReadTimeout = time.Second
 	}
 	if o.ReappendShare == 0 {
-		o.ReappendShare = 0.22
+		o.ReappendShare = 0.21
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -107,6 +108,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.indexFS == nil {
 		o.indexFS = vfs.Default
+	}
+	if o.checkpoint == 0 {
+		o.checkpoint = 8192
 	}
 	if o.tick == 0 {
 		o.tick = time.Second

@@ -90,10 +90,10 @@ func (s *Store) storeLocked(d draft) (int64, error) {
 	}
 	// Losing interleaving: a seal between the write and the index would move the watermark past a record that is in
 	// neither; pending keeps the segment unsealed until the index shows the record.
-	defer seg.pending.Done()
+	defer seg.done()
 	err = s.showLocked(ix, d.hash, e)
 	if err != nil {
-		s.annul(seg, e)
+		s.annul(seg.seg, e)
 	}
 	return align(int64(e.len)), err
 }
@@ -116,23 +116,23 @@ func (s *Store) admitDraft(ix *index, d *draft) error {
 // annul takes back a record that the caller is told was not stored, so that no replay or rebuild shows it later. Its
 // segment cannot be sealed before, since the record is still pending.
 func (s *Store) annul(seg *segment, e entry) {
-	s.segs.fill(spot{seg: seg, off: e.off(), ord: e.ord}, footEntry{})
+	s.segs.fill(spot{ticket: ticket{seg: seg}, off: e.off(), ord: e.ord}, footEntry{})
 	if err := s.writeAt(seg, make([]byte, recHeaderSize), e.off()); err != nil {
 		s.o.Log.Debug("disk: a record that was not stored stays in its segment", "err", err)
 	}
 }
 
-// write appends d to the active segment. When it succeeds the caller owes seg.pending.Done.
-func (s *Store) write(d draft) (entry, *segment, error) {
+// write appends d to the active segment. When it succeeds the caller owes the ticket its done.
+func (s *Store) write(d draft) (entry, ticket, error) {
 	if p := s.wfault.Load(); p != nil {
-		return entry{}, nil, fmt.Errorf("%w: %w", ErrOffline, *p)
+		return entry{}, ticket{}, fmt.Errorf("%w: %w", ErrOffline, *p)
 	}
 	h := recHeader{
 		typ: d.typ, class: d.class, hash: d.hash, keyLen: uint32(len(d.key)), metaLen: uint32(len(d.meta)), bodyLn: uint32(len(d.body)),
 		expires: d.expires, stored: d.stored, size: d.size,
 	}
 	if len(d.key) > MaxKeyLen || len(d.meta) > MaxMetaLen || h.length() > min(s.o.SegmentSize, maxRecord) {
-		return entry{}, nil, ErrTooLarge
+		return entry{}, ticket{}, ErrTooLarge
 	}
 	bp := s.scratch.Get().(*[]byte)
 	defer func() {
@@ -154,9 +154,9 @@ func (s *Store) write(d draft) (entry, *segment, error) {
 }
 
 // writeRecord places and writes b, a whole padded record whose header is still to be filled in from h.
-func (s *Store) writeRecord(h *recHeader, b []byte, extents []extent, force bool) (entry, *segment, error) {
+func (s *Store) writeRecord(h *recHeader, b []byte, extents []extent, force bool) (entry, ticket, error) {
 	if err := s.checkRoom(int64(len(b))); err != nil && !force {
-		return entry{}, nil, err
+		return entry{}, ticket{}, err
 	}
 	sp, err := s.segs.reserve(int64(len(b)))
 	if err != nil {
@@ -164,15 +164,15 @@ func (s *Store) writeRecord(h *recHeader, b []byte, extents []extent, force bool
 			s.writeFailed(err)
 			err = fmt.Errorf("%w: %w", ErrOffline, err)
 		}
-		return entry{}, nil, err
+		return entry{}, ticket{}, err
 	}
 	h.ord = sp.ord
 	h.encode(b, sp.seg.place(sp.off))
 	if err := s.writeAt(sp.seg, b, sp.off); err != nil {
-		sp.seg.pending.Done()
+		sp.done()
 		err = fmt.Errorf("cannot write to segment %d: %w", sp.seg.num, err)
 		s.writeFailed(err)
-		return entry{}, nil, fmt.Errorf("%w: %w", ErrOffline, err)
+		return entry{}, ticket{}, fmt.Errorf("%w: %w", ErrOffline, err)
 	}
 	e := entry{
 		typ: h.typ, class: h.class, seg: sp.seg.num, off8: uint32(sp.off / recAlign), len: uint32(h.length()), crc: h.crc, ord: sp.ord,
@@ -180,7 +180,7 @@ func (s *Store) writeRecord(h *recHeader, b []byte, extents []extent, force bool
 	}
 	e.addExtents(extents)
 	s.segs.fill(sp, footEntry{hash: h.hash, entry: e})
-	return e, sp.seg, nil
+	return e, sp.ticket, nil
 }
 
 func (s *Store) writeAt(seg *segment, b []byte, off int64) error {
@@ -251,7 +251,7 @@ func (s *Store) Delete(h Hash) error {
 		// The rebuild that follows will find the tombstone.
 		_, seg, err := s.write(draft{typ: recTomb, hash: h, stored: s.nowMillis(), force: true})
 		if err == nil {
-			seg.pending.Done()
+			seg.done()
 		}
 		return err
 	}

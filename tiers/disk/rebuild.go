@@ -16,9 +16,17 @@ func (s *Store) replay(ix *index) error {
 	if err != nil {
 		return err
 	}
+	point, _, err := ix.state(keyCheckpoint)
+	if err != nil {
+		return err
+	}
 	t := *s.segs.table.Load()
 	for i := len(t) - 1; i >= 0 && uint64(t[i].num) > mark; i-- {
-		if err := s.bringIn(t[i]); err != nil {
+		from := uint32(0)
+		if uint64(t[i].num) == point>>32 {
+			from = uint32(point)
+		}
+		if err := s.bringIn(t[i], from); err != nil {
 			return err
 		}
 	}
@@ -28,14 +36,14 @@ func (s *Store) replay(ix *index) error {
 	return nil
 }
 
-// bringIn applies the records of one segment to the index: the highest position wins.
-func (s *Store) bringIn(seg *segment) error {
+// bringIn applies the records of one segment, from an ordinal on, to the index: the highest position wins.
+func (s *Store) bringIn(seg *segment, from uint32) error {
 	list, err := s.list(seg)
 	if err != nil {
 		// What could be read counts; the rest of the segment is lost.
 		s.o.Log.Warn("disk: segment read in part", "segment", seg.num, "err", err)
 	}
-	for group := range groups(list, true) {
+	for group := range groups(list, int(from), true) {
 		if s.stopping() {
 			return ErrClosed
 		}
@@ -90,7 +98,7 @@ func (s *Store) rebuild(ix *index, below uint32) error {
 			err = ErrOffline
 		}
 		if err == nil {
-			err = s.bringIn(seg)
+			err = s.bringIn(seg, 0)
 		}
 		seg.release()
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"sync"
 )
 
 // sealLoop closes segments that are full, oldest first. It ends on stop, after everything that was handed to it.
@@ -12,6 +13,7 @@ func (s *Store) sealLoop() {
 	for {
 		for s.sealNext() {
 		}
+		s.checkpoint()
 		select {
 		case <-s.segs.kick:
 		case <-s.stop:
@@ -19,6 +21,28 @@ func (s *Store) sealLoop() {
 			}
 			return
 		}
+	}
+}
+
+// checkpoint tells the index, every few thousand records, up to where it has the records of the active segment, so that a start after a kill replays
+// only what follows. The mark is written after what it speaks of, and the log of the index keeps that order.
+func (s *Store) checkpoint() {
+	s.segs.mu.Lock()
+	seg := s.segs.active
+	ix := s.idx.Load()
+	if seg == nil || ix == nil || uint32(len(seg.list)/footEntrySize) < seg.checked+s.segs.checkpoint {
+		s.segs.mu.Unlock()
+		return
+	}
+	phase, upTo := seg.phase, uint32(len(seg.list)/footEntrySize)
+	seg.phase = new(sync.WaitGroup)
+	s.segs.mu.Unlock()
+
+	// Those of earlier phases are done: each checkpoint waits for its own.
+	phase.Wait()
+	seg.checked = upTo
+	if err := ix.setState(keyCheckpoint, uint64(seg.num)<<32|uint64(upTo), false); err != nil {
+		s.o.Log.Debug("disk: checkpoint not written", "err", err)
 	}
 }
 
@@ -60,8 +84,11 @@ func (s *Store) seal(seg *segment) error {
 		}
 	}
 	size, err := writeFooter(seg.f, seg.place(0), seg.end, seg.list)
+	if err == nil {
+		err = seg.f.Sync()
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot seal segment %d: %w", seg.num, err)
 	}
 	s.count.bytesFoot.Add(size - seg.end)
 	s.segs.live.Add(size - seg.bytes.Swap(size))
@@ -69,7 +96,7 @@ func (s *Store) seal(seg *segment) error {
 	return nil
 }
 
-// writeFooter ends a segment file at end with list and syncs it; it returns the size of the file.
+// writeFooter ends a segment file at end with list; it returns the size of the file.
 func writeFooter(f *os.File, p place, end int64, list []byte) (int64, error) {
 	end = align(end)
 	t := trailer{
@@ -81,11 +108,8 @@ func writeFooter(f *os.File, p place, end int64, list []byte) (int64, error) {
 	if err == nil {
 		err = f.Truncate(end + int64(len(b)))
 	}
-	if err == nil {
-		err = f.Sync()
-	}
 	if err != nil {
-		return 0, fmt.Errorf("cannot seal segment %d: %w", p.seg, err)
+		return 0, err
 	}
 	return end + int64(len(b)), nil
 }

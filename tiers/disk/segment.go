@@ -29,8 +29,12 @@ type segment struct {
 	bytes atomic.Int64
 	read  hitMap
 
-	// pending counts records placed and not yet in the index. Add happens only while the segment is active.
+	// pending counts records placed and not yet in the index. Add happens only while the segment is active. phase counts
+	// those placed since the last checkpoint; protected by segments.mu.
 	pending sync.WaitGroup
+	phase   *sync.WaitGroup
+	// checked is the ordinal of the last checkpoint; the sealer's.
+	checked uint32
 	// sealed is closed when the footer is written or was given up.
 	sealed chan struct{}
 
@@ -169,6 +173,8 @@ type segments struct {
 	storeID [16]byte
 	now     func() int64
 	freed   func() // space has come back
+	// checkpoint is after how many records of a segment the index is told that it has them.
+	checkpoint uint32
 
 	table atomic.Pointer[segTable]
 	// floor: objects that need a segment below it are gone.
@@ -196,15 +202,33 @@ func (ss *segments) get(num uint32) *segment {
 	return nil
 }
 
+// ticket is held by whoever writes a record, until the index shows it.
+type ticket struct {
+	seg   *segment
+	phase *sync.WaitGroup
+}
+
+func (t ticket) done() {
+	t.phase.Done()
+	t.seg.pending.Done()
+}
+
+func (ss *segments) wakeSealer() {
+	select {
+	case ss.kick <- struct{}{}:
+	default:
+	}
+}
+
 // spot is a place taken for one record.
 type spot struct {
-	seg *segment
+	ticket
 	off int64
 	ord uint32
 }
 
 // reserve takes n bytes (aligned) at the end of the active segment, starting a new one when they do not fit. The caller
-// must write the record, then call fill or leave the ordinal void, and then call seg.pending.Done.
+// must write the record, then call fill or leave the ordinal void, and then call done.
 func (ss *segments) reserve(n int64) (spot, error) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -220,10 +244,14 @@ func (ss *segments) reserve(n int64) (spot, error) {
 		}
 	}
 	a := ss.active
-	sp := spot{seg: a, off: a.end, ord: uint32(len(a.list) / footEntrySize)}
+	sp := spot{ticket: ticket{seg: a, phase: a.phase}, off: a.end, ord: uint32(len(a.list) / footEntrySize)}
 	a.end += n
 	a.list = append(a.list, make([]byte, footEntrySize)...)
 	a.pending.Add(1)
+	a.phase.Add(1)
+	if sp.ord%ss.checkpoint == ss.checkpoint-1 {
+		ss.wakeSealer()
+	}
 	a.bytes.Add(n + footEntrySize)
 	ss.live.Add(n + footEntrySize)
 	return sp, nil
@@ -248,10 +276,7 @@ func (ss *segments) rotateLocked(start bool) error {
 	}
 	if ss.active != nil {
 		ss.seal = append(ss.seal, ss.active)
-		select {
-		case ss.kick <- struct{}{}:
-		default:
-		}
+		ss.wakeSealer()
 	}
 	ss.active = fresh
 	return nil
@@ -295,7 +320,7 @@ func (ss *segments) create() (*segment, error) {
 }
 
 func (ss *segments) newSegment(num uint32, salt uint64, path string, f *os.File) *segment {
-	s := &segment{num: num, salt: salt, path: path, f: f, read: newHitMap(ss.size), sealed: make(chan struct{})}
+	s := &segment{num: num, salt: salt, path: path, f: f, read: newHitMap(ss.size), phase: new(sync.WaitGroup), sealed: make(chan struct{})}
 	s.refs.Store(1)
 	return s
 }

@@ -46,6 +46,8 @@ type Store struct {
 	gate    *gate
 	room    room
 
+	unsynced []*segment // adopted at Open; then syncAdopted's
+
 	vanished chan struct{} // closed by the keeper
 	stop     chan struct{}
 	evictReq chan struct{}
@@ -71,7 +73,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{o: o, lock: lock, vanished: make(chan struct{}), stop: make(chan struct{}), evictReq: make(chan struct{}, 1), gate: newGate(o.ReadTimeout, o.read)}
 	s.chunks.New = func() any { b := make([]byte, o.ChunkSize); return &b }
 	s.scratch.New = func() any { return new([]byte) }
-	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis, freed: s.room.signal}
+	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis, freed: s.room.signal, checkpoint: o.checkpoint}
 	s.room.init()
 	s.segs.table.Store(&segTable{})
 	if o.Fresh {

@@ -135,9 +135,9 @@ func (w *Writer) writeChunk() error {
 	if err != nil {
 		return err
 	}
-	defer seg.pending.Done()
+	defer seg.done()
 	w.s.count.bytesUser.Add(int64(len(rec)))
-	return w.publish(seg, extent{seg: e.seg, crc: h.bodyCRC, off: e.off() + recHeaderSize, len: uint32(n)})
+	return w.publish(seg.seg, extent{seg: e.seg, crc: h.bodyCRC, off: e.off() + recHeaderSize, len: uint32(n)})
 }
 
 // publish moves readers from the buffer to the segment.
