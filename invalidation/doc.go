@@ -40,7 +40,8 @@
 //
 // One file, "log", appended and synced in groups. All integers are little
 // endian. Each record is a length (4 bytes, of the payload), a CRC-32C of the
-// payload (4 bytes), and the payload, which begins with its type.
+// payload (4), a CRC-32C of those 8 bytes (4), and the payload, which begins with
+// its type.
 //
 //	1 header     version 1 (1), incarnation (8)
 //	2 session    nonce (16): the log was opened

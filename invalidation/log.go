@@ -25,7 +25,7 @@ const (
 )
 
 const (
-	recordHeader = 8
+	recordHeader = 12
 	maxRecord    = MaxFacts*(MaxScope+4) + 1<<10
 	cellsEach    = 4096
 	maxNodeName  = 255
@@ -43,6 +43,7 @@ func appendRecord(b []byte, build func([]byte) []byte) []byte {
 	payload := b[at+recordHeader:]
 	binary.LittleEndian.PutUint32(b[at:], uint32(len(payload)))
 	binary.LittleEndian.PutUint32(b[at+4:], crc32.Checksum(payload, castagnoli))
+	binary.LittleEndian.PutUint32(b[at+8:], crc32.Checksum(b[at:at+8], castagnoli))
 	return b
 }
 
@@ -124,7 +125,7 @@ func (r *reader) purge() (p Purge) {
 
 // scanLog calls fn for each record's payload. It returns where the last whole
 // record ends; err wraps errDamaged when something else than an end follows.
-func scanLog(f io.Reader, fn func(payload []byte) error) (end int64, err error) {
+func scanLog(f io.Reader, size int64, fn func(payload []byte) error) (end int64, err error) {
 	br := bufio.NewReaderSize(f, 1<<20)
 	var head [recordHeader]byte
 	var payload []byte
@@ -136,14 +137,13 @@ func scanLog(f io.Reader, fn func(payload []byte) error) (end int64, err error) 
 			return end, err
 		}
 		n := int(binary.LittleEndian.Uint32(head[:]))
-		if n == 0 || n > maxRecord {
-			return end, fmt.Errorf("%w at %d: a record of %d bytes", errDamaged, end, n)
+		if n == 0 || n > maxRecord || crc32.Checksum(head[:8], castagnoli) != binary.LittleEndian.Uint32(head[8:]) {
+			return end, fmt.Errorf("%w at %d: no record", errDamaged, end)
 		}
-		if cap(payload) < n {
-			payload = make([]byte, n)
+		if end+recordHeader+int64(n) > size {
+			return end, nil
 		}
-		payload = payload[:n]
-		if _, err := io.ReadFull(br, payload); err != nil {
+		if _, err := io.ReadFull(br, grown(&payload, n)); err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 				return end, nil
 			}
@@ -159,10 +159,22 @@ func scanLog(f io.Reader, fn func(payload []byte) error) (end int64, err error) 
 	}
 }
 
+func grown(b *[]byte, n int) []byte {
+	if cap(*b) < n {
+		*b = make([]byte, n)
+	}
+	*b = (*b)[:n]
+	return *b
+}
+
 // load reads the log into n's table, positions and recent purges.
 func (n *Node) load(f *os.File) (end int64, err error) {
 	first := true
-	end, err = scanLog(f, func(payload []byte) error {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	end, err = scanLog(f, st.Size(), func(payload []byte) error {
 		r := reader{b: payload}
 		typ := r.u8()
 		if first != (typ == recHeader) {
