@@ -47,8 +47,8 @@
 //	2 session    nonce (16): the log was opened
 //	3 purge      epoch (8), node (1+n), incarnation of that node (8), number (8),
 //	             unix ms (8), facts (2), each: kind (1), soft (1), scope (2+n)
-//	4 snapshot   epoch (8), floor (8), hard all (8), soft all (8)
-//	5 cells      up to 4096 cells: hash (8), hard (8), soft (8)
+//	4 snapshot   epoch (8), floor (8), hard all (8), soft all (8), its time (8)
+//	5 cells      up to 4096 cells: hash (8), hard (8), soft (8), its time (8)
 //	6 prefixes   lengths (2) by form (1): how long the prefixes are
 //	7 position   node (1+n), incarnation (8), highest number applied (8),
 //	             lowest number that is in this log (8)

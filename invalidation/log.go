@@ -198,13 +198,10 @@ func (n *Node) load(f *os.File) (end int64, err error) {
 		case recSnapshot:
 			n.table.epoch.Store(r.u64())
 			n.table.floor.Store(r.u64())
-			n.table.hardAll.Store(r.u64())
-			n.table.softAll.Store(r.u64())
+			n.table.all.Store(&cell{hard: r.u64(), soft: r.u64(), softAt: int64(r.u64())})
 		case recCells:
 			for len(r.b) > 0 && !r.bad {
-				h, c := r.u64(), cell{hard: r.u64(), soft: r.u64()}
-				n.table.put(h, c.hard, false)
-				n.table.put(h, c.soft, true)
+				n.table.put(r.u64(), cell{hard: r.u64(), soft: r.u64(), softAt: int64(r.u64())})
 			}
 		case recPrefixes:
 			fm := form(r.u8())
@@ -242,7 +239,8 @@ func (n *Node) snapshot(b []byte) []byte {
 	}
 	b = appendRecord(b, func(b []byte) []byte {
 		b = append(b, recSnapshot)
-		for _, v := range []uint64{t.epoch.Load(), t.floor.Load(), t.hardAll.Load(), t.softAll.Load()} {
+		all := t.all.Load()
+		for _, v := range []uint64{t.epoch.Load(), t.floor.Load(), all.hard, all.soft, uint64(all.softAt)} {
 			b = le.AppendUint64(b, v)
 		}
 		return b
@@ -256,8 +254,10 @@ func (n *Node) snapshot(b []byte) []byte {
 	}
 	for i := range t.shards {
 		for h, c := range t.shards[i].cells {
-			pending = le.AppendUint64(le.AppendUint64(le.AppendUint64(pending, h), c.hard), c.soft)
-			if len(pending) == 24*cellsEach {
+			for _, v := range []uint64{h, c.hard, c.soft, uint64(c.softAt)} {
+				pending = le.AppendUint64(pending, v)
+			}
+			if len(pending) == 32*cellsEach {
 				flush()
 			}
 		}

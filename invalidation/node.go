@@ -270,25 +270,28 @@ func (n *Node) Incarnation() uint64 { return n.incarnation }
 // Epoch is what a fetch that begins now must remember.
 func (n *Node) Epoch() uint64 { return n.table.epoch.Load() }
 
-// Check tells whether an object may be used. checked belongs to the object,
-// zero at first: what was found is kept there, for as long as nothing is purged.
-func (n *Node) Check(s *Subject, checked *atomic.Uint64) Verdict {
+// Check tells whether an object may be used, and with Stale since when it is,
+// unix milliseconds. checked belongs to the object, zero at first: that it is
+// valid is kept there, for as long as nothing is purged.
+func (n *Node) Check(s *Subject, checked *atomic.Uint64) (v Verdict, since int64) {
+	if n.Known(checked) {
+		return Valid, 0
+	}
+	if s.Incarnation != n.incarnation {
+		return Invalid, 0
+	}
+	// The epoch first: a purge that comes now must be looked for again.
 	epoch := n.table.epoch.Load()
-	if v := checked.Load(); v>>2 == epoch {
-		return Verdict(v & 3)
+	if v, since = n.table.check(s); v == Valid {
+		checked.Store(epoch)
 	}
-	v := Invalid
-	if s.Incarnation == n.incarnation {
-		v = n.table.check(s)
-	}
-	checked.Store(epoch<<2 | uint64(v))
-	return v
+	return v, since
 }
 
 // Known tells, without a Subject, whether the object was found valid since
 // anything was purged: the one compare of the hit path.
 func (n *Node) Known(checked *atomic.Uint64) bool {
-	return checked.Load() == n.table.epoch.Load()<<2|uint64(Valid)
+	return checked.Load() == n.table.epoch.Load()
 }
 
 // Purge makes facts true: when it returns, they are in the log and in effect
@@ -420,7 +423,7 @@ func (n *Node) replaceLog() error {
 // alone.
 func (n *Node) take(p Purge) {
 	for _, f := range p.Facts {
-		n.table.effect(f, p.Epoch)
+		n.table.effect(f, p.Epoch, p.At)
 	}
 	n.table.epoch.Store(max(p.Epoch, n.table.epoch.Load()))
 	n.table.bound()

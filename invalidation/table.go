@@ -1,6 +1,7 @@
 package invalidation
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,14 +30,17 @@ func (v Verdict) String() string {
 	return "invalid"
 }
 
-// cell holds the epochs of the newest hard and the newest soft fact of a scope.
-type cell struct{ hard, soft uint64 }
+// cell holds the epochs of the newest hard and the newest soft fact of a scope,
+// and when that soft one came here, unix milliseconds.
+type cell struct {
+	hard, soft uint64
+	softAt     int64
+}
 
-func (c *cell) add(epoch uint64, soft bool) {
-	if soft {
-		c.soft = max(c.soft, epoch)
-	} else {
-		c.hard = max(c.hard, epoch)
+func (c *cell) add(d cell) {
+	c.hard = max(c.hard, d.hard)
+	if d.soft > c.soft {
+		c.soft, c.softAt = d.soft, d.softAt
 	}
 }
 
@@ -48,10 +52,10 @@ const tableShards = 64
 type table struct {
 	epoch atomic.Uint64
 	// floor: what was fetched before it is invalid.
-	floor            atomic.Uint64
-	hardAll, softAll atomic.Uint64
-	shards           [tableShards]tableShard
-	scopes, most     atomic.Int64
+	floor        atomic.Uint64
+	all          atomic.Pointer[cell]
+	shards       [tableShards]tableShard
+	scopes, most atomic.Int64
 	// prefixes are the distinct lengths of prefixes, by form, ascending.
 	prefixes [forms]atomic.Pointer[[]int]
 	raised   atomic.Int64
@@ -74,6 +78,7 @@ const (
 
 func (t *table) init(maxScopes int64) {
 	t.most.Store(maxScopes)
+	t.all.Store(new(cell))
 	for i := range t.shards {
 		t.shards[i].cells = make(map[uint64]cell)
 	}
@@ -90,11 +95,11 @@ func (t *table) get(h uint64) (cell, bool) {
 	return c, ok
 }
 
-func (t *table) put(h uint64, epoch uint64, soft bool) {
+func (t *table) put(h uint64, d cell) {
 	s := &t.shards[h%tableShards]
 	s.mu.Lock()
 	c, had := s.cells[h]
-	c.add(epoch, soft)
+	c.add(d)
 	s.cells[h] = c
 	s.mu.Unlock()
 	if !had {
@@ -102,25 +107,28 @@ func (t *table) put(h uint64, epoch uint64, soft bool) {
 	}
 }
 
-// effect writes what f does at the epoch; the caller raises the epoch after.
-func (t *table) effect(f Fact, epoch uint64) {
+// effect writes what f does at the epoch; the caller raises the epoch after. at
+// is when it came, unix milliseconds.
+func (t *table) effect(f Fact, epoch uint64, at int64) {
+	d := cell{hard: epoch}
+	if f.Soft {
+		d = cell{soft: epoch, softAt: at}
+	}
 	switch f.Kind {
 	case All:
-		all := &t.hardAll
-		if f.Soft {
-			all = &t.softAll
-		}
-		all.Store(max(all.Load(), epoch))
+		c := *t.all.Load()
+		c.add(d)
+		t.all.Store(&c)
 		return
 	case Prefix:
 		if !t.admitLength(formOf(f.Scope), len(f.Scope)) {
 			t.widened.Add(1)
-			t.effect(widen(f), epoch)
+			t.effect(widen(f), epoch, at)
 			return
 		}
 	case URL, Tag, Host:
 	}
-	t.put(hash(f.Kind, f.Scope), epoch, f.Soft)
+	t.put(hash(f.Kind, f.Scope), d)
 }
 
 // widen returns a fact that covers at least what the prefix does.
@@ -186,15 +194,23 @@ func (t *table) bound() {
 	t.raised.Add(1)
 }
 
-// check holds the facts against s.
-func (t *table) check(s *Subject) Verdict {
+// check holds the facts against s. With Stale it says since when, unix
+// milliseconds.
+func (t *table) check(s *Subject) (Verdict, int64) {
 	if s.Epoch < t.floor.Load() || s.Epoch > t.epoch.Load() {
-		return Invalid
+		return Invalid, 0
 	}
-	c := cell{hard: t.hardAll.Load(), soft: t.softAll.Load()}
+	c := *t.all.Load()
+	since := int64(math.MaxInt64)
+	if c.soft > s.Epoch {
+		since = c.softAt
+	}
 	see := func(k Kind, scope string) {
 		if d, ok := t.get(hash(k, scope)); ok {
-			c.hard, c.soft = max(c.hard, d.hard), max(c.soft, d.soft)
+			c.hard = max(c.hard, d.hard)
+			if d.soft > s.Epoch {
+				c.soft, since = max(c.soft, d.soft), min(since, d.softAt)
+			}
 		}
 	}
 	for _, tag := range s.Tags {
@@ -202,7 +218,7 @@ func (t *table) check(s *Subject) Verdict {
 	}
 	url, host, path, ok := s.url()
 	if !ok {
-		return Invalid
+		return Invalid, 0
 	}
 	any := url[host-len("//"):]
 	see(URL, url)
@@ -218,9 +234,9 @@ func (t *table) check(s *Subject) Verdict {
 	}
 	switch {
 	case c.hard > s.Epoch:
-		return Invalid
+		return Invalid, 0
 	case c.soft > s.Epoch:
-		return Stale
+		return Stale, since
 	}
-	return Valid
+	return Valid, 0
 }

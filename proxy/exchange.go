@@ -57,6 +57,8 @@ type exchange struct {
 	ctx   *fasthttp.RequestCtx
 	start time.Time
 	now   int64 // unix nanoseconds of start
+	// softened is a freshness that a soft purge has changed.
+	softened policy.Freshness
 
 	req       policy.Request
 	asterisk  bool

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"weir/invalidation"
 	"weir/origin"
 	"weir/policy"
 	"weir/tiers"
@@ -137,6 +138,7 @@ func (t *fetch) roundTrip() fetchState {
 			return fetchRoundTrip
 		}
 		t.presp = whole(t.presp)
+		t.epoch = min(t.epoch, t.part.Epoch)
 	default:
 		t.part = nil
 	}
@@ -163,7 +165,7 @@ func (t *fetch) judge() fetchState {
 			t.storage.Reason = policy.ReasonVaryStar
 		case t.resp.ContentLength > t.p.tiers.MaxObject():
 			t.storage.Reason = policy.ReasonTooLarge
-		case t.outdated.Load():
+		case t.outdated.Load() || t.purgedSince(t.epoch):
 			t.storage.Reason = policy.ReasonPurged
 		}
 	}
@@ -196,7 +198,11 @@ func (t *fetch) staleMayStandIn(status int) bool {
 	switch status {
 	case 500, 502, 503, 504:
 		d := policy.ParseClient(t.rule, &t.req)
-		return t.stale.Freshness.StaleIfErrorAllowed(&d, t.presp.ResponseTime)
+		f := t.stale.Freshness
+		if since := t.stale.Softened(); since != 0 {
+			f = f.StaleFrom(since)
+		}
+		return f.StaleIfErrorAllowed(&d, t.presp.ResponseTime)
 	}
 	return false
 }
@@ -214,7 +220,7 @@ func (t *fetch) merge() fetchState {
 	o := t.object()
 	a := answer{kind: answerObject, obj: o, hash: t.hash, status: 304, renewed: true, reason: t.storage.Reason}
 	switch {
-	case t.outdated.Load():
+	case t.outdated.Load() || t.p.purged(t.stale) == invalidation.Invalid || t.purgedSince(t.stale.Epoch):
 		a.reason = policy.ReasonPurged
 	case t.storage.Reason == policy.ReasonNone:
 		a.reason = t.p.tiers.Refresh(t.stale, o)
@@ -311,6 +317,7 @@ func (t *fetch) remember(reason policy.Reason) {
 	now := t.p.now().UnixNano()
 	t.p.tiers.Put(&tiers.Object{
 		Hash: t.hash, Text: string(t.text), Kind: tiers.KindPass, Reason: reason, Stored: now,
+		Epoch: t.epoch, Incarnation: t.incarnation,
 		Freshness: policy.Freshness{Born: now, Lifetime: int64(ttl)},
 	})
 }

@@ -101,7 +101,7 @@ func (t *fetch) copyBody(fill *tiers.Fill, length int64) error {
 // commitPart stores what a 206 brought, when it is small enough to be in memory.
 func (t *fetch) commitPart(fill *tiers.Fill, text string) {
 	reason := policy.ReasonTooLarge
-	if t.outdated.Load() {
+	if t.outdated.Load() || t.purgedSince(t.epoch) {
 		reason = policy.ReasonPurged
 	} else if body, ok := fill.Bytes(); ok {
 		o := t.object()
@@ -131,7 +131,7 @@ func (t *fetch) listVariant(hash policy.Hash, o *tiers.Object) {
 // wins, and one that comes between the check and the commit does too: it found
 // nothing to delete, so the check is made once more behind the commit.
 func (t *fetch) commit(fill *tiers.Fill, hash policy.Hash) {
-	if t.outdated.Load() {
+	if t.outdated.Load() || t.purgedSince(t.epoch) {
 		fill.Abandon(nil)
 		t.p.notCached(policy.ReasonPurged)
 		return
@@ -163,6 +163,7 @@ func (t *fetch) object() *tiers.Object {
 		Kind: tiers.KindResponse, Status: t.presp.Status, Fields: t.storage.Fields,
 		Freshness: t.storage.Freshness, Validators: policy.ValidatorsOf(t.storage.Fields),
 		Policy: t.rule.Name, Tags: t.tags, Stored: t.presp.ResponseTime, Tier: policy.TierOrigin,
+		Epoch: t.epoch, Incarnation: t.incarnation,
 	}
 }
 

@@ -72,6 +72,8 @@ type flight struct {
 	// outdated is set by an invalidation that came while the flight was under
 	// way: what it brings was made before, and is not stored.
 	outdated atomic.Bool
+	// epoch and incarnation are the invalidation's at the start.
+	epoch, incarnation uint64
 	// took is how long the origin needed for its header.
 	took time.Duration
 
@@ -220,6 +222,7 @@ func (x *exchange) newFlight() *flight {
 	f := &flight{
 		p: x.p, cfg: x.cfg, rule: x.rule, hash: x.hash, text: append([]byte(nil), x.text...),
 		primary: x.primary, ready: make(chan struct{}), leading: true,
+		epoch: x.p.epoch(), incarnation: x.p.incarnation(),
 	}
 	f.req = cloneRequest(&x.req)
 	// A HEAD that may renew what is stored fetches like the GET it stands for.

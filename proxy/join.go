@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"weir/invalidation"
 	"weir/policy"
 	"weir/tiers"
 )
@@ -93,7 +94,7 @@ func (x *exchange) arrivedMeanwhile() bool {
 	}
 	o := x.p.tiers.Get(&x.hash, x.text)
 	switch {
-	case o == nil || o == x.stale:
+	case o == nil || o == x.stale || x.p.purged(o) != invalidation.Valid:
 		return false
 	case o.Kind == tiers.KindResponse:
 		return o.Freshness.Use(&x.directive, x.now) == policy.UseFresh
@@ -134,9 +135,17 @@ func (x *exchange) take(f *flight, leads bool) state {
 		x.p.opts.Metrics.Coalesced()
 	}
 	switch a.kind {
-	case answerBody:
-		return x.takeBody(f, leads)
-	case answerObject:
+	case answerBody, answerObject:
+		if !leads && x.p.purged(a.obj) != invalidation.Valid {
+			// The fetch began before a purge that this request may have come
+			// after.
+			x.p.flights.leave(f)
+			x.collapsed = false
+			return x.again()
+		}
+		if a.kind == answerBody {
+			return x.takeBody(f, leads)
+		}
 		return x.takeObject(f, leads)
 	case answerAlone:
 		return x.takeAlone(a, leads)
@@ -266,9 +275,9 @@ func (x *exchange) standsIn(o *tiers.Object, reason policy.Reason) bool {
 	switch reason {
 	case policy.ReasonOriginRefused, policy.ReasonOriginConnect, policy.ReasonOriginTLS, policy.ReasonOriginTimeout,
 		policy.ReasonOriginReset:
-		return o.Freshness.StaleIfUnreachable(x.rule, &x.directive, x.now)
+		return x.freshness(o).StaleIfUnreachable(x.rule, &x.directive, x.now)
 	}
-	return o.Freshness.StaleIfErrorAllowed(&x.directive, x.now)
+	return x.freshness(o).StaleIfErrorAllowed(&x.directive, x.now)
 }
 
 // otherVariant: what arrived is another variant than this request selects. The

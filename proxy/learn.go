@@ -1,13 +1,16 @@
 package proxy
 
-import "weir/policy"
+import (
+	"weir/invalidation"
+	"weir/policy"
+)
 
 // What the cache learns from answers that it only passes on.
 
 // headUpdates renews the stored GET with the answer to a HEAD, or drops it when
 // that answer shows that the representation has changed (RFC 9111 section
 // 4.3.5).
-func (x *exchange) headUpdates(status int, fields policy.Fields) {
+func (x *exchange) headUpdates(status int, fields policy.Fields, epoch uint64) {
 	if x.rule.Forgo.Head {
 		return
 	}
@@ -28,7 +31,7 @@ func (x *exchange) headUpdates(status int, fields policy.Fields) {
 	}
 	get := x.req
 	get.Method = "GET"
-	t := &fetch{flight: &flight{p: x.p, rule: x.rule, req: get}, presp: *r}
+	t := &fetch{flight: &flight{p: x.p, rule: x.rule, req: get, text: []byte(o.Text), epoch: epoch, incarnation: x.p.incarnation()}, presp: *r}
 	t.storage = policy.Refresh(x.rule, &get, o.Status, o.Fields, r)
 	t.presp.Status = o.Status
 	if t.storage.Reason != policy.ReasonNone || t.variesOtherwise(o) {
@@ -36,13 +39,16 @@ func (x *exchange) headUpdates(status int, fields policy.Fields) {
 		return
 	}
 	t.tags, _ = policy.Tags(x.rule, t.storage.Fields)
+	if x.p.purged(o) == invalidation.Invalid || t.purgedSince(o.Epoch) {
+		return // the body is from before the purge
+	}
 	x.p.tiers.Refresh(o, t.object())
 }
 
 // postForGet makes a flight that stores the answer to a POST for later GETs of
 // the target (RFC 9110 section 9.3.3), or nil when it may not be. The flight
 // has been told the answer already; it only brings the body.
-func (x *exchange) postForGet(status int, fields policy.Fields) *fetch {
+func (x *exchange) postForGet(status int, fields policy.Fields, epoch uint64) *fetch {
 	r := policy.Response{Status: status, Fields: fields, RequestTime: x.start.UnixNano(), ResponseTime: x.p.now().UnixNano()}
 	if !policy.PostReusable(x.rule, &x.req, &r) {
 		return nil
@@ -59,6 +65,7 @@ func (x *exchange) postForGet(status int, fields policy.Fields) *fetch {
 	}
 	x.setKey()
 	f := x.newFlight()
+	f.epoch = epoch
 	t := &fetch{flight: f, presp: r, storage: storage, resp: x.live}
 	t.tags, storage.Reason = policy.Tags(x.rule, fields)
 	if storage.Reason != policy.ReasonNone {

@@ -28,7 +28,8 @@ func (x *exchange) lookup() state {
 		x.verdict, x.reason = policy.HitForMiss, o.Reason
 		return x.missed()
 	}
-	switch o.Freshness.Use(&x.directive, x.now) {
+	fresh := x.freshness(o)
+	switch fresh.Use(&x.directive, x.now) {
 	case policy.UseFresh:
 		return x.hit(o, policy.Hit)
 	case policy.UseStaleRevalidating:
@@ -42,7 +43,7 @@ func (x *exchange) lookup() state {
 	default:
 		x.stale = o
 		x.verdict = policy.Refetched
-		if o.Freshness.TTL(x.now) > 0 && !o.Freshness.NoCache {
+		if fresh.TTL(x.now) > 0 && !fresh.NoCache {
 			// Fresh, and still to be validated: the client asked for it.
 			x.verdict = policy.RequestMiss
 		}
@@ -56,9 +57,10 @@ func (x *exchange) lookup() state {
 // find looks up hash and text, RAM before disk.
 func (x *exchange) find() *tiers.Object {
 	if o := x.p.tiers.Get(&x.hash, x.text); o != nil {
-		return o
+		// What is on disk is no younger.
+		return x.p.usable(o)
 	}
-	return x.p.tiers.GetDisk(&x.hash, x.text)
+	return x.p.usable(x.p.tiers.GetDisk(&x.hash, x.text))
 }
 
 // findVariant follows a vary record. Of several variants that match, the one
@@ -134,7 +136,7 @@ func (x *exchange) findLanguage(rec *tiers.Object) *tiers.Object {
 
 func (x *exchange) hit(o *tiers.Object, v policy.Verdict) state {
 	x.obj, x.verdict, x.tier, x.code = o, v, o.Tier, o.Status
-	x.hasTTL, x.ttl = true, o.Freshness.TTL(x.now)
+	x.hasTTL, x.ttl = true, x.freshness(o).TTL(x.now)
 	return stateDeliver
 }
 

@@ -70,7 +70,7 @@ func (x *exchange) partAnswers() bool {
 		return false
 	}
 	have, size, ok := extentOf(o)
-	if ok && o.Freshness.Use(&x.directive, x.now) == policy.UseFresh &&
+	if ok && x.freshness(o).Use(&x.directive, x.now) == policy.UseFresh &&
 		(x.req.IfRange == nil || o.Validators.IfRange(x.req.IfRange)) {
 		ranges, outcome := policy.ParseRange(x.rangeRoom[:0], x.req.Range, size)
 		if outcome == policy.RangeOK && len(ranges) == 1 && ranges[0].Start >= have.Start && ranges[0].End <= have.End {
@@ -145,9 +145,11 @@ func (t *fetch) keepPart(o *tiers.Object, body []byte, text string) policy.Reaso
 	if old == nil {
 		old = t.p.tiers.GetDisk(&h, key)
 	}
+	old = t.p.usable(old)
 	if old != nil {
 		if have, was, ok := extentOf(old); ok && was == size && !old.Large() && policy.SameRepresentation(old.Validators, o.Validators) {
 			body, got = grow(old.Body, have, body, got)
+			o.Epoch = min(o.Epoch, old.Epoch)
 		}
 		old.Close()
 	}

@@ -31,7 +31,7 @@ func (x *exchange) pass() state {
 		r.Body, r.ContentLength = up, up.length
 	}
 	ctx, cancel := context.WithCancel(x.p.base)
-	began := x.p.now()
+	began, epoch := x.p.now(), x.p.epoch()
 	resp, err := x.cfg.Origins[x.rule.Origin].Do(ctx, r)
 	x.originTime = x.p.now().Sub(began)
 	if err != nil {
@@ -53,10 +53,10 @@ func (x *exchange) pass() state {
 		x.invalidate(resp.Status, fields)
 	}
 	if x.req.Method == "HEAD" && x.stale != nil {
-		x.headUpdates(resp.Status, fields)
+		x.headUpdates(resp.Status, fields, epoch)
 	}
 	if x.req.Method == "POST" && (up == nil || up.done.Load()) && !resp.CloseDelimited {
-		if f := x.postForGet(resp.Status, fields); f != nil {
+		if f := x.postForGet(resp.Status, fields, epoch); f != nil {
 			return x.takePost(f)
 		}
 	}

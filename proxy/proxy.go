@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"weir/invalidation"
 	"weir/origin"
 	"weir/policy"
 	"weir/proxy/accesslog"
@@ -53,6 +54,8 @@ type Options struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	Log *slog.Logger
+	// Invalidation knows what was purged; nil: nothing ever is.
+	Invalidation *invalidation.Node
 	// Metrics counts every request; nil means a registry that nobody reads.
 	Metrics *metrics.Registry
 	// AccessLog gets a line for each request; nil is off.

@@ -11,7 +11,7 @@ import (
 
 // metaVersion is the first byte of the metadata that goes to disk with a body.
 // A version this build does not know is a miss, never a guess.
-const metaVersion = 1
+const metaVersion = 2
 
 // errMeta is wrapped by every error of decode.
 var errMeta = errors.New("malformed object metadata")
@@ -43,7 +43,7 @@ func (o *Object) expires() time.Time {
 // encode appends the object's metadata, everything but hash, text and body.
 //
 //	version byte | kind byte | flags byte | reason byte
-//	uvarint status | varint born, lifetime, swr, sie, stored | uvarint epoch, length
+//	uvarint status | varint born, lifetime, swr, sie, stored | uvarint epoch, incarnation, length
 //	uvarint n fields { string name, string value } | uvarint n tags { string }
 //	uvarint n specs { star byte, uvarint n names { string } } | uvarint n variants { 16 bytes }
 //	uvarint n languages { string content, string accept }
@@ -59,6 +59,7 @@ func (o *Object) encode(dst []byte) []byte {
 		dst = binary.AppendVarint(dst, v)
 	}
 	dst = binary.AppendUvarint(dst, o.Epoch)
+	dst = binary.AppendUvarint(dst, o.Incarnation)
 	dst = binary.AppendUvarint(dst, uint64(o.Length))
 	dst = binary.AppendUvarint(dst, uint64(len(o.Fields)))
 	for i := range o.Fields {
@@ -119,6 +120,7 @@ func (o *Object) decode(meta []byte) error {
 	}
 	o.Stored = d.varint()
 	o.Epoch = d.uvarint(1<<64 - 1)
+	o.Incarnation = d.uvarint(1<<64 - 1)
 	o.Length = int64(d.uvarint(1<<62 - 1))
 	if n := d.count(maxMetaFields, 2); n > 0 {
 		o.Fields = make(policy.Fields, n)

@@ -31,7 +31,7 @@ func everything() *Object {
 			Born: birth.UnixNano(), Lifetime: int64(time.Minute), StaleWhileRevalidate: -1, StaleIfError: int64(time.Hour),
 			MustRevalidate: true, NoCache: true, Heuristic: true, Validator: true,
 		},
-		Tags: []string{"product-1", "home"}, Stored: birth.UnixNano() + 5, Epoch: 1<<63 + 7, Length: 1 << 33,
+		Tags: []string{"product-1", "home"}, Stored: birth.UnixNano() + 5, Epoch: 1<<63 + 7, Incarnation: 1<<62 + 9, Length: 1 << 33,
 		Vary: VaryRecord{
 			Specs:     []policy.VarySpec{{Names: []string{"Accept-Encoding", "Accept-Language"}}, {Star: true}},
 			Languages: []VaryLanguage{{Content: "de", Accept: "en,de"}},
@@ -43,7 +43,7 @@ func everything() *Object {
 // TestGolden notices a change of the format: what older builds have written
 // must be read as before, or the version be another.
 func TestGolden(t *testing.T) {
-	file := filepath.Join("testdata", "meta-v1.bin")
+	file := filepath.Join("testdata", "meta-v2.bin")
 	meta := everything().encode(nil)
 	if *rewrite {
 		if err := os.WriteFile(file, meta, 0o600); err != nil {
@@ -55,7 +55,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(meta, want) {
-		t.Errorf("encoded differently than version 1 was:\n got %x\nwant %x", meta, want)
+		t.Errorf("encoded differently than version 2 was:\n got %x\nwant %x", meta, want)
 	}
 	var o Object
 	if err := o.decode(want); err != nil {
@@ -104,7 +104,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	for name, m := range map[string][]byte{
 		"version 0":      change(0, 0),
-		"version 2":      change(0, metaVersion+1),
+		"version 3":      change(0, metaVersion+1),
 		"kind pass":      change(1, byte(KindPass)),
 		"kind unknown":   change(1, 9),
 		"bytes too many": append(bytes.Clone(meta), 0),
@@ -127,7 +127,7 @@ func drawObject(t *rapid.T) *Object {
 			MustRevalidate: rapid.Bool().Draw(t, "must"), NoCache: rapid.Bool().Draw(t, "nc"),
 			Heuristic: rapid.Bool().Draw(t, "heuristic"), Validator: rapid.Bool().Draw(t, "validator"),
 		},
-		Stored: ns.Draw(t, "stored"), Epoch: rapid.Uint64().Draw(t, "epoch"),
+		Stored: ns.Draw(t, "stored"), Epoch: rapid.Uint64().Draw(t, "epoch"), Incarnation: rapid.Uint64().Draw(t, "incarnation"),
 		Length: rapid.Int64Range(0, 1<<62-1).Draw(t, "length"), Tags: texts.Draw(t, "tags"),
 	}
 	for range rapid.IntRange(0, 5).Draw(t, "fields") {

@@ -54,8 +54,9 @@ type Object struct {
 	Reason policy.Reason
 	// Stored is when the object was committed, unix nanoseconds.
 	Stored int64
-	// Epoch is the invalidation epoch at which its fetch began.
-	Epoch uint64
+	// Epoch is the invalidation epoch at which its fetch began, Incarnation the
+	// log of purges that counts it.
+	Epoch, Incarnation uint64
 	// Policy is the name of the policy that stored it: what the disk promises
 	// to that holds for it.
 	Policy string
@@ -71,6 +72,12 @@ type Object struct {
 	Tier policy.Tier
 
 	entry *disk.Entry
+	// checked belongs to whoever holds purges against the object: what was
+	// found, and when.
+	checked atomic.Uint64
+	// softened is since when a soft purge has made it stale, unix nanoseconds;
+	// 0: none has.
+	softened atomic.Int64
 	// aside belongs to the proxy: what it prepared from this object.
 	aside atomic.Value
 }
@@ -115,6 +122,17 @@ func (o *Object) Aside() any { return o.aside.Load() }
 // SetAside keeps something prepared from the object beside it; the last one
 // wins. Every value must have the same type.
 func (o *Object) SetAside(v any) { o.aside.Store(v) }
+
+// Checked is where the verdict of the last check against purges is kept; zero
+// before the first.
+func (o *Object) Checked() *atomic.Uint64 { return &o.checked }
+
+// Soften makes the object stale since then, unix nanoseconds; the first call
+// counts.
+func (o *Object) Soften(since int64) { o.softened.CompareAndSwap(0, since) }
+
+// Softened is since when a soft purge has made the object stale; 0: none has.
+func (o *Object) Softened() int64 { return o.softened.Load() }
 
 // Close gives back what a Large object holds open. It may be called on any
 // object, once; a Large object must not be read afterwards.

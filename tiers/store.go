@@ -199,7 +199,7 @@ func (o *Object) inRAM() *Object {
 	return &Object{
 		Hash: o.Hash, Text: o.Text, Kind: o.Kind, Status: o.Status, Fields: o.Fields,
 		Freshness: o.Freshness, Validators: o.Validators, Tags: o.Tags, Reason: o.Reason,
-		Stored: o.Stored, Epoch: o.Epoch, Policy: o.Policy, Vary: o.Vary, Length: o.Length, Body: o.Body,
+		Stored: o.Stored, Epoch: o.Epoch, Incarnation: o.Incarnation, Policy: o.Policy, Vary: o.Vary, Length: o.Length, Body: o.Body,
 		Tier: policy.TierRAM,
 	}
 }

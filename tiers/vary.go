@@ -43,7 +43,7 @@ func (s *Store) addVariant(primary policy.Hash, text string, spec policy.VarySpe
 	if !known || life != old.Freshness || !next.equal(rec) {
 		s.Put(&Object{
 			Hash: primary, Text: text, Kind: KindVary, Freshness: life, Stored: o.Stored,
-			Epoch: o.Epoch, Policy: o.Policy, Vary: next,
+			Epoch: o.Epoch, Incarnation: o.Incarnation, Policy: o.Policy, Vary: next,
 		})
 	}
 	return dropped

@@ -26,7 +26,7 @@ const largeConfig = `listen: 127.0.0.1:0
 admin: {listen: 127.0.0.1:0}
 tiers:
   ram:  {size: 32MiB, max_object: 1MiB}
-  disk: {path: %q, size: %d, max_object: %d}
+  disk: {path: %q, size: %dB, max_object: %dB}
 origins:
   files: {servers: [%q]}
 policies:
