@@ -458,8 +458,15 @@ func TestFaultyFacts(t *testing.T) {
 	n := mustOpen(t, Options{})
 	defer mustClose(t, n)
 	for _, f := range [][]Fact{
-		nil, make([]Fact, MaxFacts+1), {{}}, {{Kind: 9, Scope: "x"}}, {{Kind: Tag}}, {{Kind: All, Scope: "x"}},
-		{{Kind: URL, Scope: "/path"}}, {{Kind: URL, Scope: "shop"}}, {{Kind: Prefix, Scope: "shop"}}, {{Kind: Tag, Scope: strings.Repeat("x", MaxScope+1)}},
+		nil, make([]Fact, MaxFacts+1),
+		{{}},
+		{{Kind: 9, Scope: "x"}},
+		{{Kind: Tag}},
+		{{Kind: All, Scope: "x"}},
+		{{Kind: URL, Scope: "/path"}},
+		{{Kind: URL, Scope: "shop"}},
+		{{Kind: Prefix, Scope: "shop"}},
+		{{Kind: Tag, Scope: strings.Repeat("x", MaxScope+1)}},
 	} {
 		if _, err := n.Purge(f); err == nil {
 			t.Errorf("%.60v was taken", f)
