@@ -326,9 +326,6 @@ func decodePurge(v value) (Purge, []value) {
 	tokens := o.key("tokens").list("a list of names of admin.tokens")
 	p := Purge{Networks: networks(o.key("networks")), Tokens: words(tokens, "names of admin.tokens", checkGlob)}
 	o.done()
-	if v.given() {
-		v.warn("this is read and checked, but this version answers PURGE on the data port with 405 all the same")
-	}
 	return p, tokens
 }
 

@@ -183,6 +183,9 @@ func (n *Node) openLog() error {
 	f, err := os.Open(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
+		if _, err := os.Stat(n.o.Mark); n.o.Mark != "" && err == nil {
+			n.forget(errors.New("it is gone"))
+		}
 	case err != nil:
 		return err
 	default:

@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Rule is one policy of the configuration, compiled. The first rule whose
 // Match fits a request decides everything about it. Immutable once in a Set.
@@ -22,6 +25,9 @@ type Rule struct {
 	Vary VaryRule
 	// Forgo are kinds of reuse that RFC 9111 allows and this rule does without.
 	Forgo Forgo
+
+	// Purge says who may use the PURGE method.
+	Purge PurgeRule
 
 	// IgnoreClient makes Cache-Control and Pragma of requests count for
 	// nothing. The RFC's default is to honour them.
@@ -49,6 +55,16 @@ type VaryRule struct {
 	// Ignore are the canonical names of fields that do not count.
 	Ignore []string
 }
+
+// PurgeRule says who may use the PURGE method: whoever is in one of the networks,
+// or has one of the tokens. Both empty: nobody.
+type PurgeRule struct {
+	Networks []netip.Prefix
+	Tokens   []string // names
+}
+
+// Any tells whether somebody may.
+func (p *PurgeRule) Any() bool { return len(p.Networks)+len(p.Tokens) > 0 }
 
 // Forgo switches kinds of reuse off.
 type Forgo struct {

@@ -46,6 +46,9 @@ type Config struct {
 	CacheName string
 	// MaxRequestBody bounds uploads in bytes; 0 is no bound.
 	MaxRequestBody int64
+	// PurgeTokens are the SHA-256 of the tokens, by name, that rules may let use
+	// the PURGE method.
+	PurgeTokens map[string][32]byte
 }
 
 // Options are fixed for the life of a Proxy.
@@ -169,6 +172,9 @@ func (p *Proxy) newServer(perIP int) *fasthttp.Server {
 // writeBuffer holds a response header and the small bodies that are worth one
 // write; larger bodies go out with the header in one writev.
 const writeBuffer = 4 << 10
+
+// Config is the configuration in effect; it must not be changed.
+func (p *Proxy) Config() *Config { return p.cfg.Load() }
 
 // SetConfig replaces the configuration. Requests under way keep the old one.
 func (p *Proxy) SetConfig(c *Config) error {

@@ -31,7 +31,7 @@ func (x *exchange) receive() state {
 	}
 	switch x.req.Method {
 	case "PURGE":
-		return x.notAllowed("PURGE is not allowed here: no policy permits it")
+		return x.purge()
 	case "CONNECT":
 		return x.notAllowed("CONNECT is not served")
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"weir/invalidation"
 	"weir/origin"
 	"weir/policy"
 	"weir/proxy/accesslog"
@@ -18,6 +19,7 @@ func NewMetrics(version string, now func() time.Time) *metrics.Registry {
 		Version: version, GoVersion: runtime.Version(), Now: now,
 		EvictionReasons: []string{evictedFresh: "fresh", evictedStale: "stale"},
 		OriginOutcomes:  outcomes,
+		PurgeKinds:      invalidation.Kinds(),
 	}
 	for v := range policy.Verdicts {
 		o.Results = append(o.Results, v.String())

@@ -48,6 +48,7 @@ func rule(p *configs.Policy) policy.Rule {
 		ShowKey:      p.CacheStatusKey,
 		TagFields:    append([]string{}, p.Tags.Headers...),
 		StripTags:    p.Tags.Strip,
+		Purge:        policy.PurgeRule{Networks: p.Purge.Networks, Tokens: p.Purge.Tokens},
 	}
 	for _, h := range p.Match.Headers {
 		m := policy.HeaderMatch{Name: h.Name, Not: h.Want == configs.HeaderAbsent}

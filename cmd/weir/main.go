@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,7 +18,7 @@ import (
 var version = "dev"
 
 func main() {
-	if err := rootCommand().Execute(); err != nil {
+	if err := rootCommand().ExecuteContext(context.Background()); err != nil {
 		var quiet silent
 		if !errors.As(err, &quiet) {
 			fmt.Fprintln(os.Stderr, "weir:", err)
@@ -43,7 +44,7 @@ func rootCommand() *cobra.Command {
 	}
 	c.CompletionOptions.DisableDefaultCmd = true
 	c.SetHelpCommand(helpCommand(c))
-	c.AddCommand(serveCommand(), checkCommand(), keyCommand(), demoCommand(), diskCommand(), versionCommand())
+	c.AddCommand(serveCommand(), checkCommand(), keyCommand(), demoCommand(), purgeCommand(), diskCommand(), versionCommand())
 	return c
 }
 

@@ -13,6 +13,8 @@ func (n *node) wireMetrics() {
 	n.metrics.SetSource(metrics.SourceFlights, func() float64 { return float64(n.proxy.Flights()) })
 	n.metrics.SetSource(metrics.SourceAccessLogDropped, func() float64 { return float64(n.accessLog.Dropped()) })
 	n.metrics.SetSource(metrics.SourceAccessLogErrors, func() float64 { return float64(n.accessLog.WriteErrors()) })
+	n.metrics.SetSource(metrics.SourceScopes, func() float64 { return float64(n.purges.Stats().Scopes) })
+	n.metrics.SetSource(metrics.SourceFloorRaised, func() float64 { return float64(n.purges.Stats().FloorRaised) })
 	n.metrics.SetTier(uint8(policy.TierRAM), tierFuncs(n.tiers.RAMUsage))
 	if _, ok := n.tiers.DiskUsage(); ok {
 		n.wireDiskMetrics()

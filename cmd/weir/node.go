@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"weir/configs"
+	"weir/invalidation"
 	"weir/origin"
 	"weir/policy"
 	"weir/proxy"
@@ -40,6 +41,7 @@ type node struct {
 	metrics   *metrics.Registry
 	accessLog *accesslog.Logger
 	tiers     *tiers.Store
+	purges    *invalidation.Node
 	proxy     *proxy.Proxy
 	listeners []*listen.Listener
 	adminAddr net.Addr
@@ -100,12 +102,15 @@ func (n *node) open(ctx context.Context, stderr io.Writer) (err error) {
 	if err = n.openTiers(); err != nil {
 		return err
 	}
+	if err = n.openInvalidation(); err != nil {
+		return err
+	}
 	data, err := n.dataConfig(cfg)
 	if err != nil {
 		return err
 	}
 	n.proxy, err = proxy.New(proxy.Options{
-		Tiers: n.tiers, Log: n.log, Metrics: n.metrics, AccessLog: n.accessLog,
+		Tiers: n.tiers, Log: n.log, Invalidation: n.purges, Metrics: n.metrics, AccessLog: n.accessLog,
 		MaxConnections: cfg.Limits.Connections, MaxConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
 		MaxHeader: int(cfg.Limits.HeaderSize), HeaderTimeout: cfg.Timeouts.Header, IdleTimeout: cfg.Timeouts.Idle,
 		ProgressTimeout: cfg.Timeouts.Progress,
@@ -169,7 +174,7 @@ func (n *node) dataConfig(cfg *configs.Config) (*proxy.Config, error) {
 	pools := make(map[string]pool, len(names))
 	data := &proxy.Config{
 		Rules: set, Origins: make(map[string]proxy.Upstream, len(names)), TrustedProxies: cfg.TrustedProxies,
-		CacheName: cfg.CacheName, MaxRequestBody: cfg.Limits.BodySize,
+		CacheName: cfg.CacheName, MaxRequestBody: cfg.Limits.BodySize, PurgeTokens: purgeTokens(cfg),
 	}
 	for i := range cfg.Origins {
 		c := cfg.Origins[i]
@@ -250,7 +255,7 @@ func listenFault(key string, err error) error {
 // serve starts answering on all sockets.
 func (n *node) serve(ctx context.Context) error {
 	var err error
-	n.handler, err = admin.NewHandler(admin.Options{Status: n, Ready: n, Metrics: n.metrics, Tokens: adminTokens(n.cfg)})
+	n.handler, err = admin.NewHandler(admin.Options{Status: n, Ready: n, Metrics: n.metrics, Purges: purgeSource{n}, Tokens: adminTokens(n.cfg)})
 	if err != nil {
 		return fmt.Errorf("cannot start the admin plane: %w", err)
 	}
@@ -407,6 +412,11 @@ func (n *node) close() {
 	}
 	for _, r := range n.retired {
 		r.pool.Close()
+	}
+	if n.purges != nil {
+		if err := n.purges.Close(); err != nil {
+			n.log.Error("cannot close the log of purges", "error", err)
+		}
 	}
 	if n.tiers != nil {
 		if err := n.tiers.Close(); err != nil {

@@ -26,7 +26,7 @@ type MetricsSource interface {
 	WriteMetrics(w io.Writer) error
 }
 
-// maxBody bounds the body of a request in bytes. No route of today reads one.
+// maxBody bounds the body of a request in bytes.
 const maxBody = 1 << 20
 
 // Options are the parts that the plane shows; all are needed.
@@ -34,6 +34,7 @@ type Options struct {
 	Status  StatusSource
 	Ready   ReadySource
 	Metrics MetricsSource
+	Purges  PurgeSource
 	Tokens  []Token // as for SetTokens
 }
 
@@ -55,11 +56,19 @@ const (
 	accessLocal
 	// accessRead: whoever has the scope read.
 	accessRead
+	// accessPurge: whoever has the scope purge:tag, or purge; the route asks for
+	// more where it needs more.
+	accessPurge
 )
 
-// route is one resource. All of today's are read with GET or HEAD.
+// purgePath begins the resource of each purge.
+const purgePath = "/v1/purges/"
+
+// route is one resource. It is read with GET or HEAD, or written with POST. A
+// path that ends in a slash, the root aside, stands for all below it.
 type route struct {
 	path   string
+	post   bool
 	about  string
 	access access
 	serve  func(req *http.Request) reply
@@ -77,11 +86,14 @@ type reply struct {
 func NewHandler(o Options) (*Handler, error) {
 	h := &Handler{o: o}
 	h.routes = []route{
-		{"/", "this list", accessLocal, h.index},
-		{"/healthz", "200 while the process lives", accessOpen, healthz},
-		{"/readyz", "200 while it should get traffic, else 503", accessOpen, h.readyz},
-		{"/metrics", "metrics as Prometheus text", accessRead, h.metrics},
-		{"/v1/status", "version, tiers, configuration, peers as JSON", accessRead, h.status},
+		{"/", false, "this list", accessLocal, h.index},
+		{"/healthz", false, "200 while the process lives", accessOpen, healthz},
+		{"/readyz", false, "200 while it should get traffic, else 503", accessOpen, h.readyz},
+		{"/metrics", false, "metrics as Prometheus text", accessRead, h.metrics},
+		{"/v1/status", false, "version, tiers, configuration, peers as JSON", accessRead, h.status},
+		{"/v1/purge", true, "purge urls, tags, prefixes, hosts or all", accessPurge, h.purge},
+		{"/v1/purges", false, "the log of purges (?after=ID&limit=N)", accessRead, h.purges},
+		{purgePath, false, "one purge, by its id, and who has applied it", accessRead, h.purgeByID},
 	}
 	if err := h.SetTokens(o.Tokens); err != nil {
 		return nil, err
@@ -101,7 +113,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 func (h *Handler) respond(req *http.Request) reply {
-	at := slices.IndexFunc(h.routes, func(r route) bool { return r.path == req.URL.Path })
+	at := slices.IndexFunc(h.routes, func(r route) bool { return r.fits(req.URL.Path) })
 	if at < 0 {
 		if no := h.permit(req, accessLocal); no != nil {
 			return no.reply()
@@ -112,16 +124,40 @@ func (h *Handler) respond(req *http.Request) reply {
 	if no := h.permit(req, r.access); no != nil {
 		return no.reply()
 	}
-	if req.Method != http.MethodGet && req.Method != http.MethodHead {
-		out := (&refusal{status: http.StatusMethodNotAllowed, Error: "method not allowed", Want: "GET or HEAD"}).reply()
-		out.header = map[string]string{"Allow": "GET, HEAD"}
+	if want, allow, ok := r.allows(req.Method); !ok {
+		out := (&refusal{status: http.StatusMethodNotAllowed, Error: "method not allowed", Want: want}).reply()
+		out.header = map[string]string{"Allow": allow}
 		return out
 	}
 	return r.serve(req)
 }
 
+func (r *route) fits(path string) bool {
+	if r.path == purgePath {
+		return strings.HasPrefix(path, purgePath) && path != purgePath
+	}
+	return r.path == path
+}
+
+func (r *route) method() string {
+	if r.post {
+		return http.MethodPost
+	}
+	return http.MethodGet
+}
+
+// allows tells whether the method is one of the route's, else what would be.
+func (r *route) allows(method string) (want, allow string, ok bool) {
+	if r.post {
+		return "POST", "POST", method == http.MethodPost
+	}
+	return "GET or HEAD", "GET, HEAD", method == http.MethodGet || method == http.MethodHead
+}
+
 func (h *Handler) permit(req *http.Request, a access) *refusal {
 	switch {
+	case a == accessPurge:
+		return h.gate.permit(req, ScopePurgeTag)
 	case a == accessRead, a == accessLocal && len(h.gate.list()) == 0:
 		return h.gate.permit(req, ScopeRead)
 	}
@@ -131,7 +167,7 @@ func (h *Handler) permit(req *http.Request, a access) *refusal {
 func (h *Handler) resources() []string {
 	out := make([]string, len(h.routes))
 	for i, r := range h.routes {
-		out[i] = "GET " + r.path
+		out[i] = r.method() + " " + r.path
 	}
 	return out
 }
@@ -140,9 +176,17 @@ func (h *Handler) index(*http.Request) reply {
 	var b strings.Builder
 	b.WriteString("weir admin plane\n\n")
 	for _, r := range h.routes {
-		b.WriteString("GET " + r.path + strings.Repeat(" ", max(1, 14-len(r.path))) + r.about)
-		if r.access == accessRead && len(h.gate.list()) > 0 {
+		line := r.method() + " " + r.path
+		if r.path == purgePath {
+			line += "ID"
+		}
+		b.WriteString(line + strings.Repeat(" ", max(1, 19-len(line))) + r.about)
+		switch {
+		case len(h.gate.list()) == 0:
+		case r.access == accessRead:
 			b.WriteString(" (token with scope read)")
+		case r.access == accessPurge:
+			b.WriteString(" (token with scope purge, or purge:tag for tags)")
 		}
 		b.WriteByte('\n')
 	}
@@ -184,6 +228,7 @@ type refusal struct {
 	status    int
 	Error     string   `json:"error"`
 	Want      string   `json:"want,omitempty"`
+	Faults    []string `json:"faults,omitempty"`
 	Resources []string `json:"resources,omitempty"`
 }
 

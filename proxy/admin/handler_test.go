@@ -108,7 +108,7 @@ func TestRoutes(t *testing.T) {
 		{"status", "GET", "/v1/status?x=1", goodParts(), 200, "application/json", `"node": "edge-1"`},
 		{"status that cannot be encoded", "GET", "/v1/status", badStatus, 500, "application/json", "cannot encode"},
 		{"index", "GET", "/", goodParts(), 200, "text/plain; charset=utf-8", "GET /v1/status"},
-		{"unknown", "GET", "/v1/purge", goodParts(), 404, "application/json", `"GET /readyz"`},
+		{"unknown", "GET", "/v1/nothing", goodParts(), 404, "application/json", `"GET /readyz"`},
 		{"unknown below a known one", "GET", "/healthz/", goodParts(), 404, "application/json", "no such resource"},
 		{"wrong method", "POST", "/v1/status", goodParts(), 405, "application/json", "GET or HEAD"},
 		{"wrong method on an open route", "DELETE", "/healthz", goodParts(), 405, "application/json", "GET or HEAD"},

@@ -57,6 +57,10 @@ const (
 	namePolicyBytes   = "weir_disk_policy_bytes"
 	nameGuaranteed    = "weir_disk_policy_guaranteed_bytes"
 	nameDiskErrors    = "weir_disk_errors_total"
+	namePurges        = "weir_purges_total"
+	namePurgeTime     = "weir_purge_apply_seconds"
+	nameScopes        = "weir_invalidation_scopes"
+	nameFloorRaised   = "weir_invalidation_floor_raised_total"
 	nameDiskBytes     = "weir_disk_bytes"
 	nameDiskTime      = "weir_disk_io_seconds"
 	nameDiskWritten   = "weir_disk_written_bytes_total"
@@ -104,6 +108,10 @@ var families = []family{
 	{nameEvictedFresh, counter, "Objects that the disk tier evicted before they were stale, by policy."},
 	{nameDiskErrors, counter, "Reads from segments that the device failed, and faults of writing that switched the disk tier off, and what it did not answer in time, by operation."},
 	{nameDiskWritten, counter, "Bytes written by the disk tier, by kind; again: objects kept because they were hit, or promised to stay, when their segment was evicted."},
+	{namePurges, counter, "Scopes of purges that took effect on this node, by kind."},
+	{namePurgeTime, histogramKind, "Time from a purge's arrival at this node until it was in the log and in effect here."},
+	{nameScopes, gauge, "Distinct scopes of purges that are kept in memory."},
+	{nameFloorRaised, counter, "Times that there were too many scopes, so that whatever was older than half of them became invalid."},
 	{nameDiskBytes, gauge, "What the disk tier's bytes are: objects that can be found (live), replaced, deleted and given up ones (dead), the index."},
 	{nameDiskTime, histogramKind, "Time that a read from a segment, or a write to one, took."},
 	{SourceAccessLogDropped.String(), counter, "Access log lines lost because the log could not keep up or a write failed."},

@@ -35,6 +35,9 @@ const (
 	SourceDiskLive
 	SourceDiskDead
 	SourceDiskIndex
+	// SourceScopes and SourceFloorRaised describe what was purged.
+	SourceScopes
+	SourceFloorRaised
 	// SourceAccessLogDropped is the number of access log lines lost.
 	SourceAccessLogDropped
 	// SourceAccessLogErrors is the number of failed writes to the access log.
@@ -78,6 +81,10 @@ func (s Source) String() string {
 		return series(nameDiskBytes, "kind", "dead")
 	case SourceDiskIndex:
 		return series(nameDiskBytes, "kind", "index")
+	case SourceScopes:
+		return nameScopes
+	case SourceFloorRaised:
+		return nameFloorRaised
 	case SourceAccessLogDropped:
 		return "weir_access_log_dropped_total"
 	case SourceAccessLogErrors:

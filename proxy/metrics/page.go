@@ -96,6 +96,27 @@ func (r *Registry) writeDisk(w io.Writer) {
 	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
 }
 
+// writePurges writes what was purged.
+func (r *Registry) writePurges(w io.Writer) {
+	var b []byte
+	for i, kind := range r.purgeKinds {
+		if n := r.purges[i].Load(); n > 0 || kind != other {
+			b = appendSample(b, namePurges, labels("kind", kind), n)
+		}
+	}
+	var snap histogramSnapshot
+	snap.add(&r.purgeTimes)
+	b = snap.appendTo(b, namePurgeTime, "")
+	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
+}
+
+// Purged counts one scope of a purge that is in effect here. kind is an index
+// into Options.PurgeKinds.
+func (r *Registry) Purged(kind uint8) { r.purges[min(int(kind), len(r.purges)-1)].Add(1) }
+
+// PurgeTook counts a purge that this node took and that was in effect after d.
+func (r *Registry) PurgeTook(d time.Duration) { r.purgeTimes.observe(d) }
+
 // DiskRead and DiskWrite count a read from a segment, and a write to one, that took d.
 func (r *Registry) DiskRead(d time.Duration) { r.diskReads.observe(d) }
 

@@ -24,6 +24,7 @@ type Options struct {
 	Reasons         []string // why a response was not stored
 	EvictionReasons []string
 	OriginOutcomes  []string
+	PurgeKinds      []string
 	Origins         []string // as for SetOrigins
 
 	Version   string
@@ -57,6 +58,10 @@ type Registry struct {
 
 	diskReads, diskWrites histogram
 
+	purgeKinds []string
+	purges     []atomic.Uint64
+	purgeTimes histogram
+
 	origins originTable
 	offload *offloadWindow
 	sources [numSources]atomic.Pointer[func() float64]
@@ -79,6 +84,8 @@ func New(o Options) *Registry {
 		evictionReasons: withOther("EvictionReasons", o.EvictionReasons),
 		set:             vm.NewSet(),
 	}
+	r.purgeKinds = withOther("PurgeKinds", o.PurgeKinds)
+	r.purges = make([]atomic.Uint64, len(r.purgeKinds))
 	r.shards = newShards(len(r.results), len(r.tiers))
 	r.shardMask = uint32(len(r.shards) - 1)
 	r.origins.init(r.originOutcomes)
@@ -88,6 +95,7 @@ func New(o Options) *Registry {
 	r.set.RegisterMetricsWriter(r.writeRequests)
 	r.set.RegisterMetricsWriter(r.writeStored)
 	r.set.RegisterMetricsWriter(r.writeDisk)
+	r.set.RegisterMetricsWriter(r.writePurges)
 	r.set.RegisterMetricsWriter(r.origins.write)
 	r.SetOrigins(o.Origins)
 	return r

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+	"time"
+
+	"weir/configs"
+	"weir/invalidation"
+	"weir/proxy"
+	"weir/proxy/admin"
+)
+
+// openInvalidation opens the log of purges, in the directory of the disk tier:
+// what it says concerns what lies there. Where that cannot be, and without a
+// disk tier, it is kept in memory, and what an earlier process stored is invalid.
+func (n *node) openInvalidation() error {
+	o := invalidation.Options{Node: n.name(), Log: n.log, Applied: n.purgeApplied}
+	if d := n.cfg.Tiers.Disk; d != nil {
+		o.Dir, o.Mark = filepath.Join(d.Path, "purges"), filepath.Join(d.Path, "PURGES")
+		purges, err := invalidation.Open(o)
+		if err == nil {
+			n.purges = purges
+			return nil
+		}
+		n.log.Error("the log of purges cannot be opened; purges are kept in memory, and what was stored before is not used", "error", err)
+		o.Dir, o.Mark = "", ""
+	}
+	purges, err := invalidation.Open(o)
+	n.purges = purges
+	return err
+}
+
+// purgeApplied counts what took effect.
+func (n *node) purgeApplied(p invalidation.Purge) {
+	for _, f := range p.Facts {
+		n.metrics.Purged(uint8(f.Kind - invalidation.URL))
+	}
+}
+
+// purgeSource is the node as the admin plane purges through it.
+type purgeSource struct{ n *node }
+
+// Purge implements admin.PurgeSource. On a single node local is all there is.
+func (s purgeSource) Purge(r *admin.PurgeRequest, _ time.Duration) (admin.PurgeResult, error) {
+	began := time.Now()
+	facts, faults := s.n.proxy.Config().Facts(&proxy.Purge{
+		URLs: r.URLs, Tags: r.Tags, Prefixes: r.Prefixes, Hosts: r.Hosts, All: r.All, Soft: r.Soft,
+	})
+	if len(faults) > 0 {
+		return admin.PurgeResult{}, admin.PurgeFaults(faults)
+	}
+	p, err := s.n.purges.Purge(facts)
+	if err != nil {
+		return admin.PurgeResult{}, err
+	}
+	took := time.Since(began)
+	s.n.metrics.PurgeTook(took)
+	return admin.PurgeResult{
+		ID: p.ID.String(), Applied: []admin.PurgeByNode{{Node: s.n.purges.Name(), Micros: took.Microseconds()}}, Pending: []string{},
+	}, nil
+}
+
+// Purges implements admin.PurgeSource.
+func (s purgeSource) Purges(after string, limit int) []admin.PurgeRecord {
+	list := s.n.purges.List(after, limit)
+	out := make([]admin.PurgeRecord, len(list))
+	for i := range list {
+		out[i] = purgeRecord(&list[i])
+	}
+	return out
+}
+
+// FindPurge implements admin.PurgeSource.
+func (s purgeSource) FindPurge(id string) (admin.PurgeRecord, admin.PurgeResult, bool) {
+	p, ok := s.n.purges.Find(id)
+	if !ok {
+		return admin.PurgeRecord{}, admin.PurgeResult{}, false
+	}
+	return purgeRecord(&p), admin.PurgeResult{ID: id, Applied: []admin.PurgeByNode{{Node: s.n.purges.Name()}}, Pending: []string{}}, true
+}
+
+func purgeRecord(p *invalidation.Purge) admin.PurgeRecord {
+	r := admin.PurgeRecord{ID: p.ID.String(), At: time.UnixMilli(p.At).UTC(), Facts: make([]admin.PurgeFact, len(p.Facts))}
+	for i, f := range p.Facts {
+		r.Facts[i] = admin.PurgeFact{Kind: f.Kind.String(), Scope: f.Scope, Soft: f.Soft}
+	}
+	return r
+}
+
+// purgeTokens are the digests of the admin tokens that may purge URLs, by name.
+func purgeTokens(cfg *configs.Config) map[string][32]byte {
+	m := make(map[string][32]byte, len(cfg.Admin.Tokens))
+	for _, t := range cfg.Admin.Tokens {
+		if slices.Contains(t.Scopes, configs.ScopePurge) {
+			m[t.Name] = t.SHA256
+		}
+	}
+	return m
+}

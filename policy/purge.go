@@ -1,0 +1,147 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// What a purge names, in the form that keys have. Keys are what stored objects
+// are known by, so a purge in any other spelling would miss them.
+
+var errNoHost = errors.New("it names no host (valid is http://host/path, https://host/path, or //host/path for both)")
+
+// URLScopes returns the URLs, as they begin keys, of all objects that a URL
+// stands for: both schemes for one that begins with "//", and one for each way in
+// which the rules that can apply to it treat its query.
+func (s *Set) URLScopes(url string) ([]string, error) {
+	var out []string
+	for _, full := range schemes(url) {
+		q, err := purgeTarget(full)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range s.possible(&q) {
+			if scope := keyURL(r, &q); !slices.Contains(out, scope) {
+				out = append(out, scope)
+			}
+		}
+	}
+	return out, nil
+}
+
+// PrefixScopes returns the beginnings, as keys have them, that a prefix stands
+// for: a URL that may end anywhere behind its host, or a path for every host. A
+// host without a path is all of that host.
+func PrefixScopes(prefix string) ([]string, error) {
+	if strings.HasPrefix(prefix, "/") && !strings.HasPrefix(prefix, "//") {
+		const host = "http://a"
+		q, err := purgeTarget(host + prefix)
+		if err != nil {
+			return nil, err
+		}
+		return []string{strings.TrimPrefix(keyURL(&Rule{}, &q), host)}, nil
+	}
+	var out []string
+	for _, full := range schemes(prefix) {
+		q, err := purgeTarget(full)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, keyURL(&Rule{}, &q))
+	}
+	return out, nil
+}
+
+// HostScopes returns a host as keys have it: without the port that is a scheme's
+// own.
+func HostScopes(host string) ([]string, error) {
+	var out []string
+	for _, scheme := range []string{"http", "https"} {
+		h, err := ParseHost(nil, []byte(host), scheme)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(out, string(h)) {
+			out = append(out, string(h))
+		}
+	}
+	return out, nil
+}
+
+// TagScope checks a tag: a response cannot carry one that holds a space.
+func TagScope(tag string) error {
+	switch {
+	case tag == "":
+		return errors.New("it is empty")
+	case len(tag) > MaxTagLength:
+		return fmt.Errorf("it has %d bytes (valid is up to %d)", len(tag), MaxTagLength)
+	case strings.ContainsFunc(tag, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return errors.New("it holds a space or a control (one entry for each tag)")
+	}
+	return nil
+}
+
+func schemes(url string) []string {
+	if strings.HasPrefix(url, "//") {
+		return []string{"http:" + url, "https:" + url}
+	}
+	return []string{url}
+}
+
+// purgeTarget is the request whose object the URL names.
+func purgeTarget(url string) (Request, error) {
+	if url == "" || strings.HasPrefix(url, "/") {
+		return Request{}, errNoHost
+	}
+	t, err := SplitTarget([]byte(url))
+	if err != nil {
+		return Request{}, err
+	}
+	if t.Form != AbsoluteForm {
+		return Request{}, errNoHost
+	}
+	host, err := ParseHost(nil, t.Authority, t.Scheme)
+	if err != nil {
+		return Request{}, err
+	}
+	return Request{Method: "GET", Scheme: t.Scheme, Host: host, Path: t.Path, Query: t.Query}, nil
+}
+
+// keyURL is the URL of a key's first line.
+func keyURL(r *Rule, q *Request) string {
+	text := r.AppendKey(nil, q)
+	if end := bytes.IndexByte(text, '\n'); end >= 0 {
+		text = text[:end]
+	}
+	return string(text[len(keyVersion):])
+}
+
+// possible returns each rule that some request for q's URL can fall under,
+// whatever its method and headers; a rule that keeps the query as it is when
+// there is none.
+func (s *Set) possible(q *Request) []*Rule {
+	at := place{path: appendURI(nil, q.Path, &pathClasses)}
+	if dotSegments(at.path) {
+		at.plain = appendWithoutDots(nil, at.path)
+	}
+	name, digits := cutPort(q.Host)
+	port, _ := parsePort(digits)
+	if port == 0 {
+		port = defaultPort(q.Scheme)
+	}
+	var out []*Rule
+	for _, c := range s.candidates(name) {
+		m := &c.rule.Match
+		if c.port != 0 && c.port != port || len(m.Paths) > 0 && !m.fitsPath(at, c.rule.Pass) {
+			continue
+		}
+		out = append(out, c.rule)
+		if len(m.Methods) == 0 && len(m.Headers) == 0 {
+			return out
+		}
+	}
+	return append(out, &Rule{})
+}
