@@ -49,3 +49,12 @@ func syncDir(dir string) error {
 	err = d.Sync()
 	return errors.Join(err, d.Close())
 }
+
+// WriteFile replaces path with b, so that after a crash it is the old or the new
+// one, whole.
+func WriteFile(path string, b []byte) error {
+	return writeFileSync(path, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+}

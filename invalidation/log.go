@@ -49,8 +49,8 @@ func appendString8(b []byte, s string) []byte {
 	return append(append(b, byte(len(s))), s...)
 }
 
-// size is about what the purge takes in a log or a message, in bytes.
-func (p *Purge) size() int {
+// Size is about what the purge takes in a log or a message, in bytes.
+func (p *Purge) Size() int {
 	n := 64
 	for i := range p.Facts {
 		n += 4 + len(p.Facts[i].Scope)
@@ -81,62 +81,6 @@ func (p *Purge) Append(b []byte) []byte {
 		b = append(b, f.Scope...)
 	}
 	return b
-}
-
-// reader takes a payload apart; after its end everything is zero and bad is set.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *reader) take(n int) []byte {
-	if n < 0 || len(r.b) < n {
-		r.bad, r.b = true, nil
-		return make([]byte, min(max(n, 0), 16))
-	}
-	p := r.b[:n]
-	r.b = r.b[n:]
-	return p
-}
-
-func (r *reader) u8() byte    { return r.take(1)[0] }
-func (r *reader) u16() uint16 { return binary.LittleEndian.Uint16(r.take(2)) }
-func (r *reader) u64() uint64 { return binary.LittleEndian.Uint64(r.take(8)) }
-
-func (r *reader) text(n int) string {
-	if len(r.b) < n {
-		r.bad, r.b = true, nil
-		return ""
-	}
-	return string(r.take(n))
-}
-
-// purgeID reads the front of a purge: its epoch, which is dropped, and its ID.
-func (r *reader) purgeID() ID {
-	_ = r.u64()
-	return ID{Node: r.text(int(r.u8())), Incarnation: r.u64(), Number: r.u64()}
-}
-
-func (r *reader) purge() (p Purge) {
-	epoch := reader{b: r.b}
-	p.Epoch = epoch.u64()
-	p.ID = r.purgeID()
-	p.At = int64(r.u64())
-	n := int(r.u16())
-	if n > MaxFacts {
-		r.bad = true
-		return p
-	}
-	for range n {
-		f := Fact{Kind: Kind(r.u8()), Soft: r.u8() == 1}
-		f.Scope = r.text(int(r.u16()))
-		if r.bad || f.Validate() != nil {
-			r.bad = true
-			return p
-		}
-		p.Facts = append(p.Facts, f)
-	}
-	return p
 }
 
 // scanLog calls fn for each record's payload. It returns where the last whole

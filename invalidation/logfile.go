@@ -106,7 +106,8 @@ func (l *logFile) copyPurges(w io.Writer, off int64, next *logFile) error {
 		if payload[0] != recPurge {
 			return nil
 		}
-		r := reader{b: payload[1:]}
+		r := Decoder{b: payload[1:]}
+		_ = r.U64() // epoch
 		id := r.purgeID()
 		if r.bad {
 			return errDamaged
@@ -158,8 +159,8 @@ func (l *logFile) read(o Origin, after uint64, maxBytes int) (list []Purge, lowe
 			case payload[0] != recPurge:
 				return nil
 			}
-			r := reader{b: payload[1:]}
-			p := r.purge()
+			r := Decoder{b: payload[1:]}
+			p := r.Purge()
 			if r.bad {
 				return errDamaged
 			}

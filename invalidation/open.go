@@ -95,10 +95,7 @@ func (n *Node) writeMark() error {
 	if n.o.Mark == "" {
 		return nil
 	}
-	return writeFileSync(n.o.Mark, func(w io.Writer) error {
-		_, err := w.Write(n.sessions[1][:])
-		return err
-	})
+	return WriteFile(n.o.Mark, n.sessions[1][:])
 }
 
 // forget starts anew after a log that cannot be used.
@@ -126,8 +123,8 @@ func (n *Node) load(f *os.File) (end int64, err error) {
 	}
 	first := true
 	end, err = scanLog(io.NewSectionReader(f, 0, st.Size()), st.Size(), func(at int64, payload []byte) error {
-		r := reader{b: payload}
-		typ := r.u8()
+		r := Decoder{b: payload}
+		typ := r.U8()
 		if first != (typ == recHeader) {
 			return fmt.Errorf("%w: a header in the wrong place", errDamaged)
 		}
@@ -146,18 +143,18 @@ func (n *Node) load(f *os.File) (end int64, err error) {
 	return end, err
 }
 
-func (n *Node) loadRecord(typ byte, r *reader, at int64) error {
+func (n *Node) loadRecord(typ byte, r *Decoder, at int64) error {
 	switch typ {
 	case recHeader:
-		if v := r.u8(); v != logVersion {
+		if v := r.U8(); v != logVersion {
 			return fmt.Errorf("%w: version %d is unknown", errDamaged, v)
 		}
-		n.incarnation.Store(r.u64())
+		n.incarnation.Store(r.U64())
 	case recSession:
 		n.sessions[0] = n.sessions[1]
 		copy(n.sessions[1][:], r.take(16))
 	case recPurge:
-		p := r.purge()
+		p := r.Purge()
 		if !r.bad {
 			n.take(p)
 			if n.file != nil {
@@ -168,23 +165,23 @@ func (n *Node) loadRecord(typ byte, r *reader, at int64) error {
 			}
 		}
 	case recSnapshot:
-		n.table.epoch.Store(max(n.table.epoch.Load(), r.u64()))
-		n.table.floor.Store(max(n.table.floor.Load(), r.u64()))
+		n.table.epoch.Store(max(n.table.epoch.Load(), r.U64()))
+		n.table.floor.Store(max(n.table.floor.Load(), r.U64()))
 		all := *n.table.all.Load()
-		all.add(cell{hard: r.u64(), soft: r.u64(), softAt: int64(r.u64())})
+		all.add(cell{hard: r.U64(), soft: r.U64(), softAt: int64(r.U64())})
 		n.table.all.Store(&all)
 	case recCells:
 		for len(r.b) > 0 && !r.bad {
-			n.table.put(r.u64(), cell{hard: r.u64(), soft: r.u64(), softAt: int64(r.u64())})
+			n.table.put(r.U64(), cell{hard: r.U64(), soft: r.U64(), softAt: int64(r.U64())})
 		}
 	case recPrefixes:
-		fm := form(r.u8())
+		fm := form(r.U8())
 		for len(r.b) > 0 && !r.bad && fm < forms {
-			n.table.admitLength(fm, int(r.u16()))
+			n.table.admitLength(fm, int(r.U16()))
 		}
 	case recPosition:
-		o := Origin{Node: r.text(int(r.u8())), Incarnation: r.u64()}
-		n.positions[o] = max(n.positions[o], r.u64())
+		o := Origin{Node: r.Text(int(r.U8())), Incarnation: r.U64()}
+		n.positions[o] = max(n.positions[o], r.U64())
 	default:
 		return fmt.Errorf("%w: record type %d is unknown", errDamaged, typ)
 	}

@@ -54,7 +54,7 @@ func (n *Node) readRecent(o Origin, after uint64, maxBytes int) (list []Purge) {
 		if list = append(list, *p); bytes >= maxBytes {
 			break
 		}
-		bytes += p.size()
+		bytes += p.Size()
 	}
 	return list
 }

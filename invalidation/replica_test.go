@@ -298,8 +298,8 @@ func TestVector(t *testing.T) {
 	if !u.Covers(v) || !u.Covers(w) || v.Covers(u) || len(u) != 3 {
 		t.Errorf("%v", u)
 	}
-	r := reader{b: u.Append(nil)}
-	if got := r.vector(); r.bad || !got.Covers(u) || !u.Covers(got) {
+	r := Decoder{b: u.Append(nil)}
+	if got := r.Vector(); r.bad || !got.Covers(u) || !u.Covers(got) {
 		t.Errorf("%v", got)
 	}
 }

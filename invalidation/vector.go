@@ -65,16 +65,16 @@ func (v Vector) Append(b []byte) []byte {
 }
 
 // vector reads what Append wrote.
-func (r *reader) vector() Vector {
-	n := int(r.u16())
+func (r *Decoder) Vector() Vector {
+	n := int(r.U16())
 	if n > MaxOrigins {
 		r.bad = true
 		return nil
 	}
 	v := make(Vector, min(n, len(r.b)/18))
 	for range n {
-		o := Origin{Node: r.text(int(r.u8())), Incarnation: r.u64()}
-		number := r.u64()
+		o := Origin{Node: r.Text(int(r.U8())), Incarnation: r.U64()}
+		number := r.U64()
 		if r.bad || o.Node == "" {
 			r.bad = true
 			return nil
