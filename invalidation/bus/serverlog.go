@@ -43,7 +43,12 @@ func (l *serverLog) say(level slog.Level, format string, v ...any) {
 func (l *serverLog) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v...) }
 
 // Warnf passes on a warning.
-func (l *serverLog) Warnf(format string, v ...any) { l.say(slog.LevelWarn, format, v...) }
+func (l *serverLog) Warnf(format string, v ...any) {
+	if strings.HasPrefix(format, "Plaintext passwords") {
+		return // they are made by this process, or a digest of the secret
+	}
+	l.say(slog.LevelWarn, format, v...)
+}
 
 // Fatalf passes on why the server gives up; the process goes on.
 func (l *serverLog) Fatalf(format string, v ...any) { l.say(slog.LevelError, format, v...) }
