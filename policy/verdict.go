@@ -110,6 +110,9 @@ const (
 	ReasonUnproven
 	ReasonMalformed
 	ReasonPurged
+	// ReasonUnconfirmed: what is stored may have been purged by a peer that this
+	// node has not heard of, so the origin was asked.
+	ReasonUnconfirmed
 	ReasonTagLimit
 	ReasonStorage
 	ReasonNotAdmitted
@@ -147,7 +150,7 @@ var reasonNames = [Reasons]string{
 	ReasonExpired: "expired", ReasonVaryStar: "vary-star", ReasonVaryLimit: "vary-limit",
 	ReasonVaryChanged: "vary-changed", ReasonSetCookie: "set-cookie", ReasonPartial: "partial", ReasonRange: "range", ReasonTooLarge: "too-large",
 	ReasonTruncated: "truncated", ReasonUnproven: "unproven-length", ReasonMalformed: "malformed-response",
-	ReasonPurged: "purged", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
+	ReasonPurged: "purged", ReasonUnconfirmed: "unconfirmed", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
 	ReasonNotAdmitted: "not-admitted", ReasonPinnedFull: "pinned-full",
 	ReasonClientGone: "client-gone", ReasonOnlyIfCached: "only-if-cached", ReasonNoPolicy: "no-policy",
 	ReasonBadRequest: "bad-request", ReasonHeaderTooLarge: "header-too-large", ReasonBodyTooLarge: "body-too-large",

@@ -107,6 +107,9 @@ type exchange struct {
 	part partHit
 	// listed: the vary record lists a part of the variant that text is of.
 	listed bool
+	// unconfirmed: something is stored that may be used only when the origin
+	// says so, since the gate is closed.
+	unconfirmed bool
 	// stale is what Join may revalidate.
 	stale *tiers.Object
 	// refuseText explains what weir answers by itself.

@@ -127,7 +127,7 @@ func (t *fetch) roundTrip() fetchState {
 		// Nothing was asked that a 304 could answer.
 		t.reason, t.code = policy.ReasonOriginMalformed, 502
 		return fetchFail
-	case resp.Status >= 500 && t.stale != nil && t.staleMayStandIn(resp.Status):
+	case resp.Status >= 500 && t.stale != nil && t.closure == 0 && t.staleMayStandIn(resp.Status):
 		t.reason, t.code = policy.ReasonOriginStatus, resp.Status
 		return fetchFail
 	case t.part != nil && (resp.Status == 206 || resp.Status == 416):

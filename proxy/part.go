@@ -70,7 +70,7 @@ func (x *exchange) partAnswers() bool {
 		return false
 	}
 	have, size, ok := extentOf(o)
-	if ok && x.freshness(o).Use(&x.directive, x.now) == policy.UseFresh &&
+	if ok && x.p.confirmed(o, x.start) && x.freshness(o).Use(&x.directive, x.now) == policy.UseFresh &&
 		(x.req.IfRange == nil || o.Validators.IfRange(x.req.IfRange)) {
 		ranges, outcome := policy.ParseRange(x.rangeRoom[:0], x.req.Range, size)
 		if outcome == policy.RangeOK && len(ranges) == 1 && ranges[0].Start >= have.Start && ranges[0].End <= have.End {

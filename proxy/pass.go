@@ -31,7 +31,7 @@ func (x *exchange) pass() state {
 		r.Body, r.ContentLength = up, up.length
 	}
 	ctx, cancel := context.WithCancel(x.p.base)
-	began, epoch := x.p.now(), x.p.epoch()
+	began, epoch, closure := x.p.now(), x.p.epoch(), x.p.closure()
 	resp, err := x.cfg.Origins[x.rule.Origin].Do(ctx, r)
 	x.originTime = x.p.now().Sub(began)
 	if err != nil {
@@ -56,7 +56,7 @@ func (x *exchange) pass() state {
 		x.headUpdates(resp.Status, fields, epoch)
 	}
 	if x.req.Method == "POST" && (up == nil || up.done.Load()) && !resp.CloseDelimited {
-		if f := x.postForGet(resp.Status, fields, epoch); f != nil {
+		if f := x.postForGet(resp.Status, fields, epoch, closure); f != nil {
 			return x.takePost(f)
 		}
 	}

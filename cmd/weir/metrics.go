@@ -14,7 +14,9 @@ func (n *node) wireMetrics() {
 	n.metrics.SetSource(metrics.SourceAccessLogDropped, func() float64 { return float64(n.accessLog.Dropped()) })
 	n.metrics.SetSource(metrics.SourceAccessLogErrors, func() float64 { return float64(n.accessLog.WriteErrors()) })
 	n.metrics.SetSource(metrics.SourceScopes, func() float64 { return float64(n.purges.Stats().Scopes) })
+	n.metrics.SetSource(metrics.SourceFloor, func() float64 { return float64(n.purges.Stats().Floor) })
 	n.metrics.SetSource(metrics.SourceFloorRaised, func() float64 { return float64(n.purges.Stats().FloorRaised) })
+	n.wireClusterMetrics()
 	n.metrics.SetTier(uint8(policy.TierRAM), tierFuncs(n.tiers.RAMUsage))
 	if _, ok := n.tiers.DiskUsage(); ok {
 		n.wireDiskMetrics()

@@ -35,8 +35,9 @@ const (
 	SourceDiskLive
 	SourceDiskDead
 	SourceDiskIndex
-	// SourceScopes and SourceFloorRaised describe what was purged.
+	// SourceScopes, SourceFloor and SourceFloorRaised describe what was purged.
 	SourceScopes
+	SourceFloor
 	SourceFloorRaised
 	// SourceAccessLogDropped is the number of access log lines lost.
 	SourceAccessLogDropped
@@ -83,6 +84,8 @@ func (s Source) String() string {
 		return series(nameDiskBytes, "kind", "index")
 	case SourceScopes:
 		return nameScopes
+	case SourceFloor:
+		return nameFloor
 	case SourceFloorRaised:
 		return nameFloorRaised
 	case SourceAccessLogDropped:
