@@ -137,6 +137,7 @@ const (
 	ReasonOriginOther
 	ReasonOriginStatus
 	ReasonShuttingDown
+	ReasonTooManyConnections
 	ReasonInternal
 
 	// Reasons is the number of reasons.
@@ -159,7 +160,7 @@ var reasonNames = [Reasons]string{
 	ReasonOriginReset: "origin-reset", ReasonOriginTruncated: "origin-truncated",
 	ReasonOriginHeader: "origin-header-too-large", ReasonOriginMalformed: "origin-malformed",
 	ReasonOriginBusy: "origin-busy", ReasonOriginOther: "origin-error", ReasonOriginStatus: "origin-status",
-	ReasonShuttingDown: "shutting-down", ReasonInternal: "internal",
+	ReasonShuttingDown: "shutting-down", ReasonTooManyConnections: "too-many-connections", ReasonInternal: "internal",
 }
 
 // String is the reason's name, a token (RFC 9110 section 5.6.2).

@@ -131,6 +131,22 @@ next:
 	return out
 }
 
+// partStorable says why a 206 cannot be stored as a part, as far as its header
+// tells.
+func (t *fetch) partStorable() policy.Reason {
+	length := t.resp.ContentLength
+	if length < 0 {
+		return policy.ReasonNone // keepPart will see
+	}
+	if _, size, ok := policy.PartialExtent(t.presp.Fields.Get("Content-Range"), length); !ok || size < 0 {
+		return policy.ReasonPartial
+	}
+	if length > t.p.tiers.MaxInMemory() {
+		return policy.ReasonTooLarge
+	}
+	return policy.ReasonNone
+}
+
 // keepPart stores what a 206 brought, grown together with the part that was
 // there, and as the whole when nothing is missing any more. The body must be in
 // memory.

@@ -65,9 +65,10 @@ type Options struct {
 	AccessLog *accesslog.Logger
 
 	// MaxConnections bounds client connections over all listeners; 0 means
-	// fasthttp's default of 256 Ki.
+	// fasthttp's default of 256 Ki for each.
 	MaxConnections int
-	// MaxConnectionsPerIP bounds them for one address; 0 is no bound.
+	// MaxConnectionsPerIP bounds them for one address; 0 is no bound. Listeners
+	// with PROXY headers have no such bound.
 	MaxConnectionsPerIP int
 	// MaxHeader bounds a request's header section in bytes; beyond it 431.
 	MaxHeader int
@@ -98,9 +99,8 @@ type Proxy struct {
 	// fetching counts running flights; Shutdown waits for them.
 	fetching gate
 
-	inFlight    atomic.Int64
-	connections atomic.Int64
-	open        sync.Map // the net.Conns that connections counts
+	inFlight atomic.Int64
+	conns    connections
 }
 
 // New makes a proxy. It serves nothing until Serve.
@@ -128,14 +128,15 @@ func New(o Options, c *Config) (*Proxy, error) {
 	if err := p.SetConfig(c); err != nil {
 		return nil, err
 	}
-	p.server = p.newServer(o.MaxConnectionsPerIP)
-	// Behind PROXY headers fasthttp's bound by address would have the accept
-	// loop wait for each header: whoever sends none would stop everybody.
-	p.proxied = p.newServer(0)
+	p.conns = connections{
+		max: o.MaxConnections, perIP: o.MaxConnectionsPerIP, log: o.Log, now: o.Now,
+		open: make(map[net.Conn]netip.Addr), byIP: make(map[netip.Addr]int),
+	}
+	p.server, p.proxied = p.newServer(), p.newServer()
 	return p, nil
 }
 
-func (p *Proxy) newServer(perIP int) *fasthttp.Server {
+func (p *Proxy) newServer() *fasthttp.Server {
 	o := &p.opts
 	return &fasthttp.Server{
 		Handler:      p.handle,
@@ -145,15 +146,16 @@ func (p *Proxy) newServer(perIP int) *fasthttp.Server {
 		HeaderReceived: p.bodyTime,
 		// Refuses an upload before its body is sent, where the head says enough.
 		ExpectHandler: p.expect,
-		ConnState:     p.countConnection,
+		ConnState:     p.conns.state,
 		// The header names of a response go out as stored; its Date, Server
 		// and Content-Type are the origin's or nobody's.
 		NoDefaultServerHeader: true,
 		NoDefaultDate:         true,
 		NoDefaultContentType:  true,
 
-		Concurrency:        o.MaxConnections,
-		MaxConnsPerIP:      perIP,
+		// Never reached: connections are bounded as they are accepted, and the
+		// worker of one that is closed is free again a moment later.
+		Concurrency:        2 * o.MaxConnections,
 		ReadBufferSize:     o.MaxHeader,
 		WriteBufferSize:    writeBuffer,
 		ReadTimeout:        o.HeaderTimeout,
@@ -199,7 +201,7 @@ func (p *Proxy) Serve(ln net.Listener, proxied bool) error {
 	if proxied {
 		s = p.proxied
 	}
-	if err := s.Serve(ln); err != nil {
+	if err := s.Serve(&boundedListener{Listener: ln, p: p, byAddress: !proxied}); err != nil {
 		return fmt.Errorf("cannot serve %s: %w", ln.Addr(), err)
 	}
 	return nil
@@ -234,28 +236,16 @@ func (p *Proxy) bodyTime(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
 	return c
 }
 
-// countConnection keeps the count of open connections. Fasthttp's own count
-// includes its accept loops, and it says of a connection it rejects twice that
-// it is closed.
-func (p *Proxy) countConnection(c net.Conn, s fasthttp.ConnState) {
-	switch s {
-	case fasthttp.StateNew:
-		p.open.Store(c, nil)
-		p.connections.Add(1)
-	case fasthttp.StateClosed, fasthttp.StateHijacked:
-		if _, was := p.open.LoadAndDelete(c); was {
-			p.connections.Add(-1)
-		}
-	}
-}
-
 // InFlight is the number of requests being answered, Connections the number of
 // open client connections, Flights that of fetches under way.
 func (p *Proxy) InFlight() int64 { return p.inFlight.Load() }
 
-func (p *Proxy) Connections() int64 {
-	return p.connections.Load()
-}
+func (p *Proxy) Connections() int64 { open, _ := p.conns.counts(); return int64(open) }
+
+// RefusedConnections is how many connections were refused because too many
+// were open.
+func (p *Proxy) RefusedConnections() uint64 { _, refused := p.conns.counts(); return refused }
+
 func (p *Proxy) Flights() int64 { return p.fetching.count() }
 
 // quietLogger drops what fasthttp would print about single connections: such

@@ -10,6 +10,7 @@ import (
 // wireMetrics lets the metrics page ask the parts for what they hold.
 func (n *node) wireMetrics() {
 	n.metrics.SetSource(metrics.SourceClientConnections, func() float64 { return float64(n.proxy.Connections()) })
+	n.metrics.SetSource(metrics.SourceRefusedConnections, func() float64 { return float64(n.proxy.RefusedConnections()) })
 	n.metrics.SetSource(metrics.SourceFlights, func() float64 { return float64(n.proxy.Flights()) })
 	n.metrics.SetSource(metrics.SourceAccessLogDropped, func() float64 { return float64(n.accessLog.Dropped()) })
 	n.metrics.SetSource(metrics.SourceAccessLogErrors, func() float64 { return float64(n.accessLog.WriteErrors()) })

@@ -105,6 +105,7 @@ var families = []family{
 	{nameBuildInfo, gauge, "Always 1; the version and the Go release are in the labels."},
 
 	{SourceClientConnections.String(), gauge, "Open client connections."},
+	{SourceRefusedConnections.String(), counter, "Client connections refused because as many were open as may be."},
 	{SourceFlights.String(), gauge, "Fetches from origins that are under way."},
 	{nameDiskUp, gauge, "1 while the disk tier is in use, 0 when it was switched off after a fault; absent when none is configured."},
 	{nameDiskRebuilds, counter, "Rebuilds of the disk tier's index from its segments, after damage."},

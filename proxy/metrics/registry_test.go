@@ -37,6 +37,7 @@ func testOptions() Options {
 		Reasons:         []string{"no_store", "private"},
 		EvictionReasons: []string{"fresh", "stale"},
 		OriginOutcomes:  []string{"ok", "timeout"},
+		PurgeKinds:      []string{"url", "tag"},
 		Origins:         []string{"shop", "images"},
 		Version:         "1.2.3",
 		GoVersion:       "go1.26",
