@@ -45,30 +45,23 @@ func outage(t *testing.T, o Options, between func(*Store)) *Store {
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(dir+".file", nil, 0o600); err != nil {
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	linkTo(t, dir+".file", dir)
 	s := openTest(t, o)
 	if s.diskUp() {
 		t.Fatal("a file was opened as a directory")
 	}
 	between(s)
-	linkTo(t, dir+".away", dir)
+	// In one step: a store that is tried again between a remove and a rename makes a directory of its own there.
+	if err := os.Symlink(dir+".away", dir+".link"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir+".link", dir); err != nil {
+		t.Fatal(err)
+	}
 	waitUntil(t, "disk on again", s.diskUp)
 	return s
-}
-
-// linkTo makes name a link to target, in one step: were nothing there for a moment, the store would make a directory
-// of its own.
-func linkTo(t *testing.T, target, name string) {
-	t.Helper()
-	if err := os.Symlink(target, name+".new"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(name+".new", name); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestDiskReturns: a disk that could not be opened is tried again, and what was replaced or deleted meanwhile does not

@@ -183,15 +183,15 @@ func (i *Inspection) openIndex(clean cleanMark) (err error) {
 			err = fmt.Errorf("index cannot be opened: panic: %v", r)
 		}
 	}()
-	dirs, err := filepath.Glob(filepath.Join(i.Dir, "index-*"))
+	dirs, err := indexDirs(i.Dir)
 	if err != nil {
 		return err
 	}
-	dirs = slices.DeleteFunc(dirs, func(d string) bool { return strings.HasSuffix(d, badSuffix) })
+	dirs = slices.DeleteFunc(dirs, func(d indexPath) bool { return d.bad })
 	if len(dirs) == 0 {
 		return errors.New("there is no index")
 	}
-	dir := dirs[len(dirs)-1]
+	dir := dirs[len(dirs)-1].path
 	i.Index, i.IndexBytes = filepath.Base(dir), dirSize(dir)
 	if i.InUse {
 		return errors.New("a process has it open")

@@ -30,8 +30,9 @@ type Options struct {
 	Dir string
 	// Size is the budget in bytes for segments and index together; at least MinSize.
 	Size int64
-	// SegmentSize in bytes; 0: Size/64 within 1 MiB and 256 MiB, and Size/1024 (up to 1 GiB) above 256 GiB, so that the
-	// number of open files stays near a thousand. At most Size/4.
+	// SegmentSize in bytes; 0: Size/64 within 1 MiB (on a disk below 16 MiB a sixteenth of it, so that three quarters of any
+	// disk can be promised) and 256 MiB, and Size/1024 (up to 1 GiB) above 256 GiB, so that the number of open files stays
+	// near a thousand. At most Size/4.
 	SegmentSize int64
 	// ChunkSize in bytes of the pieces of a large body: the unit of its checksums and reads. Default 256 KiB, at most
 	// SegmentSize/4.
@@ -71,7 +72,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.SegmentSize == 0 {
-		o.SegmentSize = min(max(o.Size/64, 1<<20), 256<<20)
+		o.SegmentSize = min(max(o.Size/64, min(1<<20, o.Size/16)), 256<<20)
 		if o.Size > 256<<30 {
 			o.SegmentSize = min(o.Size/1024, maxSegment)
 		}

@@ -20,6 +20,8 @@ type draft struct {
 	force bool
 	// admit asks whether the class has room for it.
 	admit bool
+	// hits that the record begins with.
+	hits uint32
 }
 
 // Put stores body with its metadata under h and key, replacing what is there. Nothing of the arguments is kept. On an
@@ -94,6 +96,8 @@ func (s *Store) storeLocked(d draft) (int64, error) {
 	err = s.showLocked(ix, d.hash, e)
 	if err != nil {
 		s.annul(seg.seg, e)
+	} else {
+		seg.seg.read.add(e.ord, d.hits)
 	}
 	return align(int64(e.len)), err
 }
