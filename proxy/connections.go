@@ -21,11 +21,14 @@ type connections struct {
 	max, perIP int // 0: no bound
 	log        *slog.Logger
 	now        func() time.Time
+	clock      coarseClock
+
+	open sync.Map // the *clientConn of each net.Conn
 
 	// mu protects what follows.
 	mu      sync.Mutex
-	open    map[net.Conn]netip.Addr // the zero Addr: not counted by address
-	byIP    map[netip.Addr]int      // only while perIP bounds
+	count   int
+	byIP    map[netip.Addr]int // only while perIP bounds
 	refused uint64
 	warned  time.Time
 }
@@ -44,7 +47,7 @@ func (n *connections) admit(c net.Conn, byAddress bool) (status int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
-	case n.max > 0 && len(n.open) >= n.max:
+	case n.max > 0 && n.count >= n.max:
 		n.refuseLocked("limits.connections", n.max)
 		return fasthttp.StatusServiceUnavailable
 	case n.perIP > 0 && ip.IsValid() && n.byIP[ip] >= n.perIP:
@@ -54,7 +57,8 @@ func (n *connections) admit(c net.Conn, byAddress bool) (status int) {
 	if n.perIP == 0 {
 		ip = netip.Addr{}
 	}
-	n.open[c] = ip
+	n.count++
+	n.open.Store(c, newClientConn(c, ip, n.clock.now()))
 	if ip.IsValid() {
 		n.byIP[ip]++
 	}
@@ -72,16 +76,24 @@ func (n *connections) refuseLocked(key string, bound int) {
 // state is told by fasthttp what becomes of a connection. It may say twice that
 // one is closed.
 func (n *connections) state(c net.Conn, s fasthttp.ConnState) {
-	if s != fasthttp.StateClosed && s != fasthttp.StateHijacked {
+	switch s {
+	case fasthttp.StateActive, fasthttp.StateIdle:
+		if k := n.of(c); k != nil {
+			k.turn(s, n.clock.now())
+		}
+		return
+	case fasthttp.StateClosed, fasthttp.StateHijacked:
+	default:
+		return
+	}
+	v, was := n.open.LoadAndDelete(c)
+	if !was {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	ip, was := n.open[c]
-	if !was {
-		return
-	}
-	delete(n.open, c)
+	n.count--
+	ip := v.(*clientConn).ip
 	if !ip.IsValid() {
 		return
 	}
@@ -90,10 +102,19 @@ func (n *connections) state(c net.Conn, s fasthttp.ConnState) {
 	}
 }
 
+// of returns what is known of an open connection, nil for one that was not
+// accepted here.
+func (n *connections) of(c net.Conn) *clientConn {
+	if v, ok := n.open.Load(c); ok {
+		return v.(*clientConn)
+	}
+	return nil
+}
+
 func (n *connections) counts() (open int, refused uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.open), n.refused
+	return n.count, n.refused
 }
 
 // boundedListener hands out the connections that are admitted.

@@ -83,12 +83,13 @@ type Options struct {
 
 // Proxy serves. Make one with New, hand it listeners with Serve.
 type Proxy struct {
-	opts    Options
-	tiers   *tiers.Store
-	log     *slog.Logger
-	now     func() time.Time
-	cfg     atomic.Pointer[Config]
-	flights flights
+	opts     Options
+	tiers    *tiers.Store
+	log      *slog.Logger
+	now      func() time.Time
+	realTime bool // now is time.Now
+	cfg      atomic.Pointer[Config]
+	flights  flights
 	// server answers plain and TLS listeners, proxied those with PROXY headers.
 	server, proxied *fasthttp.Server
 	pool            sync.Pool // of *exchange
@@ -101,11 +102,15 @@ type Proxy struct {
 
 	inFlight atomic.Int64
 	conns    connections
+	// watching is the goroutine that holds connections to their time.
+	watching  sync.WaitGroup
+	watchOnce sync.Once
 }
 
 // New makes a proxy. It serves nothing until Serve.
 func New(o Options, c *Config) (*Proxy, error) {
-	if o.Now == nil {
+	realTime := o.Now == nil
+	if realTime {
 		o.Now = time.Now
 	}
 	if o.Log == nil {
@@ -120,7 +125,7 @@ func New(o Options, c *Config) (*Proxy, error) {
 	if o.FollowerTimeout == 0 {
 		o.FollowerTimeout = time.Minute
 	}
-	p := &Proxy{opts: o, tiers: o.Tiers, log: o.Log, now: o.Now}
+	p := &Proxy{opts: o, tiers: o.Tiers, log: o.Log, now: o.Now, realTime: realTime}
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.flights.init()
 	p.fetching.init()
@@ -130,7 +135,7 @@ func New(o Options, c *Config) (*Proxy, error) {
 	}
 	p.conns = connections{
 		max: o.MaxConnections, perIP: o.MaxConnectionsPerIP, log: o.Log, now: o.Now,
-		open: make(map[net.Conn]netip.Addr), byIP: make(map[netip.Addr]int),
+		byIP: make(map[netip.Addr]int),
 	}
 	p.server, p.proxied = p.newServer(), p.newServer()
 	return p, nil
@@ -155,11 +160,11 @@ func (p *Proxy) newServer() *fasthttp.Server {
 
 		// Never reached: connections are bounded as they are accepted, and the
 		// worker of one that is closed is free again a moment later.
-		Concurrency:        2 * o.MaxConnections,
-		ReadBufferSize:     o.MaxHeader,
-		WriteBufferSize:    writeBuffer,
-		ReadTimeout:        o.HeaderTimeout,
-		IdleTimeout:        o.IdleTimeout,
+		Concurrency:     2 * o.MaxConnections,
+		ReadBufferSize:  o.MaxHeader,
+		WriteBufferSize: writeBuffer,
+		// Nobody asks it for the time: the handler takes it itself.
+		LazyRequestTime:    true,
 		StreamRequestBody:  true,
 		MaxRequestBodySize: -1,
 		CloseOnShutdown:    true,
@@ -197,6 +202,7 @@ func (p *Proxy) SetConfig(c *Config) error {
 // listeners at once. Proxied says that its connections begin with PROXY
 // headers.
 func (p *Proxy) Serve(ln net.Listener, proxied bool) error {
+	p.watchOnce.Do(func() { p.watching.Go(p.watchConnections) })
 	s := p.server
 	if proxied {
 		s = p.proxied
@@ -226,14 +232,8 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		<-done
 	}
 	p.stop()
+	p.watching.Wait()
 	return err
-}
-
-func (p *Proxy) bodyTime(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
-	if n := h.ContentLength(); n > 0 || n == -1 {
-		c.ReadTimeout = p.opts.ProgressTimeout
-	}
-	return c
 }
 
 // InFlight is the number of requests being answered, Connections the number of
