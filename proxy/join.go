@@ -31,7 +31,9 @@ func (x *exchange) join() state {
 			f.settle(answer{kind: answerAgain})
 			return x.again()
 		}
-		f.part = x.partToComplete()
+		if f.part = x.partToComplete(); f.part != nil {
+			x.verdict = policy.PartialMiss
+		}
 		f.start()
 		<-f.ready
 		return x.take(f, true)
