@@ -68,6 +68,8 @@ type Options struct {
 	read       func(f *os.File, b []byte, off int64) (int, error)
 	tick       time.Duration
 	checkpoint uint32
+	// indexPatience is how long somebody waits for the index to take a write; then the generation has failed.
+	indexPatience time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -112,6 +114,10 @@ func (o Options) withDefaults() Options {
 	}
 	if o.checkpoint == 0 {
 		o.checkpoint = 8192
+	}
+	if o.indexPatience == 0 {
+		// Well above what a busy device needs for a flush: giving the index up costs a rebuild.
+		o.indexPatience = 30 * time.Second
 	}
 	if o.tick == 0 {
 		o.tick = time.Second
