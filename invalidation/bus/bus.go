@@ -72,6 +72,7 @@ type Bus struct {
 	// queue is what the node applied and the bus has not looked at yet.
 	queueMu  sync.Mutex // protects what follows, down to the next group
 	queue    []invalidation.Purge
+	queued   int // bytes in queue, as Purge.Size has them
 	overflow bool
 	// ended are the outcomes of what was handed to the node.
 	ended []outcome
@@ -110,9 +111,11 @@ type outcome struct {
 	err    error
 }
 
-// maxQueue bounds the purges that wait to be told to the peers; beyond it they
-// find out by probes and fetch them from the log.
-const maxQueue = 16 << 10
+// maxQueue bounds the purges that wait to be told to the peers, in bytes: about
+// 200,000 small ones, a second's worth on a busy machine. Beyond it the peers find
+// out by probes and fetch them from the log; a node without one keeps few, and its
+// peers then invalidate everything.
+const maxQueue = 16 << 20
 
 // Open joins the cluster. The node's gate is closed until the peers that can be
 // reached have been heard.
@@ -198,8 +201,9 @@ func (b *Bus) run() {
 // onApplied is called by the goroutine that applies purges.
 func (b *Bus) onApplied(p invalidation.Purge) {
 	b.queueMu.Lock()
-	if len(b.queue) < maxQueue {
+	if b.queued < maxQueue {
 		b.queue = append(b.queue, p)
+		b.queued += p.Size()
 	} else {
 		b.overflow = true
 	}
@@ -261,7 +265,7 @@ func (b *Bus) settle(now time.Time) {
 func (b *Bus) drain() {
 	b.queueMu.Lock()
 	queue, ended, overflow := b.queue, b.ended, b.overflow
-	b.queue, b.ended, b.overflow = nil, nil, false
+	b.queue, b.queued, b.ended, b.overflow = nil, 0, nil, false
 	b.queueMu.Unlock()
 	var own []invalidation.Purge
 	acks := make(invalidation.Vector)
