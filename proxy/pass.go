@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,9 @@ func (x *exchange) pass() state {
 	header := forwardable(h, x.trusted())
 	for name, values := range x.forwardedFields() {
 		header[name] = values
+	}
+	if n, ok := x.hopsLeft(); ok {
+		header["Max-Forwards"] = []string{strconv.FormatUint(n-1, 10)}
 	}
 	r := &origin.Request{
 		Method: x.req.Method, Host: string(x.req.Host), Target: target(&x.req), Header: header,

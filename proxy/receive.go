@@ -29,6 +29,9 @@ func (x *exchange) receive() state {
 	if via := x.fields.values[scanVia]; len(via) > 0 && x.looped(via) {
 		return x.refusal(fasthttp.StatusLoopDetected, policy.ReasonBadRequest, "the request passed through this cache before")
 	}
+	if n, ok := x.hopsLeft(); ok && n == 0 {
+		return x.lastHop()
+	}
 	switch x.req.Method {
 	case "PURGE":
 		return x.purge()

@@ -107,7 +107,7 @@ func (s *Store) evictSegment(seg *segment) error {
 // forget deletes the index entries of objects that need a segment below the floor.
 func (s *Store) forget(list records) error {
 	now := s.o.Now().Unix()
-	for group := range groups(list, 0, false) {
+	for group := range groups(list, 0, evictGroupSize, false) {
 		var gone []Evicted
 		err := s.applyGroup(group, func(rec footEntry, cur entry, ok bool) groupAction {
 			if !ok || cur.oldest >= s.segs.floor.Load() {
@@ -219,13 +219,19 @@ func (s *Store) reappendOne(rec footEntry, hits uint32) (int64, error) {
 	return n, err
 }
 
-const groupSize = 256
+// Groups of records whose entries are changed in one write. Their stripes are held meanwhile, and puts wait for these: an
+// eviction has small groups (with 256, which hold a fifth of all stripes, the slowest of a thousand puts took twice as
+// long), a rebuild, which should be over soon, large ones.
+const (
+	groupSize      = 256
+	evictGroupSize = 32
+)
 
-// groups yields the records of list, from an ordinal on, in groups; reverse: newest first.
-func groups(list records, from int, reverse bool) func(yield func([]footEntry) bool) {
+// groups yields the records of list, from an ordinal on, in groups of that size; reverse: newest first.
+func groups(list records, from, size int, reverse bool) func(yield func([]footEntry) bool) {
 	return func(yield func([]footEntry) bool) {
 		n := list.count()
-		group := make([]footEntry, 0, groupSize)
+		group := make([]footEntry, 0, size)
 		for i := from; i < n; i++ {
 			at := i
 			if reverse {
@@ -234,7 +240,7 @@ func groups(list records, from int, reverse bool) func(yield func([]footEntry) b
 			if rec := list.at(at); rec.typ != recVoid {
 				group = append(group, rec)
 			}
-			if len(group) == groupSize {
+			if len(group) == size {
 				if !yield(group) {
 					return
 				}

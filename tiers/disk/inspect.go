@@ -105,6 +105,9 @@ func Inspect(dir string) (*Inspection, error) {
 	for _, de := range des {
 		i.addFile(segDir, de)
 	}
+	if indexes, _ := indexDirs(dir); errors.Is(err, os.ErrNotExist) && len(i.Segments)+len(i.Aside)+len(indexes) == 0 {
+		return nil, fmt.Errorf("%s holds no disk store of weir: there is a directory of segments, but nothing in it is one", dir)
+	}
 	slices.SortFunc(i.Segments, func(a, b SegmentFile) int { return int(int64(a.Number) - int64(b.Number)) })
 	i.floor = 1<<32 - 1
 	if len(i.Segments) > 0 {

@@ -42,7 +42,7 @@ func (s *Store) bringIn(seg *segment, from uint32) error {
 		// What could be read counts; the rest of the segment is lost.
 		s.o.Log.Warn("disk: segment read in part", "segment", seg.num, "err", err)
 	}
-	for group := range groups(list, int(from), true) {
+	for group := range groups(list, int(from), groupSize, true) {
 		if s.stopping() {
 			return ErrClosed
 		}
