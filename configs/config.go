@@ -114,6 +114,9 @@ type Disk struct {
 	MaxObject int64
 	// ReadTimeout is how long a read waits for the device.
 	ReadTimeout time.Duration
+	// PurgeLog is the size in bytes at which the older half of the log of purges
+	// goes.
+	PurgeLog int64
 }
 
 // Origin is a pool of servers that answer for each other.

@@ -95,7 +95,7 @@ func TestContract(t *testing.T) {
 	if len(cfg.Warnings) != 0 {
 		t.Errorf("warnings: %v", cfg.Warnings)
 	}
-	if want := (Tiers{RAM{512 << 20, 4 << 20}, &Disk{"./weir-data", 10 << 30, 1 << 30, time.Second}}); !reflect.DeepEqual(cfg.Tiers, want) {
+	if want := (Tiers{RAM{512 << 20, 4 << 20}, &Disk{"./weir-data", 10 << 30, 1 << 30, time.Second, 128 << 20}}); !reflect.DeepEqual(cfg.Tiers, want) {
 		t.Errorf("tiers: %+v", cfg.Tiers)
 	}
 	p := cfg.Policies[0]
@@ -155,7 +155,7 @@ limits: {body_size: 1GB, connections_per_ip: 10}
 	check("listen", cfg.Listen, []Listener{{Address: "127.0.0.1:80"}, {":443", &KeyPair{"c.pem", "k.pem"}, true}})
 	check("trusted_proxies", cfg.TrustedProxies, []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("fd00::/8")})
 	check("tokens", cfg.Admin.Tokens, []Token{{"ci", sha256.Sum256([]byte("secret")), []Scope{ScopeRead, ScopePurgeTag}}})
-	check("a quarter", cfg.Tiers, Tiers{RAM{2 << 20, 512 << 10}, &Disk{"d", 64 << 20, 16 << 20, time.Second}})
+	check("a quarter", cfg.Tiers, Tiers{RAM{2 << 20, 512 << 10}, &Disk{"d", 64 << 20, 16 << 20, time.Second, 128 << 20}})
 	o, found := cfg.Origin("a")
 	check("origin", found, true)
 	check("timeouts", []time.Duration{o.ConnectTimeout, o.FirstByteTimeout, o.BetweenBytesTimeout, o.WaitTimeout},

@@ -18,7 +18,7 @@ import (
 func (n *node) openInvalidation() error {
 	o := invalidation.Options{Node: n.name(), Log: n.log, Applied: n.purgeApplied}
 	if d := n.cfg.Tiers.Disk; d != nil {
-		o.Dir, o.Mark = filepath.Join(d.Path, "purges"), filepath.Join(d.Path, "PURGES")
+		o.Dir, o.Mark, o.MaxLog = filepath.Join(d.Path, "purges"), filepath.Join(d.Path, "PURGES"), d.PurgeLog
 		purges, err := invalidation.Open(o)
 		if err == nil {
 			n.purges = purges
