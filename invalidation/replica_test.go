@@ -107,9 +107,15 @@ func TestRead(t *testing.T) {
 					after uint64
 					want  int
 				}{
-					{Origin{"n2", 7}, 0, each}, {Origin{"n2", 7}, 1, each - 1}, {Origin{"n2", 7}, 1777, each - 1777},
-					{Origin{"n2", 7}, each - 1, 1}, {Origin{"n2", 7}, each, 0}, {Origin{"n2", 7}, each + 5, 0},
-					{Origin{"n3", 9}, 0, each / 100}, {Origin{"n3", 9}, 17, each/100 - 17}, {Origin{"n2", 8}, 0, 0},
+					{Origin{"n2", 7}, 0, each},
+					{Origin{"n2", 7}, 1, each - 1},
+					{Origin{"n2", 7}, 1777, each - 1777},
+					{Origin{"n2", 7}, each - 1, 1},
+					{Origin{"n2", 7}, each, 0},
+					{Origin{"n2", 7}, each + 5, 0},
+					{Origin{"n3", 9}, 0, each / 100},
+					{Origin{"n3", 9}, 17, each/100 - 17},
+					{Origin{"n2", 8}, 0, 0},
 				} {
 					for _, chunk := range []int{1, 1000, 1 << 20} {
 						list, err := readAll(n, c.o, c.after, chunk)
