@@ -110,9 +110,6 @@ const (
 	ReasonUnproven
 	ReasonMalformed
 	ReasonPurged
-	// ReasonUnconfirmed: what is stored may have been purged by a peer that this
-	// node has not heard of, so the origin was asked.
-	ReasonUnconfirmed
 	ReasonTagLimit
 	ReasonStorage
 	ReasonNotAdmitted
@@ -137,8 +134,12 @@ const (
 	ReasonOriginOther
 	ReasonOriginStatus
 	ReasonShuttingDown
-	ReasonTooManyConnections
 	ReasonInternal
+	// What comes later stands last: the numbers are in objects on disk.
+	ReasonTooManyConnections
+	// ReasonUnconfirmed: what is stored may have been purged by a peer that this
+	// node has not heard of, so the origin was asked.
+	ReasonUnconfirmed
 
 	// Reasons is the number of reasons.
 	Reasons

@@ -74,8 +74,11 @@ type exchange struct {
 	status  []byte // scratch for Cache-Status
 	age     []byte // scratch for Age
 	fields  fieldScan
-	// rangeRoom is scratch for the ranges of the request.
-	rangeRoom [policy.MaxRanges]policy.ByteRange
+	// hostMemo outlives the request.
+	hostMemo hostMemo
+	// rangeRoom is scratch for the ranges of the request; nobody appends beyond
+	// its capacity.
+	rangeRoom []policy.ByteRange
 
 	verdict policy.Verdict
 	// looked is the verdict before the origin failed.
@@ -234,6 +237,7 @@ func (x *exchange) drop() {
 func (x *exchange) reset() {
 	*x = exchange{
 		p: x.p, text: x.text[:0], host: x.host[:0], status: x.status[:0], age: x.age[:0], fields: x.fields.reset(),
+		hostMemo: x.hostMemo, rangeRoom: x.rangeRoom,
 	}
 }
 

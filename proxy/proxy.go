@@ -129,7 +129,7 @@ func New(o Options, c *Config) (*Proxy, error) {
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.flights.init()
 	p.fetching.init()
-	p.pool.New = func() any { return &exchange{p: p} }
+	p.pool.New = func() any { return &exchange{p: p, rangeRoom: make([]policy.ByteRange, 0, policy.MaxRanges)} }
 	if err := p.SetConfig(c); err != nil {
 		return nil, err
 	}
