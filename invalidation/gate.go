@@ -23,8 +23,11 @@ type Gate struct {
 	until atomic.Int64 // open until then, nanoseconds after base
 	// closure counts closures; it is even while the gate is open.
 	closure atomic.Uint64
+	// over is when the present closure ends, nanoseconds after base.
+	over atomic.Int64
 
-	mu sync.Mutex // orders changes
+	mu   sync.Mutex    // orders changes, and protects what follows
+	span time.Duration // 0: a closure lasts until it is ended
 }
 
 const gateForever = math.MaxInt64
@@ -32,7 +35,29 @@ const gateForever = math.MaxInt64
 func newGate() *Gate {
 	g := &Gate{base: time.Now()}
 	g.until.Store(gateForever)
+	g.over.Store(gateForever)
 	return g
+}
+
+// Span sets how long a closure lasts at most, from the next one on. As with being
+// open, that is left to nobody's attention: what a process fetched before it was
+// stopped, in a closure, is no good when it goes on.
+func (g *Gate) Span(d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.span = d
+}
+
+// begin names the closure that begins now. The caller holds mu.
+func (g *Gate) begin(c uint64) {
+	over := int64(gateForever)
+	if g.span > 0 {
+		over = int64(time.Since(g.base) + g.span)
+	}
+	// In this order, and read in the other: whoever sees this end sees this
+	// closure, and none is taken to last for as long as a later one.
+	g.closure.Store(c)
+	g.over.Store(over)
 }
 
 // Open tells whether the gate is open at a time from time.Now. It costs two
@@ -45,18 +70,24 @@ func (g *Gate) Open(now time.Time) bool {
 // Closure names the present closure, for a request that found the gate closed:
 // what began in it, and in no earlier one, may be used. It is never 0.
 func (g *Gate) Closure() uint64 {
-	if c := g.closure.Load(); c%2 == 1 {
+	over := g.over.Load()
+	if c := g.closure.Load(); c%2 == 1 && g.lasts(over) {
 		return c
 	}
 	// It was left to run out, and this request is the first to see it.
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.closure.Load()
-	if c%2 == 0 {
-		c++
-		g.closure.Store(c)
+	if c%2 == 0 || !g.lasts(g.over.Load()) {
+		// From either to the next odd number.
+		c += 1 + c%2
+		g.begin(c)
 	}
 	return c
+}
+
+func (g *Gate) lasts(over int64) bool {
+	return over == gateForever || time.Since(g.base) < time.Duration(over)
 }
 
 // Started names the closure that a fetch begins in, 0 when the gate is open: what
@@ -89,5 +120,5 @@ func (g *Gate) Close() {
 	defer g.mu.Unlock()
 	g.until.Store(0)
 	// From one odd number to the next.
-	g.closure.Store(g.closure.Load()&^1 + 3)
+	g.begin(g.closure.Load()&^1 + 3)
 }

@@ -2,6 +2,7 @@ package invalidation
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -52,4 +53,29 @@ func TestGateShortens(t *testing.T) {
 	if g.Open(now.Add(time.Minute)) {
 		t.Error("what was promised before the closure still counts")
 	}
+}
+
+// TestGateSpan: a closure ends by itself; a process that was stopped in one and goes on finds that at its first request.
+func TestGateSpan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		g.Span(time.Second)
+		g.Close()
+		first := g.Closure()
+		time.Sleep(time.Second - 1)
+		if c := g.Closure(); c != first {
+			t.Errorf("closure %d before its end, was %d", c, first)
+		}
+		time.Sleep(1)
+		second := g.Closure()
+		if second <= first || second%2 != 1 || g.Closure() != second {
+			t.Errorf("closure %d at the end of %d", second, first)
+		}
+		g.OpenUntil(time.Now().Add(time.Second))
+		time.Sleep(time.Hour)
+		third := g.Closure()
+		if third <= second || g.Closure() != third {
+			t.Errorf("closure %d after the gate was left to run out, was %d", third, second)
+		}
+	})
 }

@@ -52,6 +52,8 @@ type Options struct {
 	Log *slog.Logger
 	// Event is told what happens; it must not block. It may be nil.
 	Event func(Event)
+
+	breathe func() // in tests: blocks while the process is stopped
 }
 
 // thirdPartyGrace is how long purges of a third node may be missing before the
@@ -136,6 +138,8 @@ func Open(o Options) (*Bus, error) {
 	}
 	now := time.Now()
 	b.loadNames(now)
+	// What was fetched in a closure is good for as long as a stop goes unnoticed.
+	o.Node.Gate().Span(b.stall())
 	o.Node.Gate().Close()
 	b.trust.begin(now, o.Lease)
 	b.lastTick = now
@@ -146,6 +150,9 @@ func Open(o Options) (*Bus, error) {
 	if err := o.Transport.Start(b.receive); err != nil {
 		b.unwatch()
 		return nil, fmt.Errorf("cannot join the cluster: %w", err)
+	}
+	if b.o.breathe == nil {
+		b.o.breathe = func() {}
 	}
 	go b.run()
 	return b, nil
@@ -187,10 +194,14 @@ func (b *Bus) run() {
 	for {
 		select {
 		case <-ticker.C:
+			b.o.breathe()
 			b.onTick()
 		case <-b.wake:
+			b.o.breathe()
 			b.mu.Lock()
-			b.settle(time.Now())
+			now := time.Now()
+			b.noticeStop(now)
+			b.settle(now)
 			b.mu.Unlock()
 		case <-b.stopped:
 			return
@@ -230,10 +241,7 @@ func (b *Bus) onTick() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if now.Sub(b.lastTick) > b.stall() {
-		b.o.Log.Warn("this node was stopped, or the machine stalled; it asks its peers what it missed", "for", now.Sub(b.lastTick).Round(time.Millisecond))
-		b.close(now, "the process was stopped")
-	}
+	b.noticeStop(now)
 	b.lastTick = now
 	last := b.probes[(b.nextProbe+len(b.probes)-1)%len(b.probes)]
 	if now.Sub(last.sent) >= b.o.Lease/4 {
@@ -241,7 +249,18 @@ func (b *Bus) onTick() {
 	}
 	b.lookForLost(now)
 	b.settle(now)
-	b.renewClosure(now)
+}
+
+// noticeStop closes the gate when the process was stopped. Whoever comes first
+// calls it: a message that waited must not be taken for one that came in time.
+func (b *Bus) noticeStop(now time.Time) {
+	away := now.Sub(b.lastTick)
+	if away <= b.stall() {
+		return
+	}
+	b.lastTick = now
+	b.o.Log.Warn("this node was stopped, or the machine stalled; it asks its peers what it missed", "for", away.Round(time.Millisecond))
+	b.close(now, "the process was stopped")
 }
 
 func (b *Bus) sendProbe(now time.Time) {

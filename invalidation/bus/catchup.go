@@ -28,7 +28,7 @@ func (b *Bus) catchUp(now time.Time) {
 		f.active = false
 		f.avoid, f.avoidUntil = f.peer, now.Add(b.o.Lease)
 	}
-	known := b.known()
+	known := b.known(now)
 	if b.received.Covers(known) {
 		f.active = false
 		b.trust.complete()
@@ -55,7 +55,7 @@ func (b *Bus) catchUp(now time.Time) {
 // it surely has the log.
 func (b *Bus) source(now time.Time) (from *peer, origin invalidation.Origin) {
 	for _, p := range b.peers {
-		if !p.live || p.name == b.fetch.avoid && now.Before(b.fetch.avoidUntil) && b.others(p) {
+		if !b.present(p, now) || p.name == b.fetch.avoid && now.Before(b.fetch.avoidUntil) && b.others(p, now) {
 			continue
 		}
 		for o, n := range p.vector {
@@ -67,10 +67,10 @@ func (b *Bus) source(now time.Time) (from *peer, origin invalidation.Origin) {
 	return from, origin
 }
 
-// others tells whether a live peer besides p has something that is missing.
-func (b *Bus) others(p *peer) bool {
+// others tells whether a present peer besides p has something that is missing.
+func (b *Bus) others(p *peer, now time.Time) bool {
 	for _, q := range b.peers {
-		if q != p && q.live && !b.received.Covers(q.vector) {
+		if q != p && b.present(q, now) && !b.received.Covers(q.vector) {
 			return true
 		}
 	}

@@ -24,6 +24,9 @@ type peer struct {
 	// changed, or when the bus began.
 	live  bool
 	since time.Time
+	// heard is when the last message came from it. What a peer has said counts
+	// before it has answered: after a link has healed, its probe may come first.
+	heard time.Time
 }
 
 // maxPeers bounds the peers of a cluster.
@@ -111,11 +114,16 @@ func (b *Bus) left(p *peer) {
 	b.event(PeerLeft, p.name, "")
 }
 
-// known is the merge of what live peers have.
-func (b *Bus) known() invalidation.Vector {
+// present tells whether a peer answers, or has said something within the lease.
+func (b *Bus) present(p *peer, now time.Time) bool {
+	return p.live || !p.heard.IsZero() && now.Sub(p.heard) < b.o.Lease
+}
+
+// known is the merge of what present peers have.
+func (b *Bus) known(now time.Time) invalidation.Vector {
 	v := make(invalidation.Vector)
 	for _, p := range b.peers {
-		if p.live {
+		if b.present(p, now) {
 			v.Merge(p.vector)
 		}
 	}

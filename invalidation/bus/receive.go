@@ -20,6 +20,7 @@ func (b *Bus) receive(raw []byte) {
 		return
 	}
 	now := time.Now()
+	b.noticeStop(now)
 	switch {
 	case errors.Is(err, errForeign):
 		b.foreign.Add(1)
@@ -36,6 +37,7 @@ func (b *Bus) receive(raw []byte) {
 	if p == nil {
 		return
 	}
+	p.heard = now
 	b.handle(p, m, now)
 	b.settle(now)
 }

@@ -11,8 +11,8 @@ type trust struct {
 	open     bool
 	everOpen bool
 	// round is when the gate was last closed: only what was asked after that
-	// counts. closure is when the present closure began.
-	round, closure time.Time
+	// counts.
+	round time.Time
 	// grace is until when a node that hears from nobody waits for somebody.
 	grace time.Time
 	// behind: purges are missing. since is when they were first missed, sure
@@ -25,7 +25,7 @@ type trust struct {
 
 // begin is the start: closed.
 func (t *trust) begin(now time.Time, lease time.Duration) {
-	t.round, t.closure, t.grace = now, now, now.Add(lease+lease/2)
+	t.round, t.grace = now, now.Add(lease+lease/2)
 }
 
 // lost: purges are missing that a peer has sent.
@@ -41,14 +41,14 @@ func (t *trust) incomplete(now time.Time) {
 	}
 }
 
-// complete: nothing that live peers have is missing.
+// complete: nothing that present peers have is missing.
 func (t *trust) complete() { t.behind, t.sure = false, false }
 
 // close closes the gate and begins a round.
 func (b *Bus) close(now time.Time, why string) {
 	t := &b.trust
 	b.o.Node.Gate().Close()
-	t.round, t.closure, t.grace = now, now, now.Add(b.o.Lease+b.o.Lease/2)
+	t.round, t.grace = now, now.Add(b.o.Lease+b.o.Lease/2)
 	if t.open {
 		t.open = false
 		b.o.Log.Warn("the cache is not used unconfirmed", "because", why)
@@ -58,23 +58,13 @@ func (b *Bus) close(now time.Time, why string) {
 	b.sendProbe(now)
 }
 
-// renewClosure begins the next closure once a lease: until then what was fetched
-// during it may be used.
-func (b *Bus) renewClosure(now time.Time) {
-	t := &b.trust
-	if !t.open && now.Sub(t.closure) >= b.o.Lease {
-		t.closure = now
-		b.o.Node.Gate().Close()
-	}
-}
-
 // decide opens the gate, keeps it open, or closes it.
 func (b *Bus) decide(now time.Time) {
 	t := &b.trust
 	if t.behind && (t.sure || now.Sub(t.since) > thirdPartyGrace) {
 		if !t.told {
 			t.told = true
-			missing := b.received.Behind(b.known())
+			missing := b.received.Behind(b.known(now))
 			b.o.Log.Warn("this node is behind its peers", "purges", missing)
 			b.event(Behind, "", fmt.Sprintf("%d purges", missing))
 		}

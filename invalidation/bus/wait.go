@@ -37,7 +37,9 @@ func (b *Bus) Wait(ctx context.Context, id invalidation.ID, began time.Time) (ap
 	}
 	b.mu.Lock()
 	b.waiters[w] = struct{}{}
-	b.settle(time.Now())
+	now := time.Now()
+	b.noticeStop(now)
+	b.settle(now)
 	b.mu.Unlock()
 	select {
 	case <-w.done:
