@@ -63,6 +63,9 @@ func (a *answer) parseHeader(h []byte) error {
 			return err
 		}
 	}
+	if a.chunked && h[7] == '0' {
+		return malformed("Transfer-Encoding in HTTP/1.0, whose framing cannot be trusted (RFC 9112 section 6.1)")
+	}
 	if a.chunked && a.lengthGiven {
 		return malformed("Content-Length beside Transfer-Encoding")
 	}

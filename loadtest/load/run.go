@@ -69,6 +69,7 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 		if err := prefill(ctx, opts, addr, v); err != nil {
 			return nil, err
 		}
+		opts.Prefill = false // the source of the run itself draws by popularity
 	}
 	before := p.originStats(ctx)
 	r := newRun(ctx, opts, addr, v)

@@ -34,7 +34,7 @@ var palette = []color.Color{
 
 var (
 	ink  = color.RGBA{R: 60, G: 60, B: 67, A: 255}
-	grid = color.RGBA{R: 225, G: 227, B: 232, A: 255}
+	grid = color.RGBA{R: 205, G: 208, B: 215, A: 255}
 	red  = color.RGBA{R: 200, G: 30, B: 45, A: 255}
 )
 
@@ -83,6 +83,12 @@ func (c *chart) svg() (template.HTML, error) {
 	p.Add(g)
 	if err := c.add(p); err != nil {
 		return "", err
+	}
+	p.Legend.Padding = vg.Points(3)
+	if c.logY {
+		p.Y.Max *= 4 // room for the legend
+	} else {
+		p.Y.Min = 0
 	}
 	canvas := vgsvg.New(chartWidth, chartHeight)
 	p.Draw(draw.New(canvas))
@@ -143,7 +149,7 @@ func percentiles(res *load.Result) *chart {
 	}
 	ticks := plot.ConstantTicks{{Value: 1, Label: "0"}, {Value: 2, Label: "50"}}
 	label := "9"
-	for v := 10.0; v <= 1e6; v *= 10 {
+	for v := 10.0; v <= 1e5; v *= 10 {
 		text := label + "0"
 		if len(label) > 1 {
 			text = label

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.uber.org/goleak"
+
+	"weir/loadtest/report"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// syncBuffer may be written and read by several goroutines; ready is closed when the origin says where it listens.
+type syncBuffer struct {
+	mu    sync.Mutex // protects the fields below
+	buf   bytes.Buffer
+	ready chan string
+}
+
+var readyLine = regexp.MustCompile(`ready on (\S+)`)
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.buf.Write(p)
+	if m := readyLine.FindSubmatch(b.buf.Bytes()); m != nil && b.ready != nil {
+		b.ready <- string(m[1])
+		b.ready = nil
+	}
+	return len(p), nil
+}
+
+// weirload runs a command and returns what it wrote.
+func weirload(ctx context.Context, args ...string) (stdout, stderr string, err error) {
+	var out, errs syncBuffer
+	c := rootCommand()
+	c.SetArgs(args)
+	c.SetOut(&out)
+	c.SetErr(&errs)
+	err = c.ExecuteContext(ctx)
+	return out.buf.String(), errs.buf.String(), err
+}
+
+// origin runs weirload origin until the test ends.
+func origin(t *testing.T, args ...string) string {
+	t.Helper()
+	ready := make(chan string, 1)
+	errs := &syncBuffer{ready: ready}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		c := rootCommand()
+		c.SetArgs(append([]string{"origin", "--listen", "127.0.0.1:0"}, args...))
+		c.SetErr(errs)
+		done <- c.ExecuteContext(ctx)
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case url := <-ready:
+		return url
+	case err := <-done:
+		done <- err
+		t.Fatalf("the origin ended: %v", err)
+	}
+	return ""
+}
+
+func TestRunWritesEverything(t *testing.T) {
+	url, dir := origin(t), t.TempDir()
+	jsonFile, htmlFile := filepath.Join(dir, "r.json"), filepath.Join(dir, "r.html")
+	out, errs, err := weirload(t.Context(), "run", url, "-n", "500", "--size", "1KiB", "--origin", url, "--json", jsonFile, "--html", htmlFile, "-q")
+	if err != nil || errs != "" {
+		t.Fatalf("%v\n%s", err, errs)
+	}
+	if !strings.Contains(out, "faults: none; 0 stale, 0 wrong, 0 broken of 500") {
+		t.Errorf("the table:\n%s", out)
+	}
+	b, err := os.ReadFile(jsonFile)
+	var r report.Report
+	if err != nil || json.Unmarshal(b, &r) != nil || r.Result.Answers != 500 || r.Result.Origin.Requests != 500 {
+		t.Errorf("the JSON: %v\n%s", err, b)
+	}
+	if b, err := os.ReadFile(htmlFile); err != nil || !bytes.Contains(b, []byte("Every one of 500 answers was right")) {
+		t.Errorf("the page: %v", err)
+	}
+}
+
+func TestFaultsMakeItFail(t *testing.T) {
+	url := origin(t, "--error-share", "1", "--error", "503")
+	if out, _, err := weirload(t.Context(), "run", url, "-n", "10", "-q"); err == nil || !strings.Contains(out, "10 wrong") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if _, _, err := weirload(t.Context(), "run", url, "-n", "10", "-q", "--tolerate", "status"); err != nil {
+		t.Errorf("what is tolerated makes it fail: %v", err)
+	}
+}
+
+// What an earlier server logged is sent again, and everything is what the log says.
+func TestReplay(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "access.log")
+	const text = `1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /a HTTP/1.1" 200 5000
+1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /a HTTP/1.1" 206 100
+1.2.3.4 - - [02/Jan/2026:15:04:06 +0000] "GET /gone HTTP/1.1" 404 99
+{"time":"2026-01-02T15:04:06.500Z","client":"","method":"HEAD","target":"/a","status":200,"bytes":0}
+1.2.3.4 - - [02/Jan/2026:15:04:07 +0000] "nonsense" 400 0
+`
+	if err := os.WriteFile(log, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	url := origin(t, "--log", log)
+	for _, speed := range []string{"0", "10"} {
+		out, errs, err := weirload(t.Context(), "replay", url, "--log", log, "--speed", speed, "-q")
+		if err != nil || !strings.Contains(out, "0 broken of 4") || !strings.Contains(out, "200: 2, 206: 1, 404: 1") {
+			t.Errorf("speed %s: %v\n%s\n%s", speed, err, out, errs)
+		}
+	}
+}
+
+// Every fault of the settings at once, with what would be possible.
+func TestImpossibleSettings(t *testing.T) {
+	_, _, err := weirload(t.Context(), "run", "http://127.0.0.1:1", "--rate", "0", "--size", "10B", "-c", "0", "--zipf", "-1", "--tolerate", "nothing", "--flash", "at=1s", "--duration", "0s")
+	for _, want := range []string{"--rate", "64 B", "--connections 0", "zipf", "--tolerate", "--flash", "--duration 0"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("nothing about %q in: %v", want, err)
+		}
+	}
+}
+
+func TestOriginRefusesToBeReachable(t *testing.T) {
+	if _, _, err := weirload(t.Context(), "origin", "--listen", "0.0.0.0:0"); err == nil || !strings.Contains(err.Error(), "not loopback") {
+		t.Error(err)
+	}
+}
+
+// docs/loadtest.md names every flag of every command.
+func TestDocsNameEveryFlag(t *testing.T) {
+	page, err := os.ReadFile("../../docs/loadtest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !bytes.Contains(page, []byte("`--"+f.Name+"`")) {
+				t.Errorf("docs/loadtest.md does not explain --%s of %s", f.Name, c.CommandPath())
+			}
+		})
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(rootCommand())
+}
