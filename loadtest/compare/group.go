@@ -25,7 +25,7 @@ type group struct {
 // groups is everything that can be measured, in the order in which it is. Which
 // of the groups comes first matters to whoever interrupts a run.
 var groups = []group{
-	hitsGroup, diskGroup, missGroup, renewGroup, mixedGroup, coresGroup, memoryGroup, purgeGroup, ratioGroup,
+	hitsGroup, diskGroup, missGroup, renewGroup, mixedGroup, tailGroup, coresGroup, memoryGroup, purgeGroup, ratioGroup,
 }
 
 // ScenarioNames returns the names of all groups.
@@ -55,6 +55,7 @@ func (g group) selected(wanted []string) []string {
 // turn is one round of one group.
 type turn struct {
 	*Run
+	address   string // of the origin of the systems; that of the run, unless a group has its own
 	round     int
 	scenarios []string
 	systems   []system

@@ -126,7 +126,15 @@ type options struct {
 	diskMiB     int64 // above 0: hits are to come from disk
 	connections int
 	tags, purge bool
+	foreign     bool     // the origin has bodies of its own
 	args        []string // more arguments for the yardstick
+}
+
+func (o options) ready(address string) func(context.Context) error {
+	if o.foreign {
+		return answers(address)
+	}
+	return rightly(address)
 }
 
 // start runs sys and waits until it answers rightly.
@@ -186,7 +194,7 @@ func (i *instance) launch(ctx context.Context, binary string, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := waitFor(ctx, i.process, i.address(), readyObject); err != nil {
+	if err := waitFor(ctx, i.process, o.ready(i.address())); err != nil {
 		return err
 	}
 	i.started = time.Since(began)
@@ -205,15 +213,28 @@ func (sys system) dirsIn(s setup) []string {
 // must have it.
 var readyObject = bare.Path(bare.KindLong, 64, 0)
 
-// waitFor asks until the answer is right, the process ends, or startTimeout has
+// rightly asks address for readyObject and compares its body.
+func rightly(address string) func(context.Context) error {
+	return func(ctx context.Context) error { return fetch(ctx, http.DefaultClient, address, readyObject) }
+}
+
+// answers asks address for readyObject, of which any body will do.
+func answers(address string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := get(ctx, http.DefaultClient, address, readyObject)
+		return err
+	}
+}
+
+// waitFor tries until there is no error, the process ends, or startTimeout has
 // passed.
-func waitFor(ctx context.Context, p *process, address, path string) error {
+func waitFor(ctx context.Context, p *process, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
 	for {
-		err := fetch(ctx, http.DefaultClient, address, path)
+		err := try(ctx)
 		if err == nil {
 			return nil
 		}

@@ -39,6 +39,7 @@ const (
 	valueHits    = "hit_ratio"
 	valuePurge   = "purge_us"
 	valueOffered = "offered_per_second"
+	valueWrong   = "wrong" // answers
 )
 
 // Results is the file in which runs accumulate. All samples of one scenario

@@ -144,7 +144,7 @@ func (r *Run) startOrigin(ctx context.Context) error {
 	if r.origin, err = startProcess(argv, nil, filepath.Join(r.dir, "origin.log")); err != nil {
 		return err
 	}
-	if err := waitFor(ctx, r.origin, r.address, readyObject); err != nil {
+	if err := waitFor(ctx, r.origin, rightly(r.address)); err != nil {
 		r.origin.stop()
 		return fmt.Errorf("cannot start the origin: %w", err)
 	}
@@ -201,7 +201,7 @@ func (r *Run) group(ctx context.Context, g group) error {
 	}
 	for round := 1; round <= rounds; round++ {
 		r.say("%s, round %d of %d", g.name, round, rounds)
-		t := turn{Run: r, round: round, scenarios: scenarios, systems: rotated(found, round-1)}
+		t := turn{Run: r, address: r.address, round: round, scenarios: scenarios, systems: rotated(found, round-1)}
 		if err := g.run(ctx, t); err != nil {
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
