@@ -48,7 +48,7 @@ type CatalogueOptions struct {
 func NewCatalogue(entries []accesslog.Entry, opts CatalogueOptions) *Catalogue {
 	seen := map[string]*sighting{}
 	for i := range entries {
-		target, ok := wireTarget(&entries[i])
+		target, ok := WireTarget(&entries[i])
 		if !ok {
 			continue
 		}
@@ -138,14 +138,17 @@ func resourceKey(method, target string) string {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	return method + " " + canonical(target)
+	return method + " " + Canonical(target)
 }
 
 const upperHex = "0123456789ABCDEF"
 
-// canonical makes targets equal that RFC 3986 section 6.2.2 calls equal, and those that differ only in whether a sender
+// Canonical makes targets equal that RFC 3986 section 6.2.2 calls equal, and those that differ only in whether a sender
 // escaped what may not stand in a URL.
-func canonical(target string) string {
+func Canonical(target string) string {
+	if strings.IndexFunc(target, isOdd) < 0 {
+		return target
+	}
 	b := make([]byte, 0, len(target))
 	for i := 0; i < len(target); i++ {
 		c := target[i]
@@ -166,6 +169,11 @@ func canonical(target string) string {
 	return string(b)
 }
 
+// isOdd tells whether Canonical may change c.
+func isOdd(c rune) bool {
+	return c <= ' ' || c >= 0x7f || strings.ContainsRune("%\"<>\\^`{|}", c)
+}
+
 func isHex(c byte) bool {
 	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f'
 }
@@ -181,10 +189,10 @@ func isUnreserved(c byte) bool {
 	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
-// wireTarget is the request target that is sent for an entry: the logged bytes, with only those escaped that would break
+// WireTarget is the request target that is sent for an entry: the logged bytes, with only those escaped that would break
 // the request line. The absolute form becomes the origin form, since its host is not the target's. ok is false for what
 // no proxy could map to a resource (no request line, CONNECT, a target that is no path).
-func wireTarget(e *accesslog.Entry) (target string, ok bool) {
+func WireTarget(e *accesslog.Entry) (target string, ok bool) {
 	target = e.Target
 	switch {
 	case e.Method == "" || e.Method == http.MethodConnect:

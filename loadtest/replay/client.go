@@ -80,7 +80,7 @@ type request struct {
 
 // prepare turns an entry into a request. ok is false for what cannot be sent.
 func prepare(c *Catalogue, index int, e *accesslog.Entry) (r request, ok bool) {
-	target, ok := wireTarget(e)
+	target, ok := WireTarget(e)
 	if !ok {
 		return request{}, false
 	}

@@ -27,7 +27,12 @@ const (
 )
 
 // SeedOf derives the seed from a name (a request target, usually) and a version.
-func SeedOf(name string, version uint64) Seed {
+func SeedOf(name string, version uint64) Seed { return seedOf(name, version) }
+
+// SeedOfBytes is SeedOf for a name in a buffer, which it does not keep.
+func SeedOfBytes(name []byte, version uint64) Seed { return seedOf(name, version) }
+
+func seedOf[T string | []byte](name T, version uint64) Seed {
 	h := uint64(fnvOffset)
 	for i := 0; i < len(name); i++ {
 		h = (h ^ uint64(name[i])) * fnvPrime

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"weir/loadtest/accesslog"
+	"weir/loadtest/load"
+	"weir/loadtest/report"
+	"weir/loadtest/workload"
+)
+
+// replayFlags are those of weirload replay.
+type replayFlags struct {
+	commonFlags
+	log   string
+	speed float64
+}
+
+func replayCommand() *cobra.Command {
+	var f replayFlags
+	c := &cobra.Command{
+		Use:   "replay URL --log FILE",
+		Short: "Send the requests of an access log, at its own pace or faster",
+		Long: "Send the requests of an access log (combined format, or weir's JSON lines) to URL. The pace is that of the log:\n" +
+			"an open loop. Where the log has many requests in one second, they are spread over it evenly.\n\n" +
+			"To compare bodies and statuses, give the same log to the origin: weirload origin --log FILE.",
+		Example: "  weirload origin --log access.log &\n" +
+			"  weirload replay http://127.0.0.1:8080 --log access.log --speed 100",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args[0]) },
+	}
+	fs := c.Flags()
+	fs.StringVar(&f.log, "log", "", "the access log; - for standard input")
+	fs.Float64Var(&f.speed, "speed", 1, "times the log's own pace; 0: as fast as the target answers, a closed loop")
+	fs.Int64VarP(&f.options.Requests, "requests", "n", 0, "at most so many requests")
+	fs.DurationVarP(&f.options.Duration, "duration", "d", 0, "at most so long")
+	f.register(c)
+	return c
+}
+
+func (f *replayFlags) run(c *cobra.Command, target string) error {
+	if f.log == "" {
+		return errors.New("which log? Name it with --log FILE")
+	}
+	entries, err := readLog(f.log, c.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	f.options.Target = target
+	if !(f.speed >= 0 && f.speed <= 1e6) {
+		f.fault = append(f.fault, fmt.Errorf("--speed %v: 0 to 1000000 is possible", f.speed))
+		f.speed = 1
+	}
+	list, skipped := load.FromLog(entries)
+	if len(list) == 0 {
+		return fmt.Errorf("%s holds no request that can be sent", f.log)
+	}
+	f.options.Entries = list
+	pace := "as fast as the target answers"
+	if f.speed > 0 {
+		times := make(workload.Times, len(list))
+		for i := range list {
+			times[i] = time.Duration(float64(list[i].At) / f.speed)
+		}
+		f.options.Schedule = times
+		pace = fmt.Sprintf("%g times the log's pace", f.speed)
+	}
+	settings := []report.Setting{
+		{Name: "log", Value: fmt.Sprintf("%s: %s requests over %v, %s cannot be sent", f.log, report.Thousands(int64(len(list))), list[len(list)-1].At.Round(time.Second), report.Thousands(int64(skipped)))},
+		{Name: "load", Value: fmt.Sprintf("%s, %d connections", pace, f.options.Connections)},
+	}
+	return f.execute(c, settings)
+}
+
+// readLog reads a log in either format and says what of it is not in the format.
+func readLog(path string, stderr io.Writer) ([]accesslog.Entry, error) {
+	log, err := accesslog.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(log.Faults); n > 0 {
+		fmt.Fprintf(stderr, "%s: %s lines are not in the format; the first: %v\n", path, report.Thousands(int64(n)), log.Faults[0])
+	}
+	return log.Entries, nil
+}

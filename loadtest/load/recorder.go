@@ -1,0 +1,201 @@
+package load
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// What the histograms hold, in nanoseconds, to three significant digits. What took longer counts as the longest.
+const (
+	shortest = 100
+	longest  = int64(time.Hour)
+)
+
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(shortest, longest, 3) }
+
+// newSlotHistogram has two digits only: a timeline has hundreds of them.
+func newSlotHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(shortest, longest, 2) }
+
+func record(h *hdrhistogram.Histogram, d time.Duration) {
+	// Within the bounds it cannot fail.
+	_ = h.RecordValue(min(max(int64(d), 0), longest))
+}
+
+// sample is one answer, or one request that got none, as the recorder wants it. All moments count from the start of the run.
+type sample struct {
+	due       time.Duration // when it should have been sent; in a closed loop, when it was
+	sent      time.Duration // when it was
+	firstByte time.Duration // when the answer began; 0: it did not
+	end       time.Duration
+	tier      Tier
+	status    int
+	bytes     int64
+}
+
+// recorder gathers what one worker measures. Only that worker writes to it; the counters may be read by others.
+type recorder struct {
+	skip     time.Duration // what was due before this is not measured: the warm-up
+	shared   *timeline
+	answers  atomic.Int64
+	bytes    atomic.Int64
+	faulty   atomic.Int64
+	reopened int64 // kept connections that the target had closed
+	opened   int64
+
+	tiers    [Tiers]*tierRecord
+	failed   *hdrhistogram.Histogram // from due to the end, of what got no whole answer
+	service  *hdrhistogram.Histogram // from sending to the end
+	lag      *hdrhistogram.Histogram // from due to sending
+	statuses [600]int64
+	faults   [FaultKinds]int64
+	slot     int64 // of the timeline, that now is filled
+	now      slotRecord
+}
+
+type tierRecord struct {
+	bytes     int64
+	latency   *hdrhistogram.Histogram // from due to the end
+	firstByte *hdrhistogram.Histogram // from due to the first byte
+}
+
+// slotRecord is what happened in one slot of the timeline.
+type slotRecord struct {
+	answers, bytes, faults, purges int64
+	latency                        *hdrhistogram.Histogram
+}
+
+func newRecorder(skip time.Duration, shared *timeline) *recorder {
+	return &recorder{
+		skip: skip, shared: shared, failed: newHistogram(), service: newHistogram(), lag: newHistogram(), slot: -1,
+		now: slotRecord{latency: newSlotHistogram()},
+	}
+}
+
+// add counts an answer that came whole, right or not. f is nil for a right one.
+func (r *recorder) add(s *sample, f *fault) {
+	r.roll(s.end)
+	if s.due < r.skip {
+		return
+	}
+	r.answers.Add(1)
+	r.bytes.Add(s.bytes)
+	t := r.tiers[s.tier]
+	if t == nil {
+		t = &tierRecord{latency: newHistogram(), firstByte: newHistogram()}
+		r.tiers[s.tier] = t
+	}
+	t.bytes += s.bytes
+	if s.status > 0 && s.status < len(r.statuses) {
+		r.statuses[s.status]++
+	}
+	latency := s.end - s.due
+	record(t.latency, latency)
+	record(t.firstByte, s.firstByte-s.due)
+	record(r.service, s.end-s.sent)
+	record(r.lag, s.sent-s.due)
+	record(r.now.latency, latency)
+	r.now.answers++
+	r.now.bytes += s.bytes
+	r.count(f)
+}
+
+// fail counts a request whose answer did not come whole. How long it took is a latency too: a client waited for it.
+func (r *recorder) fail(s *sample, f *fault) {
+	r.roll(s.end)
+	if s.due < r.skip {
+		return
+	}
+	record(r.failed, s.end-s.due)
+	record(r.now.latency, s.end-s.due)
+	record(r.service, s.end-s.sent)
+	record(r.lag, s.sent-s.due)
+	r.count(f)
+}
+
+// note counts a fault that is no answer.
+func (r *recorder) note(at time.Duration, f *fault) {
+	r.roll(at)
+	r.count(f)
+}
+
+func (r *recorder) count(f *fault) {
+	if f == nil {
+		return
+	}
+	r.faults[f.kind]++
+	r.now.faults++
+	r.faulty.Add(1)
+}
+
+// roll hands the slot over when a new one has begun.
+func (r *recorder) roll(at time.Duration) {
+	slot := int64(at / r.shared.interval)
+	if slot == r.slot {
+		return
+	}
+	if r.slot >= 0 {
+		r.shared.add(r.slot, &r.now)
+	}
+	r.now.answers, r.now.bytes, r.now.faults = 0, 0, 0
+	r.now.latency.Reset()
+	r.slot = slot
+}
+
+// finish hands over the last slot.
+func (r *recorder) finish() {
+	if r.slot >= 0 {
+		r.shared.add(r.slot, &r.now)
+		r.slot = -1
+	}
+}
+
+// timeline gathers the slots of all workers.
+type timeline struct {
+	interval time.Duration
+
+	mu    sync.Mutex // protects the fields below
+	slots []slotRecord
+}
+
+// maxSlots bounds a timeline, whatever a run's length.
+const maxSlots = 600
+
+// newTimeline chooses the interval so that a run of this length has some hundred slots.
+func newTimeline(length time.Duration) *timeline {
+	for _, d := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond, time.Second} {
+		if length <= 120*d {
+			return &timeline{interval: d}
+		}
+	}
+	return &timeline{interval: max(time.Second, (length/maxSlots).Truncate(time.Second)+time.Second)}
+}
+
+func (t *timeline) at(slot int64) *slotRecord {
+	slot = min(slot, 4*maxSlots)
+	for int64(len(t.slots)) <= slot {
+		t.slots = append(t.slots, slotRecord{})
+	}
+	return &t.slots[slot]
+}
+
+func (t *timeline) add(slot int64, r *slotRecord) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.at(slot)
+	s.answers += r.answers
+	s.bytes += r.bytes
+	s.faults += r.faults
+	if s.latency == nil {
+		s.latency = newSlotHistogram()
+	}
+	s.latency.Merge(r.latency)
+}
+
+func (t *timeline) purged(at time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.at(int64(at/t.interval)).purges++
+}
