@@ -100,8 +100,27 @@ func (t turn) hits(ctx context.Context, prefixOfNames string, sets []hotSet, o o
 			}
 			t.inTurn(ctx, name, all, constant(load{
 				mode: []string{"hot", prefix(h.set), fmt.Sprint(h.set.Count)}, connections: c, seconds: t.cfg.Seconds,
-			}), onlyHits)
+			}), byBytes(h.set.Size))
 		}
 	}
 	return nil
+}
+
+// byBytes is onlyHits, and for large objects it tells throughput from the bytes
+// that came: at the end of a measurement of a few seconds, a thousand
+// connections have a thousand answers under way that wrk does not count.
+func byBytes(size int) func(measurement, bare.Stats) (map[string]float64, error) {
+	if size < 1<<20 {
+		return onlyHits
+	}
+	return func(m measurement, asked bare.Stats) (map[string]float64, error) {
+		if _, err := onlyHits(m, asked); err != nil {
+			return nil, err
+		}
+		answers := float64(m.Bytes) / float64(size)
+		return map[string]float64{
+			valueRate:    round(answers / (float64(m.Duration) / 1e6)),
+			valueCPURate: round(answers / max(m.cpu.Seconds(), tick.Seconds())),
+		}, nil
+	}
 }

@@ -185,14 +185,18 @@ func (r *Results) ratio(scenario, system, against, value string) (ratio, bool) {
 		if !ok || other == 0 {
 			continue
 		}
-		q := v / other
-		if out.rounds == 0 {
-			out.low, out.high = q, q
-		}
-		out.low, out.high = min(out.low, q), max(out.high, q)
-		out.rounds++
+		out.add(v / other)
 	}
 	return out, out.rounds > 0
+}
+
+// add takes the ratio of one more round.
+func (q *ratio) add(v float64) {
+	if q.rounds == 0 {
+		q.low, q.high = v, v
+	}
+	q.low, q.high = min(q.low, v), max(q.high, v)
+	q.rounds++
 }
 
 // faultsOf returns what went wrong in a scenario with a system, each once.
