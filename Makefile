@@ -75,7 +75,6 @@ replay: ## Replay the access log through weir, compare every byte, print the tab
 .PHONY: compare
 compare: build ## Measure weir beside HAProxy, nginx, Traffic Server, Varnish; write docs/benchmarks.md (ROUNDS=5 SECONDS=3 SYSTEMS= SCENARIOS=)
 	.ci/compare-tools
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/weirload
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/weir-compare ./loadtest/compare/cmd
 	bin/weir-compare --rounds '$(ROUNDS)' --seconds '$(SECONDS)' --systems '$(SYSTEMS)' --scenarios '$(SCENARIOS)'
 

@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,7 +51,7 @@ func parseCPU(text string) (model string, virtual bool) {
 		case "model name":
 			model = strings.TrimSpace(value)
 		case "flags":
-			virtual = strings.Contains(value+" ", " hypervisor ")
+			virtual = slices.Contains(strings.Fields(value), "hypervisor")
 		}
 	}
 	return model, virtual
