@@ -13,6 +13,7 @@ BENCHPKG ?= ./proxy ./policy
 COUNT    ?= 6
 FIGURES  ?= full
 LARGE    ?= 4GiB
+TRACE    ?=
 FUZZTIME ?= 30s
 FUZZ     ?= .
 ROUNDS   ?= 5
@@ -56,8 +57,8 @@ bench: ## Benchmarks of hit, miss and key, for benchstat (BENCH=regexp BENCHPKG=
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 30m $(BENCHPKG)
 
 .PHONY: bench-disk
-bench-disk: ## Print the figures of the disk tier beside their targets (FIGURES=quick or full; full takes ten minutes, 60 GiB of sparse files)
-	$(GO) test ./tiers/disk -run '^TestFigures$$' -count=1 -timeout 40m -disk.figures=$(FIGURES)
+bench-disk: ## Print the figures of the disk tier beside their targets (FIGURES=quick or full; full takes ten minutes, 60 GiB of sparse files; TRACE=access log)
+	CGO_ENABLED=0 $(GO) test ./tiers/disk -run '^TestFigures$$' -v -count=1 -timeout 40m -disk.figures=$(FIGURES) -disk.trace='$(TRACE)'
 	$(GO) test ./cmd/weir -run '^$$' -bench '^BenchmarkLargeObject$$' -benchtime 1x -timeout 40m -large=$(LARGE)
 
 .PHONY: fuzz

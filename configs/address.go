@@ -54,8 +54,19 @@ func splitAddress(s string) (host, port, problem string) {
 	return host, strconv.FormatUint(n, 10), ""
 }
 
-// checkPeer accepts the address of another node.
+const (
+	srvPrefix = "srv:"
+	validPeer = "host:port of another node, or srv: and the name of SRV records"
+)
+
+// checkPeer accepts the address of another node, or the name of SRV records.
 func checkPeer(s string) (string, string) {
+	if name, ok := strings.CutPrefix(s, srvPrefix); ok {
+		if name == "" || strings.ContainsAny(name, ":/ ") {
+			return "", "has no name of SRV records"
+		}
+		return s, ""
+	}
 	host, port, problem := splitAddress(s)
 	switch {
 	case problem != "":

@@ -114,6 +114,9 @@ type Disk struct {
 	MaxObject int64
 	// ReadTimeout is how long a read waits for the device.
 	ReadTimeout time.Duration
+	// PurgeLog is the size in bytes at which the older half of the log of purges
+	// goes.
+	PurgeLog int64
 }
 
 // Origin is a pool of servers that answer for each other.
@@ -396,10 +399,14 @@ type Purge struct {
 
 // Cluster is this node's place among its peers.
 type Cluster struct {
+	// Name is the same on all nodes of a cluster.
+	Name string
 	Node string
 	// Listen is the address for routes; empty when NATS is set.
 	Listen string
-	Peers  []string
+	// Peers are host:port, or "srv:" and the name of SRV records. A name may
+	// resolve to several hosts.
+	Peers []string
 	// NATS is the URL of an external NATS server, or empty.
 	NATS string
 	// SecretFile holds the shared secret; empty only when Listen is loopback or
@@ -410,7 +417,19 @@ type Cluster struct {
 	OnIsolation OnIsolation
 	// Quorum is how many nodes, this one counted, must be heard from.
 	Quorum int
+	// Lease is how long a node trusts what it last heard; Forget is after which
+	// time a peer that is away is no longer waited for.
+	Lease, Forget time.Duration
 }
+
+const (
+	// DefaultClusterName is what a cluster without a name is called.
+	DefaultClusterName = "weir"
+	// DefaultLease is cluster.lease.
+	DefaultLease = 2 * time.Second
+	// DefaultForget is cluster.forget.
+	DefaultForget = time.Hour
+)
 
 // ClusterTLS names the PEM files for routes; peers verify each other.
 type ClusterTLS struct {

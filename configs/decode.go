@@ -18,6 +18,11 @@ const (
 	DefaultDiskMaxObject = GiB
 	// DefaultReadTimeout is far above what a device takes that is only busy.
 	DefaultReadTimeout = time.Second
+	// DefaultPurgeLog holds about a million purges of one tag each.
+	DefaultPurgeLog = 128 * MiB
+	// MinPurgeLog holds a few hundred.
+	MinPurgeLog = 64 * KiB
+	maxPurgeLog = 64 * GiB
 
 	// MinRAMSize holds a few objects; MinDiskSize a few segments.
 	MinRAMSize  = MiB
@@ -200,6 +205,7 @@ func decodeTiers(o *object) Tiers {
 	}
 	disk.MaxObject = maxObject(k.key("max_object"), DefaultDiskMaxObject, disk.Size, "disk")
 	disk.ReadTimeout = k.key("read_timeout").duration(DefaultReadTimeout, 10*time.Millisecond, time.Minute)
+	disk.PurgeLog = k.key("purge_log").size(DefaultPurgeLog, MinPurgeLog, maxPurgeLog)
 	k.done()
 	o.done()
 	if v.given() {

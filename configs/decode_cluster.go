@@ -1,5 +1,11 @@
 package configs
 
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
 // decodeCluster reads what a node knows of its cluster, nil when left out.
 func decodeCluster(v value) *Cluster {
 	o := v.object("a mapping with node, listen and peers; leave cluster out for a single node")
@@ -7,16 +13,19 @@ func decodeCluster(v value) *Cluster {
 	listen, peers, secret, tls := o.key("listen"), o.key("peers"), o.key("secret_file"), o.key("tls")
 	c := Cluster{
 		Node:       o.need("node", validName).str("", validName, checkName),
+		Name:       o.key("name").str(DefaultClusterName, validName, checkName),
 		NATS:       nats.str("", "a URL such as nats://10.0.0.9:4222", checkNATS),
 		Listen:     listen.str("", validAddress, checkAddress),
-		Peers:      words(peers.list("a list of host:port"), "host:port of another node", checkPeer),
+		Peers:      words(peers.list("a list of host:port"), validPeer, checkPeer),
 		SecretFile: secret.file(),
 		TLS:        decodeClusterTLS(tls),
+		Lease:      o.key("lease").duration(DefaultLease, 500*time.Millisecond, time.Minute),
+		Forget:     o.key("forget").duration(DefaultForget, time.Minute, 30*24*time.Hour),
 	}
 	isolation, quorum := o.key("on_isolation"), o.key("quorum")
 	c.OnIsolation = OnIsolation(isolation.choice(int(IsolationServe), IsolationServe.String(), IsolationRevalidate.String()))
 	// A majority of the nodes named, so that two halves never both have one.
-	c.Quorum = quorum.integer((len(c.Peers)+1)/2+1, 1, 1000)
+	c.Quorum = quorum.integer((c.Others()+1)/2+1, 1, 1000)
 	o.done()
 	if !isObject(v) {
 		return nil
@@ -25,12 +34,31 @@ func decodeCluster(v value) *Cluster {
 		v.d.refer(fileRef{kind: fileSecret, value: secret, path: c.SecretFile})
 	}
 	checkRoutes(o, &c, nats, listen, secret, tls)
-	if quorum.given() && c.OnIsolation == IsolationServe {
+	switch uncounted := c.PeersUncounted(); {
+	case quorum.given() && c.OnIsolation == IsolationServe:
 		quorum.warn("does nothing with on_isolation: serve")
+	case !quorum.given() && c.OnIsolation == IsolationRevalidate && uncounted:
+		isolation.fault("quorum: beside it, more than half of the nodes", "how many nodes there are is not known from nats or srv: entries, so a majority is not")
 	}
-	o.value.at = o.head
-	o.warn("this is read and checked, but this version runs as a single node")
 	return &c
+}
+
+// PeersUncounted tells whether the configuration does not say how many peers there
+// are.
+func (c *Cluster) PeersUncounted() bool {
+	return c.NATS != "" || slices.ContainsFunc(c.Peers, func(p string) bool { return strings.HasPrefix(p, srvPrefix) })
+}
+
+// Others is how many other nodes Peers names; this one, named among them by the
+// address it listens on, does not count.
+func (c *Cluster) Others() int {
+	n := 0
+	for _, p := range c.Peers {
+		if p != c.Listen {
+			n++
+		}
+	}
+	return n
 }
 
 // checkRoutes holds that routes which other machines can reach are both

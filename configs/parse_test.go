@@ -92,10 +92,10 @@ cluster:
 // TestContract holds the sample that the contract shows.
 func TestContract(t *testing.T) {
 	cfg := mustParse(t, contractSample)
-	if len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0].Message, "single node") {
+	if len(cfg.Warnings) != 0 {
 		t.Errorf("warnings: %v", cfg.Warnings)
 	}
-	if want := (Tiers{RAM{512 << 20, 4 << 20}, &Disk{"./weir-data", 10 << 30, 1 << 30, time.Second}}); !reflect.DeepEqual(cfg.Tiers, want) {
+	if want := (Tiers{RAM{512 << 20, 4 << 20}, &Disk{"./weir-data", 10 << 30, 1 << 30, time.Second, 128 << 20}}); !reflect.DeepEqual(cfg.Tiers, want) {
 		t.Errorf("tiers: %+v", cfg.Tiers)
 	}
 	p := cfg.Policies[0]
@@ -109,6 +109,7 @@ func TestContract(t *testing.T) {
 		t.Errorf("query: %+v", p.Key.Query)
 	}
 	want := &Cluster{
+		Name: "weir", Lease: 2 * time.Second, Forget: time.Hour,
 		Node: "edge-1", Listen: "10.0.0.5:4248", Peers: []string{"10.0.0.6:4248", "10.0.0.7:4248"}, SecretFile: "/etc/weir/cluster.secret",
 		TLS: &ClusterTLS{CA: "ca.pem", Cert: "edge-1.pem", Key: "edge-1.key"}, Quorum: 2,
 	}
@@ -139,7 +140,7 @@ policies:
     cache_status_key: true
     purge: {networks: [10.0.0.0/8], tokens: [ci]}
   - {name: q, origin: a, match: {path: /q}, pass: true, ttl: {heuristic: {max: 1h}}}
-cluster: {node: n, nats: "nats://10.0.0.9:4222", on_isolation: revalidate}
+cluster: {node: n, nats: "nats://10.0.0.9:4222", on_isolation: revalidate, quorum: 2, lease: 5s, forget: 1d, name: other}
 access_log: {file: a.log}
 log: {level: debug, format: json}
 limits: {body_size: 1GB, connections_per_ip: 10}
@@ -154,7 +155,7 @@ limits: {body_size: 1GB, connections_per_ip: 10}
 	check("listen", cfg.Listen, []Listener{{Address: "127.0.0.1:80"}, {":443", &KeyPair{"c.pem", "k.pem"}, true}})
 	check("trusted_proxies", cfg.TrustedProxies, []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("fd00::/8")})
 	check("tokens", cfg.Admin.Tokens, []Token{{"ci", sha256.Sum256([]byte("secret")), []Scope{ScopeRead, ScopePurgeTag}}})
-	check("a quarter", cfg.Tiers, Tiers{RAM{2 << 20, 512 << 10}, &Disk{"d", 64 << 20, 16 << 20, time.Second}})
+	check("a quarter", cfg.Tiers, Tiers{RAM{2 << 20, 512 << 10}, &Disk{"d", 64 << 20, 16 << 20, time.Second, 128 << 20}})
 	o, found := cfg.Origin("a")
 	check("origin", found, true)
 	check("timeouts", []time.Duration{o.ConnectTimeout, o.FirstByteTimeout, o.BetweenBytesTimeout, o.WaitTimeout},
@@ -173,7 +174,7 @@ limits: {body_size: 1GB, connections_per_ip: 10}
 	check("purge", p.Purge, Purge{[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, []string{"ci"}})
 	check("pass", cfg.Policies[1].Pass, true)
 	check("heuristic max", cfg.Policies[1].TTL.Heuristic, Heuristic{true, 0.1, time.Hour})
-	check("cluster", *cfg.Cluster, Cluster{Node: "n", NATS: "nats://10.0.0.9:4222", Peers: []string{}, OnIsolation: IsolationRevalidate, Quorum: 1})
+	check("cluster", *cfg.Cluster, Cluster{Node: "n", NATS: "nats://10.0.0.9:4222", Peers: []string{}, OnIsolation: IsolationRevalidate, Quorum: 2, Lease: 5 * time.Second, Forget: 24 * time.Hour, Name: "other"})
 	check("access_log", cfg.AccessLog, AccessLog{AccessLogFile, "a.log"})
 	check("log", cfg.Log, Log{slog.LevelDebug, LogJSON})
 	check("limits", cfg.Limits, Limits{10_000, 10, 16 << 10, 1e9})

@@ -120,6 +120,7 @@ func noteTiers(old, next Tiers, note func(key, from, to string)) {
 		if old.Disk.ReadTimeout != next.Disk.ReadTimeout {
 			note("tiers.disk.read_timeout", formatDuration(old.Disk.ReadTimeout), formatDuration(next.Disk.ReadTimeout))
 		}
+		sizes("tiers.disk.purge_log", old.Disk.PurgeLog, next.Disk.PurgeLog)
 	}
 }
 

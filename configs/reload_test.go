@@ -54,7 +54,7 @@ func TestReloadRestart(t *testing.T) {
 	next := mustParse(t, `
 listen: [127.0.0.1:8090, {address: "127.0.0.1:8443", proxy_protocol: true}]
 admin: {listen: 127.0.0.1:8082}
-tiers: {ram: {size: 128MiB, max_object: 1MiB}, disk: {path: other, size: 2GiB, max_object: 1GiB}}
+tiers: {ram: {size: 128MiB, max_object: 1MiB}, disk: {path: other, size: 2GiB, max_object: 1GiB, purge_log: 1MiB}}
 origins:
   shop: {servers: ["http://127.0.0.1:9000"]}
 policies:
@@ -74,6 +74,7 @@ timeouts: {header: 1s, idle: 2s, progress: 3s, drain: 4s}
 		"tiers.disk.path: data stays until a restart; the file says other",
 		"tiers.disk.size: 1GiB stays until a restart; the file says 2GiB",
 		"tiers.disk.max_object: 256MiB stays until a restart; the file says 1GiB",
+		"tiers.disk.purge_log: 128MiB stays until a restart; the file says 1MiB",
 		"cluster: a single node stays until a restart; the file says node n on 127.0.0.1:4248",
 		"cache_name: weir stays until a restart; the file says edge",
 		"limits.connections: 10000 stays until a restart; the file says 5",
@@ -88,7 +89,7 @@ timeouts: {header: 1s, idle: 2s, progress: 3s, drain: 4s}
 			t.Fatalf("note %d of %q: want %q", i, notes, want)
 		}
 	}
-	if len(notes) != 17 {
+	if len(notes) != 18 {
 		t.Errorf("%d notes: %q", len(notes), notes)
 	}
 	want := *old

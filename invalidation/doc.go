@@ -36,23 +36,33 @@
 // epoch therefore finds every effect up to it, and a fetch that reads the epoch
 // a moment too early is merely invalid.
 //
-// # Log, version 1
+// # Peers
+//
+// Every purge has an ID: node, incarnation of that node's log, number. A node logs
+// the purges of all nodes and applies each origin's in order and without gaps, so
+// a vector of positions says exactly what it has, and it can give others what
+// they lack. Apply, Read, Adopt and Renew are what package bus needs for that.
+// Gate keeps what is stored from being used while a node cannot know what was
+// purged.
+//
+// # Log, version 2
 //
 // One file, "log", appended and synced in groups. All integers are little
 // endian. Each record is a length (4 bytes, of the payload), a CRC-32C of the
 // payload (4), a CRC-32C of those 8 bytes (4), and the payload, which begins with
 // its type.
 //
-//	1 header     version 1 (1), incarnation (8)
+//	1 header     version 2 (1), incarnation (8)
 //	2 session    nonce (16): the log was opened
 //	3 purge      epoch (8), node (1+n), incarnation of that node (8), number (8),
 //	             unix ms (8), facts (2), each: kind (1), soft (1), scope (2+n)
-//	4 snapshot   epoch (8), floor (8), hard all (8), soft all (8), its time (8)
+//	4 state      epoch (8), floor (8), hard all (8), soft all (8), its time (8)
 //	5 cells      up to 4096 cells: hash (8), hard (8), soft (8), its time (8)
 //	6 prefixes   lengths (2) by form (1): how long the prefixes are
-//	7 position   node (1+n), incarnation (8), highest number applied (8),
-//	             lowest number that is in this log (8)
+//	7 position   node (1+n), incarnation (8), highest number applied (8)
 //
 // A file that ends within a record ends there: the process died before the
-// purge was acknowledged. Any other damage makes the log useless.
+// purge was acknowledged. Any other damage makes the log useless. Beyond its bound
+// it is written anew: a snapshot of everything in memory, then the younger half
+// of the purges.
 package invalidation

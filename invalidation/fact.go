@@ -55,6 +55,28 @@ type Fact struct {
 	Scope string
 }
 
+// MaxPurge bounds a purge's facts in bytes, so that it fits into one message to
+// the peers.
+const MaxPurge = 512 << 10
+
+// ValidatePurge tells what is wrong with the facts of a purge.
+func ValidatePurge(facts []Fact) error {
+	if len(facts) == 0 || len(facts) > MaxFacts {
+		return fmt.Errorf("a purge of %d scopes; valid is 1 to %d", len(facts), MaxFacts)
+	}
+	size := 0
+	for i := range facts {
+		if err := facts[i].Validate(); err != nil {
+			return err
+		}
+		size += len(facts[i].Scope) + 4
+	}
+	if size > MaxPurge {
+		return fmt.Errorf("a purge of %d bytes; valid is up to %d", size, MaxPurge)
+	}
+	return nil
+}
+
 // Validate tells what is wrong with a fact that came from elsewhere.
 func (f Fact) Validate() error {
 	switch {

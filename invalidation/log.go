@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
-	"path/filepath"
 )
 
 const (
 	logName    = "log"
-	logVersion = 1
+	logVersion = 2
 
 	recHeader byte = iota - 1
 	recSession
@@ -51,82 +49,44 @@ func appendString8(b []byte, s string) []byte {
 	return append(append(b, byte(len(s))), s...)
 }
 
+// Size is about what the purge takes in a log or a message, in bytes.
+func (p *Purge) Size() int {
+	n := 64
+	for i := range p.Facts {
+		n += 4 + len(p.Facts[i].Scope)
+	}
+	return n
+}
+
 func (p *Purge) append(b []byte) []byte {
+	return appendRecord(b, func(b []byte) []byte { return p.Append(append(b, recPurge)) })
+}
+
+// Append appends the purge's wire form, which is that of the log.
+func (p *Purge) Append(b []byte) []byte {
 	le := binary.LittleEndian
-	return appendRecord(b, func(b []byte) []byte {
-		b = append(b, recPurge)
-		b = le.AppendUint64(b, p.Epoch)
-		b = appendString8(b, p.ID.Node)
-		b = le.AppendUint64(b, p.ID.Incarnation)
-		b = le.AppendUint64(b, p.ID.Number)
-		b = le.AppendUint64(b, uint64(p.At))
-		b = le.AppendUint16(b, uint16(len(p.Facts)))
-		for _, f := range p.Facts {
-			soft := byte(0)
-			if f.Soft {
-				soft = 1
-			}
-			b = append(b, byte(f.Kind), soft)
-			b = le.AppendUint16(b, uint16(len(f.Scope)))
-			b = append(b, f.Scope...)
+	b = le.AppendUint64(b, p.Epoch)
+	b = appendString8(b, p.ID.Node)
+	b = le.AppendUint64(b, p.ID.Incarnation)
+	b = le.AppendUint64(b, p.ID.Number)
+	b = le.AppendUint64(b, uint64(p.At))
+	b = le.AppendUint16(b, uint16(len(p.Facts)))
+	for _, f := range p.Facts {
+		soft := byte(0)
+		if f.Soft {
+			soft = 1
 		}
-		return b
-	})
-}
-
-// reader takes a payload apart; after its end everything is zero and bad is set.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *reader) take(n int) []byte {
-	if n < 0 || len(r.b) < n {
-		r.bad, r.b = true, nil
-		return make([]byte, min(max(n, 0), 16))
+		b = append(b, byte(f.Kind), soft)
+		b = le.AppendUint16(b, uint16(len(f.Scope)))
+		b = append(b, f.Scope...)
 	}
-	p := r.b[:n]
-	r.b = r.b[n:]
-	return p
-}
-
-func (r *reader) u8() byte    { return r.take(1)[0] }
-func (r *reader) u16() uint16 { return binary.LittleEndian.Uint16(r.take(2)) }
-func (r *reader) u64() uint64 { return binary.LittleEndian.Uint64(r.take(8)) }
-
-func (r *reader) text(n int) string {
-	if len(r.b) < n {
-		r.bad, r.b = true, nil
-		return ""
-	}
-	return string(r.take(n))
-}
-
-func (r *reader) purge() (p Purge) {
-	p.Epoch = r.u64()
-	p.ID = ID{Node: r.text(int(r.u8())), Incarnation: r.u64(), Number: r.u64()}
-	p.At = int64(r.u64())
-	n := int(r.u16())
-	if n > MaxFacts {
-		r.bad = true
-		return p
-	}
-	for range n {
-		f := Fact{Kind: Kind(r.u8()), Soft: r.u8() == 1}
-		f.Scope = r.text(int(r.u16()))
-		if r.bad || f.Validate() != nil {
-			r.bad = true
-			return p
-		}
-		p.Facts = append(p.Facts, f)
-	}
-	return p
+	return b
 }
 
 // scanLog calls fn for each record's payload. It returns where the last whole
 // record ends; err wraps errDamaged when something else than an end follows.
-func scanLog(f io.Reader, size int64, fn func(payload []byte) error) (end int64, err error) {
-	br := bufio.NewReaderSize(f, 1<<20)
+func scanLog(f io.Reader, size int64, fn func(at int64, payload []byte) error) (end int64, err error) {
+	br := bufio.NewReaderSize(f, int(min(max(size, 16), 128<<10)))
 	var head [recordHeader]byte
 	var payload []byte
 	for {
@@ -152,7 +112,7 @@ func scanLog(f io.Reader, size int64, fn func(payload []byte) error) (end int64,
 		if crc32.Checksum(payload, castagnoli) != binary.LittleEndian.Uint32(head[4:]) {
 			return end, fmt.Errorf("%w at %d: checksum", errDamaged, end)
 		}
-		if err := fn(payload); err != nil {
+		if err := fn(end, payload); err != nil {
 			return end, fmt.Errorf("at %d: %w", end, err)
 		}
 		end += recordHeader + int64(n)
@@ -167,84 +127,42 @@ func grown(b *[]byte, n int) []byte {
 	return *b
 }
 
-// load reads the log into n's table, positions and recent purges.
-func (n *Node) load(f *os.File) (end int64, err error) {
-	first := true
-	st, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	end, err = scanLog(f, st.Size(), func(payload []byte) error {
-		r := reader{b: payload}
-		typ := r.u8()
-		if first != (typ == recHeader) {
-			return fmt.Errorf("%w: a header in the wrong place", errDamaged)
-		}
-		first = false
-		switch typ {
-		case recHeader:
-			if v := r.u8(); v != logVersion {
-				return fmt.Errorf("%w: version %d is unknown", errDamaged, v)
-			}
-			n.incarnation = r.u64()
-		case recSession:
-			n.sessions[0] = n.sessions[1]
-			copy(n.sessions[1][:], r.take(16))
-		case recPurge:
-			p := r.purge()
-			if !r.bad {
-				n.take(p)
-			}
-		case recSnapshot:
-			n.table.epoch.Store(r.u64())
-			n.table.floor.Store(r.u64())
-			n.table.all.Store(&cell{hard: r.u64(), soft: r.u64(), softAt: int64(r.u64())})
-		case recCells:
-			for len(r.b) > 0 && !r.bad {
-				n.table.put(r.u64(), cell{hard: r.u64(), soft: r.u64(), softAt: int64(r.u64())})
-			}
-		case recPrefixes:
-			fm := form(r.u8())
-			for len(r.b) > 0 && !r.bad && fm < forms {
-				n.table.admitLength(fm, int(r.u16()))
-			}
-		case recPosition:
-			o := Origin{Node: r.text(int(r.u8())), Incarnation: r.u64()}
-			n.positions[o] = &position{highest: r.u64(), lowest: r.u64()}
-		default:
-			return fmt.Errorf("%w: record type %d is unknown", errDamaged, typ)
-		}
-		if r.bad {
-			return fmt.Errorf("%w: record of type %d", errDamaged, typ)
-		}
-		return nil
-	})
-	if err == nil && first {
-		err = fmt.Errorf("%w: it has no header", errDamaged)
-	}
-	return end, err
-}
-
 // snapshot appends records from which load restores everything but the purges
-// themselves.
-func (n *Node) snapshot(b []byte) []byte {
-	le := binary.LittleEndian
-	t := &n.table
+// themselves, with the incarnation and the state given.
+func (n *Node) snapshot(b []byte, incarnation uint64, s state) []byte {
 	b = appendRecord(b, func(b []byte) []byte {
-		b = append(b, recHeader, logVersion)
-		return le.AppendUint64(b, n.incarnation)
+		return binary.LittleEndian.AppendUint64(append(b, recHeader, logVersion), incarnation)
 	})
 	for _, nonce := range n.sessions {
-		b = appendRecord(b, func(b []byte) []byte { return append(append(b, recSession), nonce[:]...) })
+		b = appendSession(b, nonce)
 	}
-	b = appendRecord(b, func(b []byte) []byte {
+	b = s.append(b)
+	b = n.table.appendCells(b)
+	b = n.table.appendPrefixes(b)
+	return n.positions.appendRecords(b)
+}
+
+func appendSession(b []byte, nonce [16]byte) []byte {
+	return appendRecord(b, func(b []byte) []byte { return append(append(b, recSession), nonce[:]...) })
+}
+
+// state is what a log says of the table as a whole.
+type state struct {
+	epoch, floor uint64
+	all          cell
+}
+
+func (s state) append(b []byte) []byte {
+	return appendRecord(b, func(b []byte) []byte {
 		b = append(b, recSnapshot)
-		all := t.all.Load()
-		for _, v := range []uint64{t.epoch.Load(), t.floor.Load(), all.hard, all.soft, uint64(all.softAt)} {
-			b = le.AppendUint64(b, v)
+		for _, v := range []uint64{s.epoch, s.floor, s.all.hard, s.all.soft, uint64(s.all.softAt)} {
+			b = binary.LittleEndian.AppendUint64(b, v)
 		}
 		return b
 	})
+}
+
+func (t *table) appendCells(b []byte) []byte {
 	var pending []byte
 	flush := func() {
 		if len(pending) > 0 {
@@ -255,7 +173,7 @@ func (n *Node) snapshot(b []byte) []byte {
 	for i := range t.shards {
 		for h, c := range t.shards[i].cells {
 			for _, v := range []uint64{h, c.hard, c.soft, uint64(c.softAt)} {
-				pending = le.AppendUint64(pending, v)
+				pending = binary.LittleEndian.AppendUint64(pending, v)
 			}
 			if len(pending) == 32*cellsEach {
 				flush()
@@ -263,57 +181,30 @@ func (n *Node) snapshot(b []byte) []byte {
 		}
 	}
 	flush()
+	return b
+}
+
+func (t *table) appendPrefixes(b []byte) []byte {
 	for fm := range t.prefixes {
 		b = appendRecord(b, func(b []byte) []byte {
 			b = append(b, recPrefixes, byte(fm))
 			for _, n := range *t.prefixes[fm].Load() {
-				b = le.AppendUint16(b, uint16(n))
+				b = binary.LittleEndian.AppendUint16(b, uint16(n))
 			}
 			return b
-		})
-	}
-	for o, p := range n.positions {
-		b = appendRecord(b, func(b []byte) []byte {
-			b = appendString8(append(b, recPosition), o.Node)
-			return le.AppendUint64(le.AppendUint64(le.AppendUint64(b, o.Incarnation), p.highest), p.lowest)
 		})
 	}
 	return b
 }
 
-// writeFileSync replaces path with b: written beside it, synced, renamed, and
-// the directory synced.
-func writeFileSync(path string, b []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
+// appendRecords appends a position record for each origin.
+func (v Vector) appendRecords(b []byte) []byte {
+	for o, highest := range v {
+		b = appendRecord(b, func(b []byte) []byte {
+			b = appendString8(append(b, recPosition), o.Node)
+			b = binary.LittleEndian.AppendUint64(b, o.Incarnation)
+			return binary.LittleEndian.AppendUint64(b, highest)
+		})
 	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
-		_ = os.Remove(tmp)
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	return errors.Join(err, d.Close())
+	return b
 }

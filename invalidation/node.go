@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -27,7 +26,9 @@ type ID struct {
 // String is the ID as the API shows it, "<node>:<number>".
 func (id ID) String() string { return id.Node + ":" + strconv.FormatUint(id.Number, 10) }
 
-// Origin is where purges come from.
+func (id ID) origin() Origin { return Origin{id.Node, id.Incarnation} }
+
+// Origin is the log that purges come from.
 type Origin struct {
 	Node        string
 	Incarnation uint64
@@ -41,12 +42,6 @@ type Purge struct {
 	// Epoch is what this node gave it.
 	Epoch uint64
 	Facts []Fact
-}
-
-// position is what is known of an origin.
-type position struct {
-	highest uint64 // number of the last purge that was applied
-	lowest  uint64 // of the first that the log still has; 0: none
 }
 
 // Options configure a Node.
@@ -63,13 +58,15 @@ type Options struct {
 	// MaxScopes bounds the distinct scopes in memory, about 64 bytes each; 0
 	// means 1,048,576.
 	MaxScopes int64
-	// Recent is how many purges are kept for List; 0 means 10,000.
+	// Recent is how many purges are kept in memory for List; 0 means 10,000.
 	Recent int
-	// MaxLog is the size in bytes at which the log is rewritten; 0 means 64 MiB.
+	// MaxLog is the size in bytes at which the older half of the log goes; 0
+	// means 128 MiB.
 	MaxLog int64
 	// Log gets what an operator must know; nil discards it.
 	Log *slog.Logger
-	// Applied is told of each purge that took effect here. It must not block.
+	// Applied is told of each purge that took effect here, those of other nodes
+	// included. It must not block.
 	Applied func(Purge)
 	// Now stamps purges; nil means time.Now.
 	Now func() time.Time
@@ -87,8 +84,11 @@ var ErrClosed = errors.New("invalidation: closed")
 type Node struct {
 	o           Options
 	table       table
-	incarnation uint64
+	incarnation atomic.Uint64
+	begun       bool // the log was begun at this start
+	gate        *Gate
 	sessions    [2][16]byte
+	file        *logFile // nil: in memory
 
 	ops    chan *op
 	stop   chan struct{}
@@ -96,23 +96,10 @@ type Node struct {
 	closed sync.Once
 
 	mu        sync.Mutex // protects what follows; the writer changes it
-	positions map[Origin]*position
+	positions Vector
 	recent    []Purge
-
-	// The writer's own.
-	f      *os.File
-	size   int64
-	broken error // the file may hold what was not acknowledged
-}
-
-type op struct {
-	facts []Fact
-	done  chan opResult
-}
-
-type opResult struct {
-	purge Purge
-	err   error
+	watchers  map[int]func(Purge)
+	watched   int
 }
 
 // Open reads the log, or begins one. The error is that of the directory; a log
@@ -132,11 +119,14 @@ func Open(o Options) (*Node, error) {
 	}
 	o.MaxScopes = cmp.Or(o.MaxScopes, defaultMaxScopes)
 	o.Recent = cmp.Or(o.Recent, 10_000)
-	o.MaxLog = cmp.Or(o.MaxLog, 64<<20)
+	o.MaxLog = cmp.Or(o.MaxLog, 128<<20)
 	if o.Node == "" || len(o.Node) > maxNodeName {
 		return nil, fmt.Errorf("a node needs a name of 1 to %d bytes, it has %q", maxNodeName, o.Node)
 	}
-	n := &Node{o: o, ops: make(chan *op, 256), stop: make(chan struct{}), done: make(chan struct{})}
+	n := &Node{
+		o: o, ops: make(chan *op, 256), stop: make(chan struct{}), done: make(chan struct{}), gate: newGate(),
+		watchers: make(map[int]func(Purge)),
+	}
 	n.reset()
 	if o.Dir != "" {
 		if err := n.openLog(); err != nil {
@@ -152,10 +142,11 @@ func (n *Node) reset() {
 	n.table = table{}
 	n.table.init(n.o.MaxScopes)
 	n.table.epoch.Store(1) // 0 is what nobody has checked
-	n.positions = make(map[Origin]*position)
+	n.positions = make(Vector)
 	n.recent = nil
 	n.sessions = [2][16]byte{}
-	n.incarnation = randomID()
+	n.incarnation.Store(randomID())
+	n.begun = true
 }
 
 func randomID() uint64 {
@@ -168,107 +159,21 @@ func randomID() uint64 {
 	}
 }
 
-func writeSynced(f *os.File, b []byte) error {
-	if _, err := f.Write(b); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-func (n *Node) openLog() error {
-	if err := os.MkdirAll(n.o.Dir, 0o700); err != nil {
-		return err
-	}
-	path := filepath.Join(n.o.Dir, logName)
-	f, err := os.Open(path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		if _, err := os.Stat(n.o.Mark); n.o.Mark != "" && err == nil {
-			n.forget(errors.New("it is gone"))
-		}
-	case err != nil:
-		return err
-	default:
-		end, lerr := n.load(f)
-		st, serr := f.Stat()
-		_ = f.Close()
-		switch {
-		case lerr != nil && !errors.Is(lerr, errDamaged):
-			return lerr
-		case lerr != nil || serr != nil:
-			n.forget(errors.Join(lerr, serr))
-		case !n.markFits():
-			n.forget(errors.New("it and what is stored were not written together"))
-		case st.Size() > end:
-			// Whatever was being written was not acknowledged. Should it have
-			// been after all, a fetch may have seen its epoch: none of the
-			// next may be below that.
-			n.table.epoch.Add(1 << 32)
-		}
-	}
-	// The new session: first the log, which knows two, then the mark.
-	n.sessions[0] = n.sessions[1]
-	_, _ = rand.Read(n.sessions[1][:])
-	if err := n.rewrite(); err != nil {
-		return err
-	}
-	if n.o.Mark == "" {
-		return nil
-	}
-	return writeFileSync(n.o.Mark, n.sessions[1][:])
-}
-
-// forget starts anew after a log that cannot be used.
-func (n *Node) forget(cause error) {
-	n.o.Log.Warn("the log of purges cannot be used; whatever was stored before is invalid", "dir", n.o.Dir, "error", cause)
-	n.reset()
-}
-
-// markFits tells whether the mark is of this log's last session, or of the one
-// before: the process may have died between the two writes.
-func (n *Node) markFits() bool {
-	if n.o.Mark == "" {
-		return true
-	}
-	b, err := os.ReadFile(n.o.Mark)
-	return err == nil && len(b) == 16 && (string(b) == string(n.sessions[0][:]) || string(b) == string(n.sessions[1][:]))
-}
-
-// rewrite replaces the log by a snapshot and the recent purges.
-func (n *Node) rewrite() error {
-	for _, p := range n.positions {
-		p.lowest = 0
-	}
-	for i := range n.recent {
-		id := n.recent[i].ID
-		if p := n.positions[Origin{id.Node, id.Incarnation}]; p != nil && (p.lowest == 0 || id.Number < p.lowest) {
-			p.lowest = id.Number
-		}
-	}
-	b := n.snapshot(nil)
-	for i := range n.recent {
-		b = n.recent[i].append(b)
-	}
-	path := filepath.Join(n.o.Dir, logName)
-	if err := writeFileSync(path, b); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return err
-	}
-	if n.f != nil {
-		_ = n.f.Close()
-	}
-	n.f, n.size, n.broken = f, int64(len(b)), nil
-	return nil
-}
-
 // Name is this node's name.
 func (n *Node) Name() string { return n.o.Node }
 
 // Incarnation names the log; objects of another one are invalid.
-func (n *Node) Incarnation() uint64 { return n.incarnation }
+func (n *Node) Incarnation() uint64 { return n.incarnation.Load() }
+
+// Self is where this node's own purges come from.
+func (n *Node) Self() Origin { return Origin{n.o.Node, n.incarnation.Load()} }
+
+// Fresh tells whether the log was begun when the node was opened: then nothing
+// that was stored before is valid.
+func (n *Node) Fresh() bool { return n.begun }
+
+// Gate says whether the cache may be used without asking the origin.
+func (n *Node) Gate() *Gate { return n.gate }
 
 // Epoch is what a fetch that begins now must remember.
 func (n *Node) Epoch() uint64 { return n.table.epoch.Load() }
@@ -280,7 +185,7 @@ func (n *Node) Check(s *Subject, checked *atomic.Uint64) (v Verdict, since int64
 	if n.Known(checked) {
 		return Valid, 0
 	}
-	if s.Incarnation != n.incarnation {
+	if s.Incarnation != n.incarnation.Load() {
 		return Invalid, 0
 	}
 	// The epoch first: a purge that comes now must be looked for again.
@@ -297,152 +202,18 @@ func (n *Node) Known(checked *atomic.Uint64) bool {
 	return checked.Load() == n.table.epoch.Load()
 }
 
-// Purge makes facts true: when it returns, they are in the log and in effect
-// here. The error is ErrNotLogged, wrapped, or that of the facts; then nothing
-// has changed.
-func (n *Node) Purge(facts []Fact) (Purge, error) {
-	if len(facts) == 0 || len(facts) > MaxFacts {
-		return Purge{}, fmt.Errorf("a purge of %d scopes; valid is 1 to %d", len(facts), MaxFacts)
-	}
-	for i := range facts {
-		if err := facts[i].Validate(); err != nil {
-			return Purge{}, err
-		}
-	}
-	o := &op{facts: facts, done: make(chan opResult, 1)}
-	select {
-	case n.ops <- o:
-	case <-n.done:
-		return Purge{}, ErrClosed
-	}
-	select {
-	case r := <-o.done:
-		return r.purge, r.err
-	case <-n.done:
-		// It may have been the last that the writer did.
-		select {
-		case r := <-o.done:
-			return r.purge, r.err
-		default:
-			return Purge{}, ErrClosed
-		}
-	}
-}
-
-// writer is the only goroutine that writes to the log and applies. Purges that
-// come together are synced together.
-func (n *Node) writer() {
-	defer close(n.done)
-	group := make([]*op, 0, cap(n.ops))
-	for {
-		group = group[:0]
-		select {
-		case o := <-n.ops:
-			group = append(group, o)
-		case <-n.stop:
-			return
-		}
-	more:
-		for len(group) < cap(group) {
-			select {
-			case o := <-n.ops:
-				group = append(group, o)
-			default:
-				break more
-			}
-		}
-		n.commit(group)
-	}
-}
-
-func (n *Node) commit(group []*op) {
-	self := Origin{n.o.Node, n.incarnation}
-	number := uint64(0)
-	if p := n.positions[self]; p != nil { // only this goroutine changes it
-		number = p.highest
-	}
-	epoch := n.table.epoch.Load()
-	purges := make([]Purge, len(group))
-	var b []byte
-	for i, o := range group {
-		purges[i] = Purge{
-			ID: ID{self.Node, self.Incarnation, number + uint64(i) + 1}, At: n.o.Now().UnixMilli(),
-			Epoch: epoch + uint64(i) + 1, Facts: o.facts,
-		}
-		if n.o.Dir != "" {
-			b = purges[i].append(b)
-		}
-	}
-	if err := n.log(b); err != nil {
-		n.o.Log.Error("purges refused: the log cannot be written", "purges", len(group), "error", err)
-		for _, o := range group {
-			o.done <- opResult{err: fmt.Errorf("%w: %w", ErrNotLogged, err)}
-		}
-		return
-	}
-	for i, o := range group {
-		n.mu.Lock()
-		n.take(purges[i])
-		n.mu.Unlock()
-		n.o.Applied(purges[i])
-		o.done <- opResult{purge: purges[i]}
-	}
-}
-
-// log writes and syncs b. After an error nothing of it is in the log, or the log
-// is replaced before anything else is written.
-func (n *Node) log(b []byte) error {
-	if n.o.Dir == "" {
-		return nil
-	}
-	if n.broken != nil || n.size+int64(len(b)) > n.o.MaxLog {
-		if err := n.replaceLog(); err != nil {
-			return err
-		}
-	}
-	if err := n.o.write(n.f, b); err != nil {
-		// What was written in part must not be found behind what comes next,
-		// and after a failed sync nobody knows what is on the device.
-		n.broken = err
-		return err
-	}
-	n.size += int64(len(b))
-	return nil
-}
-
-// replaceLog rewrites the log. What was kept for others is the part that goes
-// when it would be large again at once.
-func (n *Node) replaceLog() error {
+// Watch has fn told of each purge that takes effect from now on, in the order in
+// which they do. It is called by the goroutine that applies and must not block.
+func (n *Node) Watch(fn func(Purge)) (stop func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	err := n.rewrite()
-	if err == nil && n.size > n.o.MaxLog/2 {
-		n.recent = slices.Clone(n.recent[len(n.recent)/2:])
-	}
-	return err
-}
-
-// take applies p: its effects first, then its epoch. The caller holds mu, or is
-// alone.
-func (n *Node) take(p Purge) {
-	for _, f := range p.Facts {
-		n.table.effect(f, p.Epoch, p.At)
-	}
-	n.table.epoch.Store(max(p.Epoch, n.table.epoch.Load()))
-	n.table.bound()
-	o := Origin{p.ID.Node, p.ID.Incarnation}
-	pos := n.positions[o]
-	if pos == nil {
-		pos = &position{}
-		n.positions[o] = pos
-	}
-	pos.highest = max(pos.highest, p.ID.Number)
-	if pos.lowest == 0 {
-		pos.lowest = p.ID.Number
-	}
-	n.recent = append(n.recent, p)
-	if len(n.recent) >= 2*n.o.Recent {
-		n.recent = slices.Clone(n.recent[len(n.recent)-n.o.Recent:])
+	n.watched++
+	id := n.watched
+	n.watchers[id] = fn
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.watchers, id)
 	}
 }
 
@@ -492,8 +263,8 @@ func (n *Node) Stats() Stats {
 	s := Stats{Epoch: t.epoch.Load(), Floor: t.floor.Load(), Scopes: t.scopes.Load(), FloorRaised: t.raised.Load(), Widened: t.widened.Load()}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if p := n.positions[Origin{n.o.Node, n.incarnation}]; p != nil {
-		s.Last = ID{Node: n.o.Node, Number: p.highest}.String()
+	if last := n.positions[n.Self()]; last > 0 {
+		s.Last = ID{Node: n.o.Node, Number: last}.String()
 	}
 	return s
 }
@@ -506,8 +277,8 @@ func (n *Node) Close() error {
 		close(n.stop)
 		<-n.done
 		err = nil
-		if n.f != nil {
-			err = n.f.Close()
+		if n.file != nil {
+			err = n.file.close()
 		}
 	})
 	return err

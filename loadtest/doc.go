@@ -5,6 +5,7 @@
 //   - script: an origin that does byte for byte what a scenario tells it to
 //   - storefront: the demo's origin, a small shop with real cache headers
 //   - replay: sends a log through a running proxy and compares every body
+//   - figures: prints what was measured beside what it should be
 //
 // None of them imports the proxy: what they know of it is HTTP and the Cache-Status field (RFC 9211).
 // Everything that sends load refuses a target that is not loopback.

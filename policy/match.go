@@ -42,6 +42,11 @@ type place struct {
 	plain []byte
 }
 
+// everything tells whether every request falls under the match.
+func (m *Match) everything() bool {
+	return len(m.Hosts) == 0 && len(m.Paths) == 0 && len(m.Methods) == 0 && len(m.Headers) == 0
+}
+
 // fits tells whether the request falls under the match, host aside. pass is
 // the rule's Pass.
 func (m *Match) fits(r *Request, at place, pass bool) bool {

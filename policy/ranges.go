@@ -197,8 +197,9 @@ func ParseContentRange(value string) (start, end, size int64, ok bool) {
 // PartialExtent says which bytes a complete 206 body of bodyLen bytes holds.
 // What the framing proved wins over Content-Range: a body shorter than the
 // range stated is believed only when that range ran to the end, and then the
-// representation ends where the body does. Anything else that contradicts
-// itself is not ok, and not to be stored.
+// representation ends where the body does. A range from the first byte on is
+// not believed even then: a body cut short would pass for the whole. Anything
+// else that contradicts itself is not ok, and not to be stored.
 func PartialExtent(contentRange string, bodyLen int64) (r ByteRange, size int64, ok bool) {
 	start, end, size, ok := ParseContentRange(contentRange)
 	if !ok || bodyLen <= 0 {
@@ -208,7 +209,7 @@ func PartialExtent(contentRange string, bodyLen int64) (r ByteRange, size int64,
 	if r.Len() == bodyLen {
 		return r, size, true
 	}
-	if bodyLen < r.Len() && end == size-1 {
+	if bodyLen < r.Len() && end == size-1 && start > 0 {
 		r.End = start + bodyLen - 1
 		return r, r.End + 1, true
 	}

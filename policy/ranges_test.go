@@ -106,6 +106,7 @@ func TestPartialExtent(t *testing.T) {
 		{"9110 15.3.7 agrees", "bytes 4-9/10", 6, ByteRange{4, 9}, 10, true},
 		{"9110 15.3.7 size unknown", "bytes 4-9/*", 6, ByteRange{4, 9}, -1, true},
 		{"9110 15.3.7 short at the end", "bytes 4-9/10", 5, ByteRange{4, 8}, 9, true},
+		{"9110 15.3.7 short from the first byte on", "bytes 0-9/10", 5, ByteRange{}, 0, false},
 		{"9110 15.3.7 short in the middle", "bytes 4-8/10", 4, ByteRange{}, 0, false},
 		{"9110 15.3.7 short, size unknown", "bytes 4-9/*", 5, ByteRange{}, 0, false},
 		{"9110 15.3.7 too long", "bytes 4-9/10", 7, ByteRange{}, 0, false},

@@ -15,6 +15,8 @@ import (
 // number of goroutines.
 type Set struct {
 	rules []*Rule
+	// all is the first rule when every request fits it.
+	all *Rule
 
 	// Each list below is in the order of the rules and holds every one that a
 	// host can fall under, so that a lookup reads one list and never merges.
@@ -84,6 +86,9 @@ func NewSet(rules []Rule) (*Set, error) {
 		return nil, errors.Join(faults...)
 	}
 	s.exact, s.under, s.any, s.depth = index.build()
+	if len(s.rules) > 0 && s.rules[0].Match.everything() {
+		s.all = s.rules[0]
+	}
 	return s, nil
 }
 
@@ -94,6 +99,9 @@ func (s *Set) Rules() []*Rule { return slices.Clone(s.rules) }
 // Match returns the first rule that r falls under, nil when there is none. It
 // allocates nothing, unless a path that needs normalising has over 1000 bytes.
 func (s *Set) Match(r *Request) *Rule {
+	if s.all != nil {
+		return s.all
+	}
 	if uriNormal(r.Path, &pathClasses) && !dotSegments(r.Path) {
 		return s.find(r, place{path: r.Path})
 	}

@@ -135,6 +135,11 @@ const (
 	ReasonOriginStatus
 	ReasonShuttingDown
 	ReasonInternal
+	// What comes later stands last: the numbers are in objects on disk.
+	ReasonTooManyConnections
+	// ReasonUnconfirmed: what is stored may have been purged by a peer that this
+	// node has not heard of, so the origin was asked.
+	ReasonUnconfirmed
 
 	// Reasons is the number of reasons.
 	Reasons
@@ -147,7 +152,7 @@ var reasonNames = [Reasons]string{
 	ReasonExpired: "expired", ReasonVaryStar: "vary-star", ReasonVaryLimit: "vary-limit",
 	ReasonVaryChanged: "vary-changed", ReasonSetCookie: "set-cookie", ReasonPartial: "partial", ReasonRange: "range", ReasonTooLarge: "too-large",
 	ReasonTruncated: "truncated", ReasonUnproven: "unproven-length", ReasonMalformed: "malformed-response",
-	ReasonPurged: "purged", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
+	ReasonPurged: "purged", ReasonUnconfirmed: "unconfirmed", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
 	ReasonNotAdmitted: "not-admitted", ReasonPinnedFull: "pinned-full",
 	ReasonClientGone: "client-gone", ReasonOnlyIfCached: "only-if-cached", ReasonNoPolicy: "no-policy",
 	ReasonBadRequest: "bad-request", ReasonHeaderTooLarge: "header-too-large", ReasonBodyTooLarge: "body-too-large",
@@ -156,7 +161,7 @@ var reasonNames = [Reasons]string{
 	ReasonOriginReset: "origin-reset", ReasonOriginTruncated: "origin-truncated",
 	ReasonOriginHeader: "origin-header-too-large", ReasonOriginMalformed: "origin-malformed",
 	ReasonOriginBusy: "origin-busy", ReasonOriginOther: "origin-error", ReasonOriginStatus: "origin-status",
-	ReasonShuttingDown: "shutting-down", ReasonInternal: "internal",
+	ReasonShuttingDown: "shutting-down", ReasonTooManyConnections: "too-many-connections", ReasonInternal: "internal",
 }
 
 // String is the reason's name, a token (RFC 9110 section 5.6.2).

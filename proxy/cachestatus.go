@@ -72,6 +72,8 @@ func (x *exchange) detailName() string {
 		return "stale-if-error"
 	case x.verdict == policy.HitStale, x.verdict == policy.Revalidated:
 		return x.tier.String()
+	case x.unconfirmed:
+		return policy.ReasonUnconfirmed.String()
 	case x.verdict == policy.HitForMiss:
 		return policy.ReasonHitForMiss.String()
 	case x.reason != policy.ReasonNone:

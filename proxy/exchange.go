@@ -74,8 +74,11 @@ type exchange struct {
 	status  []byte // scratch for Cache-Status
 	age     []byte // scratch for Age
 	fields  fieldScan
-	// rangeRoom is scratch for the ranges of the request.
-	rangeRoom [policy.MaxRanges]policy.ByteRange
+	// hostMemo outlives the request.
+	hostMemo hostMemo
+	// rangeRoom is scratch for the ranges of the request; nobody appends beyond
+	// its capacity.
+	rangeRoom []policy.ByteRange
 
 	verdict policy.Verdict
 	// looked is the verdict before the origin failed.
@@ -107,13 +110,18 @@ type exchange struct {
 	part partHit
 	// listed: the vary record lists a part of the variant that text is of.
 	listed bool
+	// unconfirmed: something is stored that may be used only when the origin
+	// says so, since the gate is closed.
+	unconfirmed bool
 	// stale is what Join may revalidate.
 	stale *tiers.Object
 	// refuseText explains what weir answers by itself.
 	refuseText string
 
 	bodyBytes int64
-	firstByte time.Time
+	// firstByte is how long after start the first byte of the body left; 0 until
+	// it has.
+	firstByte time.Duration
 	// streaming is set when the body goes out after the handler returned; the
 	// stream then finishes the exchange.
 	streaming bool
@@ -125,7 +133,17 @@ func (p *Proxy) handle(ctx *fasthttp.RequestCtx) {
 	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
 	x.now = x.start.UnixNano()
 	x.begin()
+	p.serving(ctx)
 	x.run()
+}
+
+// elapsed is the time since the request began. Of the real clock it asks the
+// monotonic time alone, which costs half of what time.Now does.
+func (x *exchange) elapsed() time.Duration {
+	if x.p.realTime {
+		return time.Since(x.start)
+	}
+	return x.p.now().Sub(x.start)
 }
 
 // run drives the machine. A panic becomes a 500 and a log line: one request
@@ -181,12 +199,12 @@ func (x *exchange) handOver() state {
 // request once.
 func (x *exchange) finish() {
 	p := x.p
-	end := p.now()
-	if x.firstByte.IsZero() {
-		x.firstByte = end
+	took := x.elapsed()
+	if x.firstByte == 0 {
+		x.firstByte = took
 	}
 	x.drop()
-	x.record(end)
+	x.record(took)
 	p.inFlight.Add(-1)
 	x.reset()
 	p.pool.Put(x)
@@ -219,6 +237,7 @@ func (x *exchange) drop() {
 func (x *exchange) reset() {
 	*x = exchange{
 		p: x.p, text: x.text[:0], host: x.host[:0], status: x.status[:0], age: x.age[:0], fields: x.fields.reset(),
+		hostMemo: x.hostMemo, rangeRoom: x.rangeRoom,
 	}
 }
 

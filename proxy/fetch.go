@@ -127,7 +127,7 @@ func (t *fetch) roundTrip() fetchState {
 		// Nothing was asked that a 304 could answer.
 		t.reason, t.code = policy.ReasonOriginMalformed, 502
 		return fetchFail
-	case resp.Status >= 500 && t.stale != nil && t.staleMayStandIn(resp.Status):
+	case resp.Status >= 500 && t.stale != nil && t.closure == 0 && t.staleMayStandIn(resp.Status):
 		t.reason, t.code = policy.ReasonOriginStatus, resp.Status
 		return fetchFail
 	case t.part != nil && (resp.Status == 206 || resp.Status == 416):
@@ -148,7 +148,8 @@ func (t *fetch) roundTrip() fetchState {
 // judge decides whether the response may be stored.
 func (t *fetch) judge() fetchState {
 	judged := t.presp
-	if t.ranged && !t.rule.Forgo.Parts && judged.Status == 206 && judged.Fields.Has("Content-Range") {
+	part := t.ranged && !t.rule.Forgo.Parts && judged.Status == 206 && judged.Fields.Has("Content-Range")
+	if part {
 		judged = whole(judged)
 	}
 	t.storage = policy.Decide(t.rule, &t.req, &judged)
@@ -167,6 +168,8 @@ func (t *fetch) judge() fetchState {
 			t.storage.Reason = policy.ReasonTooLarge
 		case t.outdated.Load() || t.purgedSince(t.epoch):
 			t.storage.Reason = policy.ReasonPurged
+		case part:
+			t.storage.Reason = t.partStorable()
 		}
 	}
 	switch {

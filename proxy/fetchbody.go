@@ -163,7 +163,7 @@ func (t *fetch) object() *tiers.Object {
 		Kind: tiers.KindResponse, Status: t.presp.Status, Fields: t.storage.Fields,
 		Freshness: t.storage.Freshness, Validators: policy.ValidatorsOf(t.storage.Fields),
 		Policy: t.rule.Name, Tags: t.tags, Stored: t.presp.ResponseTime, Tier: policy.TierOrigin,
-		Epoch: t.epoch, Incarnation: t.incarnation,
+		Epoch: t.epoch, Incarnation: t.incarnation, Closure: t.closure,
 	}
 }
 

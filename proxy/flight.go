@@ -74,6 +74,8 @@ type flight struct {
 	outdated atomic.Bool
 	// epoch and incarnation are the invalidation's at the start.
 	epoch, incarnation uint64
+	// closure is that of the gate at the start, 0 while it is open.
+	closure uint64
 	// took is how long the origin needed for its header.
 	took time.Duration
 
@@ -153,7 +155,11 @@ func (t *flights) join(x *exchange) (f *flight, leads bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f := s.byKey[x.hash]; f != nil {
-		return f, false
+		if x.p.mayJoin(f) {
+			return f, false
+		}
+		// It goes on for those who wait; who comes from now on asks anew.
+		s.alone[f] = struct{}{}
 	}
 	f = x.newFlight()
 	f.listed = true
@@ -166,6 +172,7 @@ func (t *flights) leave(f *flight) {
 	s := t.shard(&f.hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.alone, f)
 	if s.byKey[f.hash] == f {
 		delete(s.byKey, f.hash)
 	}
@@ -222,7 +229,7 @@ func (x *exchange) newFlight() *flight {
 	f := &flight{
 		p: x.p, cfg: x.cfg, rule: x.rule, hash: x.hash, text: append([]byte(nil), x.text...),
 		primary: x.primary, ready: make(chan struct{}), leading: true,
-		epoch: x.p.epoch(), incarnation: x.p.incarnation(),
+		epoch: x.p.epoch(), incarnation: x.p.incarnation(), closure: x.p.closure(),
 	}
 	f.req = cloneRequest(&x.req)
 	// A HEAD that may renew what is stored fetches like the GET it stands for.

@@ -34,7 +34,12 @@ func (x *exchange) prepare(o *tiers.Object) *prepared {
 		return p
 	}
 	p := &prepared{cacheName: x.cfg.CacheName, strip: strip}
-	fields := make(policy.Fields, 0, len(o.Fields)+1)
+	// What every hit sets comes first: fasthttp looks for a field from the front.
+	fields := make(policy.Fields, 0, len(o.Fields)+3)
+	if o.Freshness.Born != 0 {
+		fields = append(fields, policy.Field{Name: "Age", Value: "0"})
+	}
+	fields = append(fields, policy.Field{Name: "Cache-Status", Value: x.cfg.CacheName})
 	var via []string
 	for _, f := range o.Fields {
 		switch {

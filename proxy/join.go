@@ -31,7 +31,9 @@ func (x *exchange) join() state {
 			f.settle(answer{kind: answerAgain})
 			return x.again()
 		}
-		f.part = x.partToComplete()
+		if f.part = x.partToComplete(); f.part != nil {
+			x.verdict = policy.PartialMiss
+		}
 		f.start()
 		<-f.ready
 		return x.take(f, true)
@@ -94,7 +96,7 @@ func (x *exchange) arrivedMeanwhile() bool {
 	}
 	o := x.p.tiers.Get(&x.hash, x.text)
 	switch {
-	case o == nil || o == x.stale || x.p.purged(o) != invalidation.Valid:
+	case o == nil || o == x.stale || x.p.purged(o) != invalidation.Valid || !x.p.confirmed(o, x.p.now()):
 		return false
 	case o.Kind == tiers.KindResponse:
 		return o.Freshness.Use(&x.directive, x.now) == policy.UseFresh
@@ -272,6 +274,9 @@ func (x *exchange) failed(reason policy.Reason, code int) state {
 
 // standsIn tells whether the stale object may be served in place of a failure.
 func (x *exchange) standsIn(o *tiers.Object, reason policy.Reason) bool {
+	if x.unconfirmed {
+		return false // it may have been purged
+	}
 	switch reason {
 	case policy.ReasonOriginRefused, policy.ReasonOriginConnect, policy.ReasonOriginTLS, policy.ReasonOriginTimeout,
 		policy.ReasonOriginReset:

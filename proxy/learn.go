@@ -48,7 +48,7 @@ func (x *exchange) headUpdates(status int, fields policy.Fields, epoch uint64) {
 // postForGet makes a flight that stores the answer to a POST for later GETs of
 // the target (RFC 9110 section 9.3.3), or nil when it may not be. The flight
 // has been told the answer already; it only brings the body.
-func (x *exchange) postForGet(status int, fields policy.Fields, epoch uint64) *fetch {
+func (x *exchange) postForGet(status int, fields policy.Fields, epoch, closure uint64) *fetch {
 	r := policy.Response{Status: status, Fields: fields, RequestTime: x.start.UnixNano(), ResponseTime: x.p.now().UnixNano()}
 	if !policy.PostReusable(x.rule, &x.req, &r) {
 		return nil
@@ -65,7 +65,7 @@ func (x *exchange) postForGet(status int, fields policy.Fields, epoch uint64) *f
 	}
 	x.setKey()
 	f := x.newFlight()
-	f.epoch = epoch
+	f.epoch, f.closure = epoch, closure
 	t := &fetch{flight: f, presp: r, storage: storage, resp: x.live}
 	t.tags, storage.Reason = policy.Tags(x.rule, fields)
 	if storage.Reason != policy.ReasonNone {

@@ -10,7 +10,7 @@ import (
 // lookup asks the tiers and decides what may be done with what they hold.
 func (x *exchange) lookup() state {
 	x.setKey()
-	x.verdict = policy.Miss
+	x.verdict, x.unconfirmed = policy.Miss, false
 	o := x.find()
 	if o != nil && o.Kind == tiers.KindVary {
 		o = x.findVariant(o)
@@ -29,6 +29,9 @@ func (x *exchange) lookup() state {
 		return x.missed()
 	}
 	fresh := x.freshness(o)
+	if !x.p.confirmed(o, x.start) {
+		return x.confirm(o)
+	}
 	switch fresh.Use(&x.directive, x.now) {
 	case policy.UseFresh:
 		return x.hit(o, policy.Hit)
@@ -48,6 +51,15 @@ func (x *exchange) lookup() state {
 			x.verdict = policy.RequestMiss
 		}
 	}
+	if x.directive.OnlyIfCached {
+		return x.onlyIfCached()
+	}
+	return x.toOrigin()
+}
+
+// confirm asks the origin about what is stored, whatever its freshness.
+func (x *exchange) confirm(o *tiers.Object) state {
+	x.stale, x.verdict, x.unconfirmed = o, policy.Refetched, true
 	if x.directive.OnlyIfCached {
 		return x.onlyIfCached()
 	}

@@ -70,7 +70,7 @@ func (x *exchange) partAnswers() bool {
 		return false
 	}
 	have, size, ok := extentOf(o)
-	if ok && x.freshness(o).Use(&x.directive, x.now) == policy.UseFresh &&
+	if ok && x.p.confirmed(o, x.start) && x.freshness(o).Use(&x.directive, x.now) == policy.UseFresh &&
 		(x.req.IfRange == nil || o.Validators.IfRange(x.req.IfRange)) {
 		ranges, outcome := policy.ParseRange(x.rangeRoom[:0], x.req.Range, size)
 		if outcome == policy.RangeOK && len(ranges) == 1 && ranges[0].Start >= have.Start && ranges[0].End <= have.End {
@@ -129,6 +129,22 @@ next:
 		out = append(out, v)
 	}
 	return out
+}
+
+// partStorable says why a 206 cannot be stored as a part, as far as its header
+// tells.
+func (t *fetch) partStorable() policy.Reason {
+	length := t.resp.ContentLength
+	if length < 0 {
+		return policy.ReasonNone // keepPart will see
+	}
+	if _, size, ok := policy.PartialExtent(t.presp.Fields.Get("Content-Range"), length); !ok || size < 0 {
+		return policy.ReasonPartial
+	}
+	if length > t.p.tiers.MaxInMemory() {
+		return policy.ReasonTooLarge
+	}
+	return policy.ReasonNone
 }
 
 // keepPart stores what a 206 brought, grown together with the part that was

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,9 @@ func (x *exchange) pass() state {
 	for name, values := range x.forwardedFields() {
 		header[name] = values
 	}
+	if n, ok := x.hopsLeft(); ok {
+		header["Max-Forwards"] = []string{strconv.FormatUint(n-1, 10)}
+	}
 	r := &origin.Request{
 		Method: x.req.Method, Host: string(x.req.Host), Target: target(&x.req), Header: header,
 		Got1xx: x.interim,
@@ -31,7 +35,7 @@ func (x *exchange) pass() state {
 		r.Body, r.ContentLength = up, up.length
 	}
 	ctx, cancel := context.WithCancel(x.p.base)
-	began, epoch := x.p.now(), x.p.epoch()
+	began, epoch, closure := x.p.now(), x.p.epoch(), x.p.closure()
 	resp, err := x.cfg.Origins[x.rule.Origin].Do(ctx, r)
 	x.originTime = x.p.now().Sub(began)
 	if err != nil {
@@ -56,7 +60,7 @@ func (x *exchange) pass() state {
 		x.headUpdates(resp.Status, fields, epoch)
 	}
 	if x.req.Method == "POST" && (up == nil || up.done.Load()) && !resp.CloseDelimited {
-		if f := x.postForGet(resp.Status, fields, epoch); f != nil {
+		if f := x.postForGet(resp.Status, fields, epoch, closure); f != nil {
 			return x.takePost(f)
 		}
 	}

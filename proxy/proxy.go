@@ -65,9 +65,10 @@ type Options struct {
 	AccessLog *accesslog.Logger
 
 	// MaxConnections bounds client connections over all listeners; 0 means
-	// fasthttp's default of 256 Ki.
+	// fasthttp's default of 256 Ki for each.
 	MaxConnections int
-	// MaxConnectionsPerIP bounds them for one address; 0 is no bound.
+	// MaxConnectionsPerIP bounds them for one address; 0 is no bound. Listeners
+	// with PROXY headers have no such bound.
 	MaxConnectionsPerIP int
 	// MaxHeader bounds a request's header section in bytes; beyond it 431.
 	MaxHeader int
@@ -82,12 +83,13 @@ type Options struct {
 
 // Proxy serves. Make one with New, hand it listeners with Serve.
 type Proxy struct {
-	opts    Options
-	tiers   *tiers.Store
-	log     *slog.Logger
-	now     func() time.Time
-	cfg     atomic.Pointer[Config]
-	flights flights
+	opts     Options
+	tiers    *tiers.Store
+	log      *slog.Logger
+	now      func() time.Time
+	realTime bool // now is time.Now
+	cfg      atomic.Pointer[Config]
+	flights  flights
 	// server answers plain and TLS listeners, proxied those with PROXY headers.
 	server, proxied *fasthttp.Server
 	pool            sync.Pool // of *exchange
@@ -98,14 +100,17 @@ type Proxy struct {
 	// fetching counts running flights; Shutdown waits for them.
 	fetching gate
 
-	inFlight    atomic.Int64
-	connections atomic.Int64
-	open        sync.Map // the net.Conns that connections counts
+	inFlight atomic.Int64
+	conns    connections
+	// watching is the goroutine that holds connections to their time.
+	watching  sync.WaitGroup
+	watchOnce sync.Once
 }
 
 // New makes a proxy. It serves nothing until Serve.
 func New(o Options, c *Config) (*Proxy, error) {
-	if o.Now == nil {
+	realTime := o.Now == nil
+	if realTime {
 		o.Now = time.Now
 	}
 	if o.Log == nil {
@@ -120,22 +125,23 @@ func New(o Options, c *Config) (*Proxy, error) {
 	if o.FollowerTimeout == 0 {
 		o.FollowerTimeout = time.Minute
 	}
-	p := &Proxy{opts: o, tiers: o.Tiers, log: o.Log, now: o.Now}
+	p := &Proxy{opts: o, tiers: o.Tiers, log: o.Log, now: o.Now, realTime: realTime}
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.flights.init()
 	p.fetching.init()
-	p.pool.New = func() any { return &exchange{p: p} }
+	p.pool.New = func() any { return &exchange{p: p, rangeRoom: make([]policy.ByteRange, 0, policy.MaxRanges)} }
 	if err := p.SetConfig(c); err != nil {
 		return nil, err
 	}
-	p.server = p.newServer(o.MaxConnectionsPerIP)
-	// Behind PROXY headers fasthttp's bound by address would have the accept
-	// loop wait for each header: whoever sends none would stop everybody.
-	p.proxied = p.newServer(0)
+	p.conns = connections{
+		max: o.MaxConnections, perIP: o.MaxConnectionsPerIP, log: o.Log, now: o.Now,
+		byIP: make(map[netip.Addr]int),
+	}
+	p.server, p.proxied = p.newServer(), p.newServer()
 	return p, nil
 }
 
-func (p *Proxy) newServer(perIP int) *fasthttp.Server {
+func (p *Proxy) newServer() *fasthttp.Server {
 	o := &p.opts
 	return &fasthttp.Server{
 		Handler:      p.handle,
@@ -145,19 +151,20 @@ func (p *Proxy) newServer(perIP int) *fasthttp.Server {
 		HeaderReceived: p.bodyTime,
 		// Refuses an upload before its body is sent, where the head says enough.
 		ExpectHandler: p.expect,
-		ConnState:     p.countConnection,
+		ConnState:     p.conns.state,
 		// The header names of a response go out as stored; its Date, Server
 		// and Content-Type are the origin's or nobody's.
 		NoDefaultServerHeader: true,
 		NoDefaultDate:         true,
 		NoDefaultContentType:  true,
 
-		Concurrency:        o.MaxConnections,
-		MaxConnsPerIP:      perIP,
-		ReadBufferSize:     o.MaxHeader,
-		WriteBufferSize:    writeBuffer,
-		ReadTimeout:        o.HeaderTimeout,
-		IdleTimeout:        o.IdleTimeout,
+		// Never reached: connections are bounded as they are accepted, and the
+		// worker of one that is closed is free again a moment later.
+		Concurrency:     2 * o.MaxConnections,
+		ReadBufferSize:  o.MaxHeader,
+		WriteBufferSize: writeBuffer,
+		// Nobody asks it for the time: the handler takes it itself.
+		LazyRequestTime:    true,
 		StreamRequestBody:  true,
 		MaxRequestBodySize: -1,
 		CloseOnShutdown:    true,
@@ -195,11 +202,12 @@ func (p *Proxy) SetConfig(c *Config) error {
 // listeners at once. Proxied says that its connections begin with PROXY
 // headers.
 func (p *Proxy) Serve(ln net.Listener, proxied bool) error {
+	p.watchOnce.Do(func() { p.watching.Go(p.watchConnections) })
 	s := p.server
 	if proxied {
 		s = p.proxied
 	}
-	if err := s.Serve(ln); err != nil {
+	if err := s.Serve(&boundedListener{Listener: ln, p: p, byAddress: !proxied}); err != nil {
 		return fmt.Errorf("cannot serve %s: %w", ln.Addr(), err)
 	}
 	return nil
@@ -224,38 +232,20 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		<-done
 	}
 	p.stop()
+	p.watching.Wait()
 	return err
-}
-
-func (p *Proxy) bodyTime(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
-	if n := h.ContentLength(); n > 0 || n == -1 {
-		c.ReadTimeout = p.opts.ProgressTimeout
-	}
-	return c
-}
-
-// countConnection keeps the count of open connections. Fasthttp's own count
-// includes its accept loops, and it says of a connection it rejects twice that
-// it is closed.
-func (p *Proxy) countConnection(c net.Conn, s fasthttp.ConnState) {
-	switch s {
-	case fasthttp.StateNew:
-		p.open.Store(c, nil)
-		p.connections.Add(1)
-	case fasthttp.StateClosed, fasthttp.StateHijacked:
-		if _, was := p.open.LoadAndDelete(c); was {
-			p.connections.Add(-1)
-		}
-	}
 }
 
 // InFlight is the number of requests being answered, Connections the number of
 // open client connections, Flights that of fetches under way.
 func (p *Proxy) InFlight() int64 { return p.inFlight.Load() }
 
-func (p *Proxy) Connections() int64 {
-	return p.connections.Load()
-}
+func (p *Proxy) Connections() int64 { open, _ := p.conns.counts(); return int64(open) }
+
+// RefusedConnections is how many connections were refused because too many
+// were open.
+func (p *Proxy) RefusedConnections() uint64 { _, refused := p.conns.counts(); return refused }
+
 func (p *Proxy) Flights() int64 { return p.fetching.count() }
 
 // quietLogger drops what fasthttp would print about single connections: such

@@ -52,8 +52,10 @@ func (c *Config) Facts(p *Purge) (facts []invalidation.Fact, faults []string) {
 			faults = append(faults, fmt.Sprintf("%.200q: %v", f.Scope, err))
 		}
 	}
-	if len(facts) > invalidation.MaxFacts {
-		faults = append(faults, fmt.Sprintf("%d scopes (valid is up to %d in one purge)", len(facts), invalidation.MaxFacts))
+	if len(faults) == 0 && len(facts) > 0 {
+		if err := invalidation.ValidatePurge(facts); err != nil {
+			faults = append(faults, err.Error())
+		}
 	}
 	return facts, faults
 }

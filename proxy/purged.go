@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"time"
+
 	"weir/invalidation"
 	"weir/policy"
 	"weir/tiers"
@@ -23,6 +25,11 @@ import (
 //   - a promotion from disk, or a copy that eviction writes again: both carry
 //     the epoch along.
 
+// While the gate is closed (invalidation.Gate), what is stored may have been purged
+// by a peer without this node knowing. Then it is used only when the origin has
+// confirmed it in the present closure, nobody joins a fetch that began before, and
+// nothing stands in for an origin that fails.
+
 // facts is the node's invalidation, or nil: then nothing is ever purged.
 func (p *Proxy) facts() *invalidation.Node { return p.opts.Invalidation }
 
@@ -39,6 +46,27 @@ func (p *Proxy) incarnation() uint64 {
 		return n.Incarnation()
 	}
 	return 0
+}
+
+// closure is what a fetch that begins now must remember of the gate.
+func (p *Proxy) closure() uint64 {
+	if n := p.facts(); n != nil {
+		return n.Gate().Started(p.now())
+	}
+	return 0
+}
+
+// confirmed tells whether the object may be used without asking the origin, as
+// far as the gate goes.
+func (p *Proxy) confirmed(o *tiers.Object, now time.Time) bool {
+	n := p.facts()
+	return n == nil || n.Gate().Open(now) || o.Closure == n.Gate().Closure()
+}
+
+// mayJoin tells whether a request that comes now may have what the flight brings.
+func (p *Proxy) mayJoin(f *flight) bool {
+	n := p.facts()
+	return n == nil || n.Gate().Open(p.now()) || f.closure == n.Gate().Closure()
 }
 
 // purged tells what purges say about an object. Where that is Stale, the object

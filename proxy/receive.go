@@ -29,6 +29,9 @@ func (x *exchange) receive() state {
 	if via := x.fields.values[scanVia]; len(via) > 0 && x.looped(via) {
 		return x.refusal(fasthttp.StatusLoopDetected, policy.ReasonBadRequest, "the request passed through this cache before")
 	}
+	if n, ok := x.hopsLeft(); ok && n == 0 {
+		return x.lastHop()
+	}
 	switch x.req.Method {
 	case "PURGE":
 		return x.purge()
@@ -144,8 +147,7 @@ func (x *exchange) target() state {
 		}
 		raw = t.Authority
 	}
-	x.host, err = policy.ParseHost(x.host[:0], raw, x.req.Scheme)
-	if err != nil {
+	if err := x.parseHost(raw); err != nil {
 		x.ctx.SetConnectionClose()
 		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, err.Error())
 	}
@@ -157,6 +159,33 @@ func (x *exchange) target() state {
 	x.asterisk = t.Form == policy.AsteriskForm
 	return stateReceive
 }
+
+// parseHost makes host the canonical form of raw. Most requests name the host that
+// the one before did: what it came to is kept with the exchange.
+func (x *exchange) parseHost(raw []byte) error {
+	m := &x.hostMemo
+	if len(m.raw) > 0 && bytes.Equal(raw, m.raw) && x.req.Scheme == m.scheme {
+		x.host = append(x.host[:0], m.host...)
+		return nil
+	}
+	var err error
+	if x.host, err = policy.ParseHost(x.host[:0], raw, x.req.Scheme); err != nil {
+		return err
+	}
+	if len(raw) <= maxHostMemo {
+		m.raw, m.host, m.scheme = append(m.raw[:0], raw...), append(m.host[:0], x.host...), x.req.Scheme
+	}
+	return nil
+}
+
+// hostMemo is the last host that was parsed. It is memory of the exchange's own.
+type hostMemo struct {
+	raw, host []byte
+	scheme    string
+}
+
+// maxHostMemo bounds what an exchange keeps, in bytes.
+const maxHostMemo = 256
 
 // escapesWell tells whether every "%" of the path begins an escape (RFC 3986
 // section 2.1). Servers read others in different ways; in queries such a "%" is

@@ -79,9 +79,8 @@ func (x *exchange) begin() {
 }
 
 // record counts and logs the finished request. It allocates nothing.
-func (x *exchange) record(end time.Time) {
-	p := x.p
-	dur, ttfb := end.Sub(x.start), x.firstByte.Sub(x.start)
+func (x *exchange) record(dur time.Duration) {
+	p, ttfb := x.p, x.firstByte
 	p.opts.Metrics.Request(uint8(x.verdict), uint8(x.tier), dur, ttfb, x.bodyBytes, uint32(x.ctx.ConnID()))
 	if !p.opts.AccessLog.Enabled() {
 		return

@@ -80,7 +80,7 @@ func (x *exchange) refuse() state {
 		{Name: "X-Content-Type-Options", Value: "nosniff"},
 		{Name: "Cache-Status", Value: string(x.status)},
 	}
-	if x.code == fasthttp.StatusMethodNotAllowed {
+	if x.reason == policy.ReasonMethod {
 		fields = append(fields, policy.Field{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
 	}
 	setHeader(&x.ctx.Response.Header, x.code, fields)

@@ -82,8 +82,8 @@ func (s *bodyStream) next() ([]byte, error) {
 		return nil, err
 	}
 	x := s.x
-	if x.firstByte.IsZero() {
-		x.firstByte = x.p.now()
+	if x.firstByte == 0 {
+		x.firstByte = x.elapsed()
 	}
 	if s.left > 0 {
 		if int64(len(p)) > s.left {

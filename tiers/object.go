@@ -57,6 +57,9 @@ type Object struct {
 	// Epoch is the invalidation epoch at which its fetch began, Incarnation the
 	// log of purges that counts it.
 	Epoch, Incarnation uint64
+	// Closure is that of the invalidation's gate in which its fetch began; 0:
+	// the gate was open, or the object was read from disk.
+	Closure uint64
 	// Policy is the name of the policy that stored it: what the disk promises
 	// to that holds for it.
 	Policy string

@@ -342,6 +342,9 @@ func (s *Store) MaxObject() int64 {
 	return s.ramMax
 }
 
+// MaxInMemory is the largest body that is kept in RAM, in bytes.
+func (s *Store) MaxInMemory() int64 { return s.ramMax }
+
 // diskLimit is the largest body that goes to disk: what was configured, or less
 // when the disk tier's size cannot hold that.
 func (s *Store) diskLimit(d *disk.Store) int64 { return min(s.diskMax, d.MaxObject()) }

@@ -103,5 +103,7 @@ func (s *Store) diskTrouble(op string, err error) {
 func (s *Store) mayLog() bool {
 	now := s.now().UnixNano()
 	last := s.lastTrouble.Load()
-	return now-last >= int64(10*time.Second) && s.lastTrouble.CompareAndSwap(last, now)
+	// Less than nothing has passed since a clock was set back.
+	due := last == 0 || now < last || now-last >= int64(10*time.Second)
+	return due && s.lastTrouble.CompareAndSwap(last, now)
 }

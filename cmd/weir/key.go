@@ -19,7 +19,12 @@ func keyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "key -c weir.yaml [-X METHOD] [-H 'Name: value']... URL",
 		Short: "Show which policy matches a request, and its cache key",
-		Args:  cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("weir key takes one URL, and got %d arguments; see `weir key --help`", len(args))
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := load(path, c.ErrOrStderr())
 			if err != nil {

@@ -39,13 +39,22 @@ func rootCommand() *cobra.Command {
 			"Try it:   weir demo\nRun it:   weir check -c weir.yaml && weir serve -c weir.yaml",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return noCommand(args[0])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.CompletionOptions.DisableDefaultCmd = true
 	c.SetHelpCommand(helpCommand(c))
 	c.AddCommand(serveCommand(), checkCommand(), keyCommand(), demoCommand(), purgeCommand(), diskCommand(), versionCommand())
 	return c
+}
+
+func noCommand(name string) error {
+	return fmt.Errorf("there is no command %q; `weir help` lists them", name)
 }
 
 // helpCommand lists the commands, or explains one.
@@ -56,7 +65,7 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			target, _, err := root.Find(args)
 			if err != nil || target == nil {
-				return fmt.Errorf("there is no command %q; `weir help` lists them", args[0])
+				return noCommand(args[0])
 			}
 			target.InitDefaultHelpFlag()
 			return target.Help()

@@ -10,11 +10,14 @@ import (
 // wireMetrics lets the metrics page ask the parts for what they hold.
 func (n *node) wireMetrics() {
 	n.metrics.SetSource(metrics.SourceClientConnections, func() float64 { return float64(n.proxy.Connections()) })
+	n.metrics.SetSource(metrics.SourceRefusedConnections, func() float64 { return float64(n.proxy.RefusedConnections()) })
 	n.metrics.SetSource(metrics.SourceFlights, func() float64 { return float64(n.proxy.Flights()) })
 	n.metrics.SetSource(metrics.SourceAccessLogDropped, func() float64 { return float64(n.accessLog.Dropped()) })
 	n.metrics.SetSource(metrics.SourceAccessLogErrors, func() float64 { return float64(n.accessLog.WriteErrors()) })
 	n.metrics.SetSource(metrics.SourceScopes, func() float64 { return float64(n.purges.Stats().Scopes) })
+	n.metrics.SetSource(metrics.SourceFloor, func() float64 { return float64(n.purges.Stats().Floor) })
 	n.metrics.SetSource(metrics.SourceFloorRaised, func() float64 { return float64(n.purges.Stats().FloorRaised) })
+	n.wireClusterMetrics()
 	n.metrics.SetTier(uint8(policy.TierRAM), tierFuncs(n.tiers.RAMUsage))
 	if _, ok := n.tiers.DiskUsage(); ok {
 		n.wireDiskMetrics()

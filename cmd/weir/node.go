@@ -18,6 +18,7 @@ import (
 
 	"weir/configs"
 	"weir/invalidation"
+	"weir/invalidation/bus"
 	"weir/origin"
 	"weir/policy"
 	"weir/proxy"
@@ -42,6 +43,8 @@ type node struct {
 	accessLog *accesslog.Logger
 	tiers     *tiers.Store
 	purges    *invalidation.Node
+	bus       *bus.Bus // nil for a single node
+	events    admin.Events
 	proxy     *proxy.Proxy
 	listeners []*listen.Listener
 	adminAddr net.Addr
@@ -103,6 +106,10 @@ func (n *node) open(ctx context.Context, stderr io.Writer) (err error) {
 		return err
 	}
 	if err = n.openInvalidation(); err != nil {
+		return err
+	}
+	// Before anything is served: the gate must be closed by then.
+	if err = n.joinCluster(); err != nil {
 		return err
 	}
 	data, err := n.dataConfig(cfg)
@@ -255,7 +262,7 @@ func listenFault(key string, err error) error {
 // serve starts answering on all sockets.
 func (n *node) serve(ctx context.Context) error {
 	var err error
-	n.handler, err = admin.NewHandler(admin.Options{Status: n, Ready: n, Metrics: n.metrics, Purges: purgeSource{n}, Tokens: adminTokens(n.cfg)})
+	n.handler, err = admin.NewHandler(admin.Options{Status: n, Ready: n, Metrics: n.metrics, Purges: purgeSource{n}, Events: &n.events, Tokens: adminTokens(n.cfg)})
 	if err != nil {
 		return fmt.Errorf("cannot start the admin plane: %w", err)
 	}
@@ -402,6 +409,7 @@ func (n *node) close() {
 	for _, l := range n.listeners {
 		_ = l.Close() // the proxy has closed it already, in an orderly stop
 	}
+	n.events.Close()
 	if n.admin != nil {
 		if err := n.admin.Shutdown(ctx); err != nil {
 			n.log.Warn("admin plane did not stop in time", "error", err)
@@ -412,6 +420,9 @@ func (n *node) close() {
 	}
 	for _, r := range n.retired {
 		r.pool.Close()
+	}
+	if n.bus != nil {
+		n.bus.Close()
 	}
 	if n.purges != nil {
 		if err := n.purges.Close(); err != nil {
@@ -469,6 +480,7 @@ func (n *node) Status() any {
 		}
 		s.Tiers = append(s.Tiers, t)
 	}
+	n.clusterStatus(&s)
 	return s.Normalized()
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"path/filepath"
 	"slices"
 	"time"
@@ -17,7 +18,7 @@ import (
 func (n *node) openInvalidation() error {
 	o := invalidation.Options{Node: n.name(), Log: n.log, Applied: n.purgeApplied}
 	if d := n.cfg.Tiers.Disk; d != nil {
-		o.Dir, o.Mark = filepath.Join(d.Path, "purges"), filepath.Join(d.Path, "PURGES")
+		o.Dir, o.Mark, o.MaxLog = filepath.Join(d.Path, "purges"), filepath.Join(d.Path, "PURGES"), d.PurgeLog
 		purges, err := invalidation.Open(o)
 		if err == nil {
 			n.purges = purges
@@ -31,18 +32,19 @@ func (n *node) openInvalidation() error {
 	return err
 }
 
-// purgeApplied counts what took effect.
+// purgeApplied counts and tells what took effect.
 func (n *node) purgeApplied(p invalidation.Purge) {
 	for _, f := range p.Facts {
 		n.metrics.Purged(uint8(f.Kind - invalidation.URL))
 	}
+	n.events.Publish("purge", purgeRecord(&p))
 }
 
 // purgeSource is the node as the admin plane purges through it.
 type purgeSource struct{ n *node }
 
-// Purge implements admin.PurgeSource. On a single node local is all there is.
-func (s purgeSource) Purge(r *admin.PurgeRequest, _ time.Duration) (admin.PurgeResult, error) {
+// Purge implements admin.PurgeSource.
+func (s purgeSource) Purge(ctx context.Context, r *admin.PurgeRequest, timeout time.Duration) (admin.PurgeResult, error) {
 	began := time.Now()
 	facts, faults := s.n.proxy.Config().Facts(&proxy.Purge{
 		URLs: r.URLs, Tags: r.Tags, Prefixes: r.Prefixes, Hosts: r.Hosts, All: r.All, Soft: r.Soft,
@@ -56,9 +58,21 @@ func (s purgeSource) Purge(r *admin.PurgeRequest, _ time.Duration) (admin.PurgeR
 	}
 	took := time.Since(began)
 	s.n.metrics.PurgeTook(took)
-	return admin.PurgeResult{
+	result := admin.PurgeResult{
 		ID: p.ID.String(), Applied: []admin.PurgeByNode{{Node: s.n.purges.Name(), Micros: took.Microseconds()}}, Pending: []string{},
-	}, nil
+	}
+	if r.Wait != "all" || s.n.bus == nil {
+		return result, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	acks, pending := s.n.bus.Wait(ctx, p.ID, began)
+	for _, a := range acks {
+		s.n.metrics.PeerTook(a.After)
+		result.Applied = append(result.Applied, admin.PurgeByNode{Node: a.Node, Micros: a.After.Microseconds()})
+	}
+	result.Pending = append(result.Pending, pending...)
+	return result, nil
 }
 
 // Purges implements admin.PurgeSource.
@@ -71,13 +85,22 @@ func (s purgeSource) Purges(after string, limit int) []admin.PurgeRecord {
 	return out
 }
 
-// FindPurge implements admin.PurgeSource.
+// FindPurge implements admin.PurgeSource. How long it took is known only while
+// somebody waits.
 func (s purgeSource) FindPurge(id string) (admin.PurgeRecord, admin.PurgeResult, bool) {
 	p, ok := s.n.purges.Find(id)
 	if !ok {
 		return admin.PurgeRecord{}, admin.PurgeResult{}, false
 	}
-	return purgeRecord(&p), admin.PurgeResult{ID: id, Applied: []admin.PurgeByNode{{Node: s.n.purges.Name()}}, Pending: []string{}}, true
+	result := admin.PurgeResult{ID: id, Applied: []admin.PurgeByNode{{Node: s.n.purges.Name()}}, Pending: []string{}}
+	if s.n.bus != nil {
+		applied, pending := s.n.bus.Applied(p.ID)
+		for _, name := range applied {
+			result.Applied = append(result.Applied, admin.PurgeByNode{Node: name})
+		}
+		result.Pending = append(result.Pending, pending...)
+	}
+	return purgeRecord(&p), result, true
 }
 
 func purgeRecord(p *invalidation.Purge) admin.PurgeRecord {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,14 +70,16 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	p.addresses(ts, name, line)
 }
 
-// launchWeir runs weir serve in dir.
-func launchWeir(config, dir string) (*process, error) {
+// launchWeir runs weir serve in dir, by way of the command prefix, if any, which
+// must become it.
+func launchWeir(config, dir string, prefix ...string) (*process, error) {
 	binary, err := exec.LookPath("weir")
 	if err != nil {
 		return nil, err
 	}
 	p := &process{log: &watchedLog{}, exited: make(chan struct{}), config: config}
-	p.cmd = exec.Command(binary, "serve", "-c", config)
+	command := append(slices.Clone(prefix), binary, "serve", "-c", config)
+	p.cmd = exec.Command(command[0], command[1:]...)
 	p.cmd.Dir = dir
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {

@@ -70,11 +70,23 @@ func (f *commonFlags) finishOptions() error {
 		f.options.TLS.RootCAs = pool
 	}
 	filled := f.options.WithDefaults()
-	f.fault = append(f.fault, filled.Check())
+	if err := filled.Check(); err != nil {
+		f.fault = append(f.fault, err)
+	}
 	if err := errors.Join(f.fault...); err != nil {
 		return fmt.Errorf("cannot run with these settings:\n  %s", strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	}
 	return nil
+}
+
+// refuseZero refuses a 0 that somebody wrote where load takes 0 for the default.
+func (f *commonFlags) refuseZero(c *cobra.Command) {
+	for _, name := range []string{"connections", "threads", "timeout", "give-up", "duration", "requests"} {
+		flag := c.Flags().Lookup(name)
+		if zero := flag.Value.String() == "0" || flag.Value.String() == "0s"; zero && flag.Changed {
+			f.fault = append(f.fault, fmt.Errorf("--%s 0: above 0 is possible, or to leave it out", name))
+		}
+	}
 }
 
 func kinds() []string {
@@ -99,6 +111,7 @@ func knownKind(name string) bool {
 
 // execute runs the load and writes what it measured, also of a run that ended early.
 func (f *commonFlags) execute(c *cobra.Command, settings []report.Setting) error {
+	f.refuseZero(c)
 	if err := f.finishOptions(); err != nil {
 		return err
 	}

@@ -1,11 +1,11 @@
-// Package accesslog reads access logs in the combined format of Apache and nginx (and the shorter common format), and
-// generates logs in the same format.
+// Package accesslog reads access logs in the combined format of Apache and nginx (and the shorter common format) and in
+// weir's own, a JSON object a line, and generates logs in the combined format.
 //
 // Guarantees: a log is read as a stream in constant memory, whatever its size and whatever a line's length; a line that
 // is not in the format is reported with its number, its fault and its place, and reading goes on; what the parser
 // accepts, Entry.AppendTo writes in a form that parses to the same entry; the same generator options give the same log.
 //
-// Refuses: lines above MaxLine bytes, and any other format (JSON logs, custom formats) are faults, never guesses.
+// Refuses: lines above MaxLine bytes, and any other format (other servers' JSON, custom formats) are faults, never guesses.
 package accesslog
 
 import (

@@ -27,6 +27,8 @@ const (
 	FaultReferer
 	// FaultAgent is a user agent without its quotes; a line that was cut short shows here.
 	FaultAgent
+	// FaultJSON is a line that begins like a JSON object and is none.
+	FaultJSON
 )
 
 func (f Fault) String() string {
@@ -47,6 +49,8 @@ func (f Fault) String() string {
 		return "bad referer field"
 	case FaultAgent:
 		return "bad user agent field"
+	case FaultJSON:
+		return "bad JSON object"
 	}
 	return "unknown"
 }

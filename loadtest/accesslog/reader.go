@@ -47,7 +47,11 @@ func (r *Reader) Next() (Entry, error) {
 		if len(text) == 0 || (len(text) == 1 && text[0] == '\r') {
 			continue
 		}
-		e, perr := Parse(string(text))
+		parse := Parse
+		if text[0] == '{' { // no address begins so
+			parse = ParseJSON
+		}
+		e, perr := parse(string(text))
 		var fault *ParseError
 		if errors.As(perr, &fault) {
 			fault.Line = r.line

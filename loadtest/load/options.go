@@ -113,6 +113,7 @@ func (o *Options) Check() error {
 	f.check(o.Requests >= 0, "requests %d: it must be above 0", o.Requests)
 	f.check(o.Schedule != nil || o.Entries != nil || o.Duration > 0 || o.Requests > 0, "no end: a closed loop needs a duration or a number of requests")
 	f.check(o.Warmup >= 0 && (o.Duration == 0 || o.Warmup < o.Duration), "warm-up %v: it must be shorter than the duration, %v", o.Warmup, o.Duration)
+	o.checkSchedule(&f)
 	for _, field := range o.Fields {
 		f.check(goodField(field), "header %q: it must be \"Name: value\", and not Host, Range, If-None-Match, Connection or Content-Length", field)
 	}
@@ -120,6 +121,18 @@ func (o *Options) Check() error {
 	o.checkContent(&f)
 	o.checkPurges(&f)
 	return f.err()
+}
+
+func (o *Options) checkSchedule(f *faults) {
+	switch s := o.Schedule.(type) {
+	case workload.Constant:
+		f.check(s.PerSecond > 0 && s.PerSecond <= MaxRate, "rate %v: above 0 up to %d requests a second are possible", s.PerSecond, MaxRate)
+		f.check(s.For > 0, "duration %v: it must be above 0", s.For)
+		f.check(s.For < workload.Forever || o.Duration > 0 || o.Requests > 0, "no end: an open loop needs a duration or a number of requests")
+	case workload.Ramp:
+		f.check(s.From >= 0 && s.From <= MaxRate && s.To > 0 && s.To <= MaxRate, "rate %v to %v: 0 to %d, then above 0 to %d are possible", s.From, s.To, MaxRate, MaxRate)
+		f.check(s.Over > 0 && s.Over <= s.For, "ramp %v: above 0 up to the duration, %v, is possible", s.Over, s.For)
+	}
 }
 
 func (o *Options) checkContent(f *faults) {

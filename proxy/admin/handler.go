@@ -35,6 +35,7 @@ type Options struct {
 	Ready   ReadySource
 	Metrics MetricsSource
 	Purges  PurgeSource
+	Events  *Events
 	Tokens  []Token // as for SetTokens
 }
 
@@ -80,6 +81,8 @@ type reply struct {
 	contentType string
 	body        []byte
 	header      map[string]string
+	// stream, where it is set, writes the body instead, until it is over.
+	stream func(w http.ResponseWriter)
 }
 
 // NewHandler returns the plane. The error is that of SetTokens.
@@ -94,6 +97,7 @@ func NewHandler(o Options) (*Handler, error) {
 		{"/v1/purge", true, "purge urls, tags, prefixes, hosts or all", accessPurge, h.purge},
 		{"/v1/purges", false, "the log of purges (?after=ID&limit=N)", accessRead, h.purges},
 		{purgePath, false, "one purge, by its id, and who has applied it", accessRead, h.purgeByID},
+		{"/v1/events", false, "purges and changes of peers as they happen (SSE)", accessRead, h.events},
 	}
 	if err := h.SetTokens(o.Tokens); err != nil {
 		return nil, err
@@ -264,9 +268,15 @@ func (r reply) send(w http.ResponseWriter) {
 		header.Set(name, value)
 	}
 	header.Set("Content-Type", r.contentType)
-	header.Set("Content-Length", strconv.Itoa(len(r.body)))
+	if r.stream == nil {
+		header.Set("Content-Length", strconv.Itoa(len(r.body)))
+	}
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(r.status)
+	if r.stream != nil {
+		r.stream(w)
+		return
+	}
 	_, _ = w.Write(r.body) // the client went away: nobody is left to tell
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -88,9 +89,9 @@ func (f PurgeFaults) Error() string { return strings.Join(f, "; ") }
 // PurgeSource purges and remembers.
 type PurgeSource interface {
 	// Purge returns once the purge is in effect here, and with wait: all
-	// everywhere or when the time is over. PurgeFaults mean that nothing was
+	// everywhere, when the time is over or ctx ends. PurgeFaults mean that nothing was
 	// done; any other error that the purge could not be written.
-	Purge(r *PurgeRequest, timeout time.Duration) (PurgeResult, error)
+	Purge(ctx context.Context, r *PurgeRequest, timeout time.Duration) (PurgeResult, error)
 	// Purges lists up to limit purges behind the one named, oldest first.
 	Purges(after string, limit int) []PurgeRecord
 	// FindPurge returns a purge and who has applied it.
@@ -184,7 +185,7 @@ func (h *Handler) purge(req *http.Request) reply {
 	}
 	var result PurgeResult
 	if err == nil {
-		result, err = h.o.Purges.Purge(&r, timeout)
+		result, err = h.o.Purges.Purge(req.Context(), &r, timeout)
 	}
 	var faults PurgeFaults
 	switch {

@@ -14,6 +14,41 @@ type Status struct {
 	Policies      int          `json:"policies"`
 	Config        ConfigStatus `json:"config"`
 	Peers         []PeerStatus `json:"peers"`
+	// Cluster is how this node stands among its peers; nil for a single node.
+	Cluster *ClusterStatus `json:"cluster,omitempty"`
+	Purges  PurgesStatus   `json:"purges"`
+}
+
+// PurgesStatus is what is kept of purges in memory.
+type PurgesStatus struct {
+	// Epoch counts up with each purge that takes effect here, those of other
+	// nodes included; what was fetched before Floor is invalid. Scopes are in
+	// memory.
+	Epoch  uint64 `json:"epoch"`
+	Scopes int64  `json:"scopes"`
+	Floor  uint64 `json:"floor"`
+	Last   string `json:"last"` // id of this node's last purge
+}
+
+// ClusterStatus is how this node stands among its peers.
+type ClusterStatus struct {
+	Name string `json:"name"`
+	// Gate says whether the cache is used unconfirmed: open; or starting,
+	// behind, isolated, when the origin is asked before each use.
+	Gate string `json:"gate"`
+	// PendingPurges were received and are not in effect yet.
+	PendingPurges int `json:"pending_purges"`
+	// DroppedMessages were malformed, RefusedMessages of another cluster.
+	DroppedMessages int64      `json:"dropped_messages"`
+	RefusedMessages int64      `json:"refused_messages"`
+	Positions       []Position `json:"positions"`
+}
+
+// Position is how far a node has applied one log of purges.
+type Position struct {
+	Node        string `json:"node"`
+	Incarnation string `json:"incarnation"` // of that node's log, hexadecimal
+	Number      uint64 `json:"number"`
 }
 
 // TierStatus is what one tier holds.
@@ -52,6 +87,15 @@ type ConfigStatus struct {
 // PeerStatus is what this node knows of one peer.
 type PeerStatus struct {
 	Name string `json:"name"`
+	// Live: it answers. AnsweredSecondsAgo is since the last question that it
+	// answered was asked, -1 before the first.
+	Live               bool    `json:"live"`
+	AnsweredSecondsAgo float64 `json:"answered_seconds_ago"`
+	// Lag counts purges in effect here that it has not said to have applied,
+	// Ahead those that it has and this node has not.
+	Lag       uint64     `json:"lag"`
+	Ahead     uint64     `json:"ahead"`
+	Positions []Position `json:"positions"`
 }
 
 // Normalized returns s with empty lists where it has none, so that the JSON
@@ -65,6 +109,11 @@ func (s Status) Normalized() Status {
 	}
 	if s.Peers == nil {
 		s.Peers = []PeerStatus{}
+	}
+	for i := range s.Peers {
+		if s.Peers[i].Positions == nil {
+			s.Peers[i].Positions = []Position{}
+		}
 	}
 	return s
 }

@@ -122,15 +122,16 @@ func TestStuckReaderIsDropped(t *testing.T) {
 // being dropped over and over, that the timeout was at work all that while.
 //
 // The timeout is the kernel's and runs in real time. On a machine so busy that
-// the reader itself came late, being cut says nothing, and the test begins again
-// with twice the time.
+// the reader itself came late, or the kernel's own timers did, being cut says
+// nothing, and the test begins again with twice the time: a fault of ours would
+// cut the client then too.
 func TestSlowReaderIsNotCut(t *testing.T) {
 	for timeout := 1500 * time.Millisecond; ; timeout *= 2 {
 		pause, cut := readSlowly(t, timeout)
 		switch {
 		case cut == nil:
 			return
-		case pause < timeout/2:
+		case pause < timeout/2 && timeout > 5*time.Second:
 			t.Fatalf("the slow client was cut though it never paused for more than %v of %v: %v", pause, timeout, cut)
 		case timeout > 10*time.Second:
 			t.Fatalf("the machine is too busy for this test: the client paused for %v of %v and was cut: %v", pause, timeout, cut)

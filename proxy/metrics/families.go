@@ -60,6 +60,13 @@ const (
 	namePurges        = "weir_purges_total"
 	namePurgeTime     = "weir_purge_apply_seconds"
 	nameScopes        = "weir_invalidation_scopes"
+	namePeerTime      = "weir_purge_peer_apply_seconds"
+	namePeerLag       = "weir_peer_lag"
+	namePeerUp        = "weir_peer_up"
+	nameGate          = "weir_cluster_gate"
+	namePeerPending   = "weir_cluster_pending_purges"
+	namePeerDropped   = "weir_cluster_dropped_messages_total"
+	nameFloor         = "weir_invalidation_floor"
 	nameFloorRaised   = "weir_invalidation_floor_raised_total"
 	nameDiskBytes     = "weir_disk_bytes"
 	nameDiskTime      = "weir_disk_io_seconds"
@@ -98,6 +105,7 @@ var families = []family{
 	{nameBuildInfo, gauge, "Always 1; the version and the Go release are in the labels."},
 
 	{SourceClientConnections.String(), gauge, "Open client connections."},
+	{SourceRefusedConnections.String(), counter, "Client connections refused because as many were open as may be."},
 	{SourceFlights.String(), gauge, "Fetches from origins that are under way."},
 	{nameDiskUp, gauge, "1 while the disk tier is in use, 0 when it was switched off after a fault; absent when none is configured."},
 	{nameDiskRebuilds, counter, "Rebuilds of the disk tier's index from its segments, after damage."},
@@ -110,6 +118,13 @@ var families = []family{
 	{nameDiskWritten, counter, "Bytes written by the disk tier, by kind; again: objects kept because they were hit, or promised to stay, when their segment was evicted."},
 	{namePurges, counter, "Scopes of purges that took effect on this node, by kind."},
 	{namePurgeTime, histogramKind, "Time from a purge's arrival at this node until it was in the log and in effect here."},
+	{namePeerTime, histogramKind, "Time from a purge's arrival at this node until a peer said that it is in effect there; of purges with wait: all."},
+	{namePeerLag, gauge, "Purges in effect here that a peer has not said to have applied, by peer."},
+	{namePeerUp, gauge, "1 while a peer answers, by peer."},
+	{nameGate, gauge, "1 for the state that the gate is in: open, or why what is stored is not used without asking the origin."},
+	{namePeerPending, gauge, "Purges received from peers that are not in effect here yet."},
+	{namePeerDropped, counter, "Messages of peers that were dropped: malformed, or not signed with this cluster's name and secret (foreign)."},
+	{nameFloor, gauge, "What was fetched before so many purges were applied is invalid; 0 while all scopes are in memory."},
 	{nameScopes, gauge, "Distinct scopes of purges that are kept in memory."},
 	{nameFloorRaised, counter, "Times that there were too many scopes, so that whatever was older than half of them became invalid."},
 	{nameDiskBytes, gauge, "What the disk tier's bytes are: objects that can be found (live), replaced, deleted and given up ones (dead), the index."},

@@ -8,6 +8,8 @@ type Source uint8
 const (
 	// SourceClientConnections is the number of open client connections.
 	SourceClientConnections Source = iota
+	// SourceRefusedConnections counts the connections that were one too many.
+	SourceRefusedConnections
 	// SourceFlights is the number of fetches under way.
 	SourceFlights
 	// SourceDiskUp is 1 while the disk tier is in use, else 0.
@@ -35,8 +37,9 @@ const (
 	SourceDiskLive
 	SourceDiskDead
 	SourceDiskIndex
-	// SourceScopes and SourceFloorRaised describe what was purged.
+	// SourceScopes, SourceFloor and SourceFloorRaised describe what was purged.
 	SourceScopes
+	SourceFloor
 	SourceFloorRaised
 	// SourceAccessLogDropped is the number of access log lines lost.
 	SourceAccessLogDropped
@@ -51,6 +54,8 @@ func (s Source) String() string {
 	switch s {
 	case SourceClientConnections:
 		return "weir_client_connections"
+	case SourceRefusedConnections:
+		return "weir_refused_connections_total"
 	case SourceFlights:
 		return "weir_flights"
 	case SourceDiskUp:
@@ -83,6 +88,8 @@ func (s Source) String() string {
 		return series(nameDiskBytes, "kind", "index")
 	case SourceScopes:
 		return nameScopes
+	case SourceFloor:
+		return nameFloor
 	case SourceFloorRaised:
 		return nameFloorRaised
 	case SourceAccessLogDropped:

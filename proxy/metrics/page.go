@@ -107,6 +107,12 @@ func (r *Registry) writePurges(w io.Writer) {
 	var snap histogramSnapshot
 	snap.add(&r.purgeTimes)
 	b = snap.appendTo(b, namePurgeTime, "")
+	if r.peers.Load() != nil {
+		var peers histogramSnapshot
+		peers.add(&r.peerTimes)
+		b = peers.appendTo(b, namePeerTime, "")
+		b = r.appendPeers(b)
+	}
 	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
 }
 
@@ -116,6 +122,9 @@ func (r *Registry) Purged(kind uint8) { r.purges[min(int(kind), len(r.purges)-1)
 
 // PurgeTook counts a purge that this node took and that was in effect after d.
 func (r *Registry) PurgeTook(d time.Duration) { r.purgeTimes.observe(d) }
+
+// PeerTook counts a peer's word on a purge that this node took, d after it came.
+func (r *Registry) PeerTook(d time.Duration) { r.peerTimes.observe(d) }
 
 // DiskRead and DiskWrite count a read from a segment, and a write to one, that took d.
 func (r *Registry) DiskRead(d time.Duration) { r.diskReads.observe(d) }

@@ -47,6 +47,8 @@ type Registry struct {
 	evictions [][]atomic.Uint64 // by tier, then reason
 	// policyRows is what SetPolicyRows was given.
 	policyRows atomic.Pointer[func() ([]PolicyRow, int64)]
+	// peers is what SetPeers was given.
+	peers atomic.Pointer[peerSource]
 	// storing marks the tiers that SetTier named.
 	storing []atomic.Bool
 
@@ -61,6 +63,7 @@ type Registry struct {
 	purgeKinds []string
 	purges     []atomic.Uint64
 	purgeTimes histogram
+	peerTimes  histogram
 
 	origins originTable
 	offload *offloadWindow

@@ -37,6 +37,7 @@ func testOptions() Options {
 		Reasons:         []string{"no_store", "private"},
 		EvictionReasons: []string{"fresh", "stale"},
 		OriginOutcomes:  []string{"ok", "timeout"},
+		PurgeKinds:      []string{"url", "tag"},
 		Origins:         []string{"shop", "images"},
 		Version:         "1.2.3",
 		GoVersion:       "go1.26",
@@ -314,6 +315,7 @@ func TestEveryFamilyHasOneHelpAndOneType(t *testing.T) {
 	}
 	one := func() float64 { return 1 }
 	r.SetPolicyRows(func() ([]PolicyRow, int64) { return []PolicyRow{{Bytes: 1, Guaranteed: 2, EvictedFresh: 3}}, 4 })
+	r.SetPeers([]string{"open", "behind"}, func() Peers { return Peers{Gate: "open", Rows: []PeerRow{{Peer: "n2", Live: true, Lag: 3}}} })
 	r.SetTier(tierRAM, TierFuncs{Bytes: one, Objects: one, Capacity: one})
 	r.SetTier(tierDisk, TierFuncs{Bytes: one, Objects: one, Capacity: one, Corrupt: one})
 	var b bytes.Buffer

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -8,10 +9,17 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// lockPatience is how long the lock may be held by somebody who looks whether the directory is in use (see inUse), which
+// takes microseconds, or by a process that is just ending.
+const lockPatience = 250 * time.Millisecond
 
 // dirLock is the lock of one store on its directory; the kernel drops it with the process.
 type dirLock struct{ f *os.File }
@@ -22,7 +30,12 @@ func lockDir(dir string) (*dirLock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %w", path, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for deadline := time.Now().Add(lockPatience); errors.Is(err, unix.EWOULDBLOCK) && time.Now().Before(deadline); {
+		time.Sleep(lockPatience / 50)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("cannot lock %s: %w", path, ErrLocked)
@@ -44,16 +57,25 @@ func (l *dirLock) held() bool {
 
 // discard empties the directory of a store; the caller holds its lock.
 func discard(dir string) error {
-	indexes, err := filepath.Glob(filepath.Join(dir, "index-*"))
+	indexes, err := indexDirs(dir)
 	if err != nil {
 		return err
 	}
-	segments, err := filepath.Glob(filepath.Join(dir, "segments", "*"))
+	var paths []string
+	for _, d := range indexes {
+		paths = append(paths, d.path)
+	}
+	des, err := os.ReadDir(filepath.Join(dir, "segments"))
 	if err != nil {
 		return err
+	}
+	for _, de := range des {
+		if segmentFile.MatchString(de.Name()) {
+			paths = append(paths, filepath.Join(dir, "segments", de.Name()))
+		}
 	}
 	// The identity goes last: what is left after a kill half way is still this store's.
-	for _, path := range slices.Concat(indexes, segments, []string{filepath.Join(dir, cleanName), filepath.Join(dir, storeName)}) {
+	for _, path := range append(paths, filepath.Join(dir, cleanName), filepath.Join(dir, storeName)) {
 		if err := os.RemoveAll(path); err != nil {
 			return fmt.Errorf("cannot empty the disk store: %w", err)
 		}
@@ -61,11 +83,56 @@ func discard(dir string) error {
 	return nil
 }
 
+// Names of what a store makes in its directory. What else lies there is somebody else's and is not touched.
+var (
+	indexName   = regexp.MustCompile(`^index-([0-9]{8,18})(\.bad)?$`)
+	segmentFile = regexp.MustCompile(`^[0-9]{10}\.seg(\.aside)?$`)
+)
+
+// indexPath is the directory of one generation of the index.
+type indexPath struct {
+	path string
+	gen  uint64
+	bad  bool // given up
+}
+
+// indexDirs lists the directories of indexes in dir, oldest first.
+func indexDirs(dir string) ([]indexPath, error) {
+	des, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var list []indexPath
+	for _, de := range des {
+		m := indexName.FindStringSubmatch(de.Name())
+		if m == nil {
+			continue
+		}
+		gen, err := strconv.ParseUint(m[1], 10, 63)
+		if err != nil {
+			continue
+		}
+		list = append(list, indexPath{path: filepath.Join(dir, de.Name()), gen: gen, bad: m[2] != ""})
+	}
+	slices.SortStableFunc(list, func(a, b indexPath) int { return cmp.Compare(a.gen, b.gen) })
+	return list, nil
+}
+
+// removeLeftovers removes what a process that was killed while it wrote such a file has left.
+func removeLeftovers(dir string) {
+	for _, name := range []string{storeName, classesName, cleanName, filepath.Join("segments", probeName)} {
+		_ = os.Remove(filepath.Join(dir, name+tmpSuffix))
+	}
+	_ = os.Remove(filepath.Join(dir, "segments", probeName))
+}
+
 func (l *dirLock) unlock() error { return l.f.Close() }
+
+const tmpSuffix = ".tmp"
 
 // writeFileSync replaces path with b: written beside it, synced, renamed.
 func writeFileSync(path string, b []byte) error {
-	tmp := path + ".tmp"
+	tmp := path + tmpSuffix
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err

@@ -19,14 +19,19 @@ import (
 // instead of waiting. Only what would wait for the device is handed to another goroutine, of which there are at most
 // deviceReads; the hand-over costs a microsecond or two, and the device takes a hundred. A read that was given up holds
 // its place until the kernel lets go of it. While half of the places are held like that, nobody waits for another.
+//
+// Records are always written in another goroutine: a file system that is frozen, or whose device is full of what is to be
+// written, blocks the write itself, and the creation of the next segment, for as long as it likes. While one that was given
+// up is still there, nothing else is tried: all go to the same file.
 type gate struct {
 	timeout time.Duration
-	// device holds a token for each read that may wait for the device, entered one for each lookup, writing one for each
-	// put.
-	device, entered, writing chan struct{}
-	stuck                    atomic.Int64 // reads that were given up and still hold a token
-	timeouts                 atomic.Int64
-	blocking                 atomic.Bool // the file system knows no RWF_NOWAIT
+	// device holds a token for each read that may wait for the device, handed one for each record that is being written,
+	// entered one for each lookup, writing one for each put.
+	device, handed, entered, writing chan struct{}
+	stuck                            atomic.Int64 // reads that were given up and still hold a token
+	stuckWrites                      atomic.Int64 // likewise, of records
+	timeouts                         atomic.Int64
+	blocking                         atomic.Bool // the file system knows no RWF_NOWAIT
 	// read takes the place of the device in tests.
 	read func(f *os.File, b []byte, off int64) (int, error)
 }
@@ -43,7 +48,7 @@ const (
 )
 
 func newGate(timeout time.Duration, read func(f *os.File, b []byte, off int64) (int, error)) *gate {
-	return &gate{timeout: timeout, device: make(chan struct{}, deviceReads), entered: make(chan struct{}, lookups), writing: make(chan struct{}, puts), read: read}
+	return &gate{timeout: timeout, device: make(chan struct{}, deviceReads), handed: make(chan struct{}, puts), entered: make(chan struct{}, lookups), writing: make(chan struct{}, puts), read: read}
 }
 
 // enter begins a lookup; leave ends it.
@@ -55,6 +60,43 @@ func (g *gate) leave() { <-g.entered }
 func (g *gate) beginPut() error { return g.take(g.writing, g.timeout) }
 
 func (g *gate) endPut() { <-g.writing }
+
+// handOver runs op, which writes to the device, in another goroutine and waits at most the timeout for it. Then the caller
+// goes on with ErrSlow, and whatever op leads to is undone when it comes back: what op uses must not be used again.
+func (g *gate) handOver(op, undo func()) error {
+	if g.stuckWrites.Load() > 0 {
+		return g.slow()
+	}
+	if err := g.take(g.handed, g.timeout); err != nil {
+		return err
+	}
+	var settled atomic.Bool // by whoever comes first: op's end or the timeout
+	done := make(chan struct{})
+	go func() {
+		defer func() { <-g.handed }()
+		op()
+		if settled.CompareAndSwap(false, true) {
+			close(done)
+			return
+		}
+		undo()
+		g.stuckWrites.Add(-1)
+	}()
+	t := time.NewTimer(g.timeout)
+	defer t.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-t.C:
+	}
+	g.stuckWrites.Add(1)
+	if settled.CompareAndSwap(false, true) {
+		return g.slow()
+	}
+	g.stuckWrites.Add(-1)
+	<-done
+	return nil
+}
 
 // take waits for a place at most that long.
 func (g *gate) take(places chan struct{}, bound time.Duration) error {

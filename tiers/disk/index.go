@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -35,6 +36,8 @@ type index struct {
 	once   sync.Once
 	err    atomic.Pointer[error]
 	onFail func(*index, error)
+
+	patience time.Duration // for a write; then the generation has failed
 
 	// reads is held for reading while the database is being read and for writing to close it.
 	reads  sync.RWMutex
@@ -113,7 +116,7 @@ func openIndex(o Options, dir string, gen uint64, onFail func(*index, error)) (i
 		}
 	}()
 	ix = &index{
-		dir: dir, gen: gen, onFail: onFail,
+		dir: dir, gen: gen, onFail: onFail, patience: o.indexPatience,
 		ops: make(chan *indexOp, 128), failed: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	ix.cache = pebble.NewCache(cacheSize(o.Size))
@@ -200,17 +203,29 @@ func (ix *index) writeMany(ops []*indexOp) error {
 }
 
 func (ix *index) submit(op *indexOp) error {
+	t := time.NewTimer(ix.patience)
+	defer t.Stop()
 	select {
 	case ix.ops <- op:
 	case <-ix.failed:
 		return ErrOffline
+	case <-t.C:
+		return ix.tooSlow()
 	}
 	select {
 	case err := <-op.done:
 		return err
 	case <-ix.failed:
 		return ErrOffline
+	case <-t.C:
+		return ix.tooSlow()
 	}
+}
+
+// tooSlow gives the generation up: a write that nobody waits for any more may still come to be seen.
+func (ix *index) tooSlow() error {
+	ix.fail(fmt.Errorf("%w: the index has not taken a write for %v", ErrSlow, ix.patience))
+	return ErrOffline
 }
 
 // writeLoop is the only goroutine that writes to Pebble. It ends on stop or on failure.

@@ -105,6 +105,9 @@ func Inspect(dir string) (*Inspection, error) {
 	for _, de := range des {
 		i.addFile(segDir, de)
 	}
+	if indexes, _ := indexDirs(dir); errors.Is(err, os.ErrNotExist) && len(i.Segments)+len(i.Aside)+len(indexes) == 0 {
+		return nil, fmt.Errorf("%s holds no disk store of weir: there is a directory of segments, but nothing in it is one", dir)
+	}
 	slices.SortFunc(i.Segments, func(a, b SegmentFile) int { return int(int64(a.Number) - int64(b.Number)) })
 	i.floor = 1<<32 - 1
 	if len(i.Segments) > 0 {
@@ -183,15 +186,15 @@ func (i *Inspection) openIndex(clean cleanMark) (err error) {
 			err = fmt.Errorf("index cannot be opened: panic: %v", r)
 		}
 	}()
-	dirs, err := filepath.Glob(filepath.Join(i.Dir, "index-*"))
+	dirs, err := indexDirs(i.Dir)
 	if err != nil {
 		return err
 	}
-	dirs = slices.DeleteFunc(dirs, func(d string) bool { return strings.HasSuffix(d, badSuffix) })
+	dirs = slices.DeleteFunc(dirs, func(d indexPath) bool { return d.bad })
 	if len(dirs) == 0 {
 		return errors.New("there is no index")
 	}
-	dir := dirs[len(dirs)-1]
+	dir := dirs[len(dirs)-1].path
 	i.Index, i.IndexBytes = filepath.Base(dir), dirSize(dir)
 	if i.InUse {
 		return errors.New("a process has it open")

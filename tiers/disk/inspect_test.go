@@ -219,4 +219,14 @@ func TestInspectRefuses(t *testing.T) {
 	if des, _ := os.ReadDir(dir); len(des) != 0 {
 		t.Error("it left something behind")
 	}
+	// Somebody else's segments.
+	if err := os.MkdirAll(filepath.Join(dir, "segments"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "segments", "000.ts"), []byte("film"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Inspect(dir); err == nil || !strings.Contains(err.Error(), "holds no disk store") {
+		t.Error(err)
+	}
 }

@@ -85,7 +85,7 @@ func (s *Store) move(ix *index, h Hash, cur entry, seg *segment) (int64, error) 
 		return 0, nil
 	}
 	if r.header.typ == recObject {
-		return s.reappendOne(footEntry{hash: h, entry: cur})
+		return s.reappendOne(footEntry{hash: h, entry: cur}, seg.read.hits(cur.ord))
 	}
 	extents := append([]extent(nil), r.extents...)
 	written := int64(0)

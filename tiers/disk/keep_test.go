@@ -149,6 +149,19 @@ func TestReserveIsABound(t *testing.T) {
 	}
 }
 
+// A configuration may reserve three quarters of the disk, whatever its size.
+func TestThreeQuartersCanBePromised(t *testing.T) {
+	for _, size := range []int64{MinSize, 9 << 20, 15 << 20, 16 << 20, 17 << 20, 100 << 20, 64 << 30, 257 << 30, 2 << 40, 8 << 40} {
+		o := Options{Dir: t.TempDir(), Size: size}.withDefaults()
+		if err := o.validate(); err != nil {
+			t.Errorf("%d: %v", size, err)
+		}
+		if got := o.guaranteed(); got < size/4*3 {
+			t.Errorf("of %d bytes %d can be promised", size, got)
+		}
+	}
+}
+
 // A pinned class that has no more room is told so, and what it has stays.
 func TestPinnedFull(t *testing.T) {
 	o := smallOptions(t.TempDir())

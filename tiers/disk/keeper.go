@@ -82,6 +82,8 @@ func (s *Store) heal() bool {
 	return ok
 }
 
+const probeName = "probe"
+
 // probe writes and syncs a file of 1 MiB and removes it.
 func (s *Store) probe() error {
 	if s.o.writeFault != nil {
@@ -89,7 +91,7 @@ func (s *Store) probe() error {
 			return err
 		}
 	}
-	path := filepath.Join(s.segs.dir, "probe")
+	path := filepath.Join(s.segs.dir, probeName)
 	err := writeFileSync(path, make([]byte, 1<<20))
 	_ = os.Remove(path)
 	return err
@@ -117,12 +119,12 @@ func (s *Store) indexFailed(ix *index, err error) {
 
 func (s *Store) measureIndex() int64 {
 	var n int64
-	dirs, err := filepath.Glob(filepath.Join(s.o.Dir, "index-*"))
+	dirs, err := indexDirs(s.o.Dir)
 	if err != nil {
 		return 0
 	}
 	for _, d := range dirs {
-		n += dirSize(d)
+		n += dirSize(d.path)
 	}
 	return n
 }

@@ -30,8 +30,9 @@ type Options struct {
 	Dir string
 	// Size is the budget in bytes for segments and index together; at least MinSize.
 	Size int64
-	// SegmentSize in bytes; 0: Size/64 within 1 MiB and 256 MiB, and Size/1024 (up to 1 GiB) above 256 GiB, so that the
-	// number of open files stays near a thousand. At most Size/4.
+	// SegmentSize in bytes; 0: Size/64 within 1 MiB (on a disk below 16 MiB a sixteenth of it, so that three quarters of any
+	// disk can be promised) and 256 MiB, and Size/1024 (up to 1 GiB) above 256 GiB, so that the number of open files stays
+	// near a thousand. At most Size/4.
 	SegmentSize int64
 	// ChunkSize in bytes of the pieces of a large body: the unit of its checksums and reads. Default 256 KiB, at most
 	// SegmentSize/4.
@@ -67,11 +68,13 @@ type Options struct {
 	read       func(f *os.File, b []byte, off int64) (int, error)
 	tick       time.Duration
 	checkpoint uint32
+	// indexPatience is how long somebody waits for the index to take a write; then the generation has failed.
+	indexPatience time.Duration
 }
 
 func (o Options) withDefaults() Options {
 	if o.SegmentSize == 0 {
-		o.SegmentSize = min(max(o.Size/64, 1<<20), 256<<20)
+		o.SegmentSize = min(max(o.Size/64, min(1<<20, o.Size/16)), 256<<20)
 		if o.Size > 256<<30 {
 			o.SegmentSize = min(o.Size/1024, maxSegment)
 		}
@@ -111,6 +114,10 @@ func (o Options) withDefaults() Options {
 	}
 	if o.checkpoint == 0 {
 		o.checkpoint = 8192
+	}
+	if o.indexPatience == 0 {
+		// Well above what a busy device needs for a flush: giving the index up costs a rebuild.
+		o.indexPatience = 30 * time.Second
 	}
 	if o.tick == 0 {
 		o.tick = time.Second

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"time"
@@ -20,6 +21,8 @@ type draft struct {
 	force bool
 	// admit asks whether the class has room for it.
 	admit bool
+	// hits that the record begins with.
+	hits uint32
 }
 
 // Put stores body with its metadata under h and key, replacing what is there. Nothing of the arguments is kept. On an
@@ -90,12 +93,17 @@ func (s *Store) storeLocked(d draft) (int64, error) {
 	}
 	// Losing interleaving: a seal between the write and the index would move the watermark past a record that is in
 	// neither; pending keeps the segment unsealed until the index shows the record.
-	defer seg.done()
-	err = s.showLocked(ix, d.hash, e)
-	if err != nil {
-		s.annul(seg.seg, e)
+	if err = s.showLocked(ix, d.hash, e); err != nil {
+		// It may wait for the device, which the caller does not; the segment cannot be sealed before.
+		go func() {
+			defer seg.done()
+			s.annul(seg.seg, e)
+		}()
+		return align(int64(e.len)), err
 	}
-	return align(int64(e.len)), err
+	seg.seg.read.add(e.ord, d.hits)
+	seg.done()
+	return align(int64(e.len)), nil
 }
 
 // admitDraft asks for room for what d makes of its object. The caller holds the stripe.
@@ -135,11 +143,6 @@ func (s *Store) write(d draft) (entry, ticket, error) {
 		return entry{}, ticket{}, ErrTooLarge
 	}
 	bp := s.scratch.Get().(*[]byte)
-	defer func() {
-		if cap(*bp) <= 1<<20 {
-			s.scratch.Put(bp)
-		}
-	}()
 	n := align(h.length())
 	b := append((*bp)[:0], make([]byte, recHeaderSize)...)
 	b = append(b, d.key...)
@@ -150,14 +153,38 @@ func (s *Store) write(d draft) (entry, ticket, error) {
 	km := recHeaderSize + len(d.key) + len(d.meta)
 	h.kmCRC = crc32.Checksum(b[recHeaderSize:km], castagnoli)
 	h.bodyCRC = crc32.Checksum(b[km:km+len(d.body)], castagnoli)
-	return s.writeRecord(&h, b, d.extents, d.force)
+	e, t, err := s.writeRecord(&h, b, d.extents, d.force)
+	if cap(b) <= 1<<20 && !errors.Is(err, ErrSlow) { // the buffer of a slow write is still in use
+		s.scratch.Put(bp)
+	}
+	return e, t, err
 }
 
-// writeRecord places and writes b, a whole padded record whose header is still to be filled in from h.
+// writeRecord places and writes b, a whole padded record whose header is still to be filled in from h. After ErrSlow b is
+// still in use and must not be changed.
 func (s *Store) writeRecord(h *recHeader, b []byte, extents []extent, force bool) (entry, ticket, error) {
 	if err := s.checkRoom(int64(len(b))); err != nil && !force {
 		return entry{}, ticket{}, err
 	}
+	var e entry
+	var t ticket
+	var err error
+	if slow := s.gate.handOver(
+		func() { e, t, err = s.placeRecord(h, b, extents) },
+		func() {
+			if err == nil {
+				s.annul(t.seg, e)
+				t.done()
+			}
+		},
+	); slow != nil {
+		return entry{}, ticket{}, slow
+	}
+	return e, t, err
+}
+
+// placeRecord is writeRecord where it may wait for the device.
+func (s *Store) placeRecord(h *recHeader, b []byte, extents []extent) (entry, ticket, error) {
 	sp, err := s.segs.reserve(int64(len(b)))
 	if err != nil {
 		if err != ErrClosed && err != ErrTooLarge {
@@ -274,8 +301,8 @@ func (s *Store) Delete(h Hash) error {
 func (s *Store) buryLocked(ix *index, h Hash, cur entry, ok bool) error {
 	n, err := s.storeLocked(draft{typ: recTomb, hash: h, stored: s.nowMillis(), force: true})
 	s.count.bytesMeta.Add(n)
-	if err == nil || !ok {
-		return err
+	if err == nil || !ok || errors.Is(err, ErrSlow) {
+		return err // where the device takes no record now, the index would wait for it as well
 	}
 	tomb := entry{typ: recTomb, seg: cur.seg, off8: cur.off8, len: recHeaderSize, oldest: cur.oldest, disk: unbackedTomb}
 	if ix.write(objectKey(h), tomb.encode(), true) == nil {

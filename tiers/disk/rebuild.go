@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -43,7 +42,7 @@ func (s *Store) bringIn(seg *segment, from uint32) error {
 		// What could be read counts; the rest of the segment is lost.
 		s.o.Log.Warn("disk: segment read in part", "segment", seg.num, "err", err)
 	}
-	for group := range groups(list, int(from), true) {
+	for group := range groups(list, int(from), groupSize, true) {
 		if s.stopping() {
 			return ErrClosed
 		}
@@ -109,10 +108,13 @@ func (s *Store) rebuild(ix *index, below uint32) error {
 	if err := ix.setState(keyComplete, 1, true); err != nil {
 		return err
 	}
-	bad, err := filepath.Glob(filepath.Join(s.o.Dir, "index-*"+badSuffix))
-	if err == nil {
-		for _, d := range bad {
-			_ = os.RemoveAll(d)
+	dirs, err := indexDirs(s.o.Dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		if d.bad {
+			_ = os.RemoveAll(d.path)
 		}
 	}
 	s.o.Log.Info("disk: index rebuilt", "segments", n, "objects", ix.objects.Load())
@@ -138,12 +140,12 @@ func (s *Store) replaceIndex() error {
 		<-running
 	}
 	// The old files go first: a device that is full has room for the new ones then.
-	dirs, err := filepath.Glob(filepath.Join(s.o.Dir, "index-*"))
+	dirs, err := indexDirs(s.o.Dir)
 	if err != nil {
 		return err
 	}
 	for _, d := range dirs {
-		_ = os.RemoveAll(d)
+		_ = os.RemoveAll(d.path)
 	}
 	ix, err := s.newIndex()
 	if err != nil {

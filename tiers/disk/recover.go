@@ -273,25 +273,20 @@ func (s *Store) tryOpen(dir string, clean cleanMark, wasClean bool) (*index, err
 
 // sweepIndexes removes all but the newest index directory and sets s.gen to the highest number seen.
 func (s *Store) sweepIndexes() (latest string, err error) {
-	dirs, err := filepath.Glob(filepath.Join(s.o.Dir, "index-*"))
+	dirs, err := indexDirs(s.o.Dir)
 	if err != nil {
 		return "", err
 	}
 	var best uint64
 	for _, d := range dirs {
-		name := strings.TrimPrefix(filepath.Base(d), "index-")
-		n, err := strconv.ParseUint(strings.TrimSuffix(name, badSuffix), 10, 63)
-		if err != nil {
-			continue
-		}
-		s.gen = max(s.gen, n)
-		if !strings.HasSuffix(name, badSuffix) && n > best {
-			latest, best = d, n
+		s.gen = max(s.gen, d.gen)
+		if !d.bad && d.gen > best {
+			latest, best = d.path, d.gen
 		}
 	}
 	for _, d := range dirs {
-		if d != latest {
-			_ = os.RemoveAll(d)
+		if d.path != latest {
+			_ = os.RemoveAll(d.path)
 		}
 	}
 	if latest != "" && best != s.gen {

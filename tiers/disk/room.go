@@ -10,15 +10,21 @@ import (
 // nobody waits as long as it is faster than what arrives.
 type room struct {
 	freed atomic.Pointer[chan struct{}] // closed and replaced when space has come back
-	// hopeless is until when nobody waits, because somebody did in vain; unix nanoseconds.
+	// hopeless is until when nobody waits, because somebody did in vain; nanoseconds since born, so that a clock that is set
+	// back does not keep everybody from waiting.
 	hopeless atomic.Int64
+	born     time.Time
 	waits    atomic.Int64
 }
 
 func (r *room) init() {
 	ch := make(chan struct{})
 	r.freed.Store(&ch)
+	r.born = time.Now()
 }
+
+// now is the monotonic time of hopeless.
+func (r *room) now() int64 { return int64(time.Since(r.born)) }
 
 // signal wakes those who wait.
 func (r *room) signal() {
@@ -50,7 +56,7 @@ func (s *Store) awaitRoom(n int64) bool {
 	if s.fits(n) {
 		return true
 	}
-	if s.wfault.Load() != nil || time.Now().UnixNano() < s.room.hopeless.Load() {
+	if s.wfault.Load() != nil || s.room.now() < s.room.hopeless.Load() {
 		return false
 	}
 	s.room.waits.Add(1)
@@ -67,7 +73,7 @@ func (s *Store) awaitRoom(n int64) bool {
 		case <-s.stop:
 			return false
 		case <-t.C:
-			s.room.hopeless.Store(time.Now().Add(s.o.ReadTimeout).UnixNano())
+			s.room.hopeless.Store(s.room.now() + int64(s.o.ReadTimeout))
 			return false
 		}
 	}

@@ -46,4 +46,8 @@ func TestPutsDoNotWaitForEver(t *testing.T) {
 	if took := time.Since(began); took < o.ReadTimeout || s.Stats().RoomWaits > 10 {
 		t.Errorf("20 puts took %v, %d waited", took, s.Stats().RoomWaits)
 	}
+	// For how long nobody waits does not hang on a clock that can be set.
+	if until := time.Duration(s.room.hopeless.Load()); until > time.Since(began)+time.Minute {
+		t.Errorf("nobody waits for the next %v", until)
+	}
 }

@@ -93,13 +93,13 @@ func readFull(f io.ReaderAt, b []byte, off int64) error {
 
 const (
 	hitPage = 8192
-	hitBits = 2
+	hitBits = 4
 	hitMost = 1<<hitBits - 1
 	// hitCells is how many counters share a word.
 	hitCells = 32 / hitBits
 )
 
-// hitMap counts, for each record of a segment, how often it was read since it was written, up to three. Pages of 2 KiB
+// hitMap counts, for each record of a segment, how often it was read since it was written, up to fifteen. Pages of 4 KiB
 // appear on the first hit, so a segment nobody reads costs one pointer for each 8192 records.
 type hitMap struct {
 	pages []atomic.Pointer[[hitPage / hitCells]atomic.Uint32]
@@ -110,9 +110,12 @@ func newHitMap(segmentSize int64) hitMap {
 	return hitMap{pages: make([]atomic.Pointer[[hitPage / hitCells]atomic.Uint32], n)}
 }
 
-func (m *hitMap) hit(ord uint32) {
+func (m *hitMap) hit(ord uint32) { m.add(ord, 1) }
+
+// add counts n hits at once.
+func (m *hitMap) add(ord, n uint32) {
 	i := int(ord / hitPage)
-	if i >= len(m.pages) {
+	if i >= len(m.pages) || n == 0 {
 		return
 	}
 	p := m.pages[i].Load()
@@ -122,7 +125,7 @@ func (m *hitMap) hit(ord uint32) {
 	}
 	w, shift := &p[ord%hitPage/hitCells], ord%hitCells*hitBits
 	for v := w.Load(); v>>shift&hitMost < hitMost; v = w.Load() {
-		if w.CompareAndSwap(v, v+1<<shift) {
+		if w.CompareAndSwap(v, v+min(n, hitMost-v>>shift&hitMost)<<shift) {
 			return
 		}
 	}
@@ -139,6 +142,11 @@ func (m *hitMap) hits(ord uint32) uint32 {
 	}
 	return p[ord%hitPage/hitCells].Load() >> (ord % hitCells * hitBits) & hitMost
 }
+
+// carriedHits is with how many hits a record begins that is written again with n: what was asked for often outlives a
+// quiet turn of the disk, and is forgotten after a few. Without that, all that was asked for once since it was written
+// ranks alike, which on a Zipf(0.9) stream costs 1 % of the hits; LRU was better then.
+func carriedHits(n uint32) uint32 { return n * 2 / 3 }
 
 // segTable is an immutable list of the segments that can be read, ascending by number.
 type segTable []*segment

@@ -76,6 +76,7 @@ func Open(o Options) (*Store, error) {
 	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis, freed: s.room.signal, checkpoint: o.checkpoint}
 	s.room.init()
 	s.segs.table.Store(&segTable{})
+	removeLeftovers(o.Dir)
 	if o.Fresh {
 		err = discard(o.Dir)
 	}

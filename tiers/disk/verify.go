@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -56,7 +57,7 @@ func (i *Inspection) Verify(progress func(done int64), report func(Fault)) (Veri
 		v.fault(storeName, -1, "", "the identity of the store is missing or damaged; the next start takes it from the segments")
 	}
 	if i.IndexError != nil && !i.InUse {
-		v.fault(i.Index, -1, "", "not usable, the next start builds it again from the segments: "+i.IndexError.Error())
+		v.fault(cmp.Or(i.Index, "index"), -1, "", "not usable, the next start builds it again from the segments: "+i.IndexError.Error())
 	}
 	var done int64
 	for _, s := range i.Segments {

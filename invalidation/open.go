@@ -1,0 +1,201 @@
+package invalidation
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+func writeSynced(f *os.File, b []byte) error {
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// openLog reads the log that is there and goes on with it, or begins one.
+func (n *Node) openLog() error {
+	if err := os.MkdirAll(n.o.Dir, 0o700); err != nil {
+		return err
+	}
+	n.file = newLogFile(n.o.Dir, n.o.write)
+	f, err := os.OpenFile(n.file.path, os.O_RDWR|os.O_APPEND, 0)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if _, err := os.Stat(n.o.Mark); n.o.Mark != "" && err == nil {
+			n.forget(errors.New("it is gone"))
+		}
+		return n.begin()
+	case err != nil:
+		return err
+	}
+	n.file.f = f
+	end, err := n.load(f)
+	switch {
+	case err != nil && !errors.Is(err, errDamaged):
+		_ = n.file.close()
+		return err
+	case err == nil && !n.markFits():
+		err = errors.New("it and what is stored were not written together")
+	}
+	if err != nil {
+		n.forget(err)
+		_ = n.file.close()
+		return n.begin()
+	}
+	return n.resume(end)
+}
+
+// begin writes a new log.
+func (n *Node) begin() error {
+	_, _ = rand.Read(n.sessions[1][:])
+	n.file = newLogFile(n.o.Dir, n.o.write)
+	if err := n.replaceLog(0); err != nil {
+		return err
+	}
+	return n.writeMark()
+}
+
+// resume goes on with a log that is whole up to end.
+func (n *Node) resume(end int64) error {
+	n.begun = false
+	st, err := n.file.f.Stat()
+	if err != nil {
+		return err
+	}
+	var b []byte
+	n.sessions[0] = n.sessions[1]
+	_, _ = rand.Read(n.sessions[1][:])
+	b = appendSession(b, n.sessions[1])
+	if st.Size() > end {
+		// Whatever was being written was not acknowledged. Should it have been
+		// after all, a fetch may have seen its epoch: none of the next may be
+		// below that.
+		n.table.epoch.Add(1 << 32)
+		b = n.state().append(b)
+		if err := n.file.f.Truncate(end); err != nil {
+			return err
+		}
+	}
+	n.file.size = end
+	if len(n.file.marks) == 0 {
+		n.file.base = end
+	}
+	if err := n.file.append(b, nil, nil); err != nil {
+		return err
+	}
+	return n.writeMark()
+}
+
+// writeMark writes the session beside what the facts concern, after the log has
+// it.
+func (n *Node) writeMark() error {
+	if n.o.Mark == "" {
+		return nil
+	}
+	return WriteFile(n.o.Mark, n.sessions[1][:])
+}
+
+// forget starts anew after a log that cannot be used.
+func (n *Node) forget(cause error) {
+	n.o.Log.Warn("the log of purges cannot be used; whatever was stored before is invalid", "dir", n.o.Dir, "error", cause)
+	n.reset()
+}
+
+// markFits tells whether the mark is of this log's last session, or of the one
+// before: the process may have died between the two writes.
+func (n *Node) markFits() bool {
+	if n.o.Mark == "" {
+		return true
+	}
+	b, err := os.ReadFile(n.o.Mark)
+	return err == nil && len(b) == 16 && (string(b) == string(n.sessions[0][:]) || string(b) == string(n.sessions[1][:]))
+}
+
+// load reads the log into n's table, positions and recent purges, and says where
+// its last whole record ends.
+func (n *Node) load(f *os.File) (end int64, err error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	first := true
+	end, err = scanLog(io.NewSectionReader(f, 0, st.Size()), st.Size(), func(at int64, payload []byte) error {
+		r := Decoder{b: payload}
+		typ := r.U8()
+		if first != (typ == recHeader) {
+			return fmt.Errorf("%w: a header in the wrong place", errDamaged)
+		}
+		first = false
+		if err := n.loadRecord(typ, &r, at); err != nil {
+			return err
+		}
+		if r.bad {
+			return fmt.Errorf("%w: record of type %d", errDamaged, typ)
+		}
+		return nil
+	})
+	if err == nil && first {
+		err = fmt.Errorf("%w: it has no header", errDamaged)
+	}
+	return end, err
+}
+
+func (n *Node) loadRecord(typ byte, r *Decoder, at int64) error {
+	switch typ {
+	case recHeader:
+		if v := r.U8(); v != logVersion {
+			return fmt.Errorf("%w: version %d is unknown", errDamaged, v)
+		}
+		n.incarnation.Store(r.U64())
+	case recSession:
+		n.sessions[0] = n.sessions[1]
+		copy(n.sessions[1][:], r.take(16))
+	case recPurge:
+		p := r.Purge()
+		if !r.bad {
+			n.take(p)
+			if n.file != nil {
+				if len(n.file.marks) == 0 {
+					n.file.base = at
+				}
+				n.file.note(p.ID.origin(), p.ID.Number, at)
+			}
+		}
+	case recSnapshot:
+		n.table.epoch.Store(max(n.table.epoch.Load(), r.U64()))
+		n.table.floor.Store(max(n.table.floor.Load(), r.U64()))
+		all := *n.table.all.Load()
+		all.add(cell{hard: r.U64(), soft: r.U64(), softAt: int64(r.U64())})
+		n.table.all.Store(&all)
+	case recCells:
+		for len(r.b) > 0 && !r.bad {
+			n.table.put(r.U64(), cell{hard: r.U64(), soft: r.U64(), softAt: int64(r.U64())})
+		}
+	case recPrefixes:
+		fm := form(r.U8())
+		for len(r.b) > 0 && !r.bad && fm < forms {
+			n.table.admitLength(fm, int(r.U16()))
+		}
+	case recPosition:
+		o := Origin{Node: r.Text(int(r.U8())), Incarnation: r.U64()}
+		n.positions[o] = max(n.positions[o], r.U64())
+	default:
+		return fmt.Errorf("%w: record type %d is unknown", errDamaged, typ)
+	}
+	return nil
+}
+
+// state is what the log says of the table now.
+func (n *Node) state() state {
+	t := &n.table
+	return state{epoch: t.epoch.Load(), floor: t.floor.Load(), all: *t.all.Load()}
+}
+
+// replaceLog rewrites the log as a snapshot, and the purges that it has from off
+// on.
+func (n *Node) replaceLog(off int64) error {
+	return n.file.replace(n.snapshot(nil, n.incarnation.Load(), n.state()), off)
+}

@@ -1,0 +1,82 @@
+package load_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/loadtest/load"
+	"weir/loadtest/selfcheck"
+	"weir/loadtest/workload"
+)
+
+// stallingServer answers in 2 ms, and stops for a second once in ten: whatever is under way then waits until the end of it.
+func stallingServer(begin time.Time, conn net.Conn) {
+	defer conn.Close()
+	br := bufio.NewReader(conn)
+	for {
+		req, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+		if in := time.Since(begin) % (10 * time.Second); in > 5*time.Second && in < 6*time.Second {
+			time.Sleep(6*time.Second - in)
+		}
+		body := selfcheck.Bytes(selfcheck.SeedOf(req.RequestURI, 0), 0, 64)
+		if _, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n%s", body); err != nil {
+			return
+		}
+	}
+}
+
+// The same server, the same clock: the open loop shows the stalls in p999, the closed loop hides them, since it sends nothing while it
+// waits (coordinated omission). The clock is a false one, so the figures are exact.
+func TestStallShowsInOpenLoopOnly(t *testing.T) {
+	measure := func(schedule workload.Schedule) (res *load.Result) {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now()
+			var err error
+			res, err = load.Run(t.Context(), load.Options{
+				Target: "http://127.0.0.1:80", Path: "/x", Size: 64, Connections: 4, Loops: 1,
+				Schedule: schedule, Duration: 20 * time.Second,
+				Dial: func(string, string) (net.Conn, error) {
+					client, server := net.Pipe()
+					go stallingServer(begin, server)
+					return client, nil
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+		return res
+	}
+	open := measure(workload.Constant{PerSecond: 500, For: 20 * time.Second})
+	closed := measure(nil)
+
+	if open.Answers != 10_000 || open.Unsent != 0 || open.Faults.Total != 0 {
+		t.Errorf("open loop: %d answers, %d not sent, faults %+v", open.Answers, open.Unsent, open.Faults)
+	}
+	// A tenth of the requests is due in a stall. They wait up to a second for its end, and some for the queue after it.
+	if p := open.Latency.P999US; p < 900_000 || p > 1_100_000 {
+		t.Errorf("open loop: p999 is %.0f us, should be about a second", p)
+	}
+	if p := open.Latency.P50US; p < 1900 || p > 2100 {
+		t.Errorf("open loop: p50 is %.0f us, should be 2 ms", p)
+	}
+	if p := closed.Latency.P999US; p > 2100 {
+		t.Errorf("closed loop: p999 is %.0f us; if it shows the stall, this contrast is wrong in the handbook too", p)
+	}
+	if m := closed.Latency.MaxUS; m < 900_000 {
+		t.Errorf("closed loop: the longest took %.0f us; the stall should be there at least", m)
+	}
+	// From sending, the open loop has seen little more than the closed one: the difference is what had to wait.
+	if open.Lag.P99US < 500_000 {
+		t.Errorf("open loop: p99 of the lag is %.0f us", open.Lag.P99US)
+	}
+}

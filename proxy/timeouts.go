@@ -1,0 +1,168 @@
+package proxy
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/valyala/fasthttp"
+)
+
+// How long a client may take for a header section, and between two requests, is
+// watched from outside. Fasthttp's own timeouts set two deadlines for each request;
+// with the clock readings they take that was a 25th of the cost of a RAM hit. Here a
+// request pays three lookups and two stores, and a goroutine looks at all
+// connections a few times a second: what has overstayed gets a deadline that has
+// passed. So a timeout is up to two rounds late, and never early.
+//
+// How long a body may take to arrive is a deadline of its own (upload), and how long
+// one may take to leave is the kernel's (package listen).
+
+// phase is what a connection is waited for.
+type phase uint32
+
+const (
+	// phaseNew: its first header section, from when it was accepted.
+	phaseNew phase = iota
+	// phaseIdle: its next request.
+	phaseIdle
+	// phaseHeader: the rest of a header section that has begun.
+	phaseHeader
+	// phaseServing: nothing; a request is being answered.
+	phaseServing
+	// phaseOver: it has overstayed.
+	phaseOver
+)
+
+// clientConn is one open connection.
+type clientConn struct {
+	conn  net.Conn
+	ip    netip.Addr // zero: not counted by address
+	phase atomic.Uint32
+	since atomic.Int64 // on the coarse clock
+	// bodyDeadline: fasthttp was told to set one. Only the connection's own
+	// goroutine uses it.
+	bodyDeadline bool
+}
+
+func newClientConn(c net.Conn, ip netip.Addr, now int64) *clientConn {
+	k := &clientConn{conn: c, ip: ip}
+	k.since.Store(now)
+	return k
+}
+
+// turn notes what fasthttp says of the connection: the first byte of a request
+// has come, or its answer is out.
+func (k *clientConn) turn(s fasthttp.ConnState, now int64) {
+	switch was := phase(k.phase.Load()); {
+	case was == phaseOver:
+	case s == fasthttp.StateIdle:
+		if k.bodyDeadline {
+			k.bodyDeadline = false
+			_ = k.conn.SetReadDeadline(time.Time{}) // one that fails is closed
+		}
+		k.since.Store(now)
+		k.phase.CompareAndSwap(uint32(was), uint32(phaseIdle))
+	case was != phaseNew:
+		k.since.Store(now)
+		k.phase.CompareAndSwap(uint32(was), uint32(phaseHeader))
+	}
+}
+
+// serve notes that the header section is here.
+func (k *clientConn) serve() {
+	if was := k.phase.Load(); phase(was) != phaseOver {
+		k.phase.CompareAndSwap(was, uint32(phaseServing))
+	}
+}
+
+// hold ends what a connection waits for when it has overstayed.
+func (k *clientConn) hold(now, header, idle, round int64) {
+	was := phase(k.phase.Load())
+	limit := header
+	switch was {
+	case phaseServing:
+		return
+	case phaseOver:
+		// Again: whoever reads a PROXY header or shakes hands sets deadlines
+		// of their own.
+		_ = k.conn.SetReadDeadline(time.Unix(1, 0))
+		return
+	case phaseIdle:
+		limit = idle
+	case phaseNew, phaseHeader:
+	}
+	// since may be a round too early.
+	if limit > 0 && now-k.since.Load() > limit+round && k.phase.CompareAndSwap(uint32(was), uint32(phaseOver)) {
+		_ = k.conn.SetReadDeadline(time.Unix(1, 0)) // one that fails is closed
+	}
+}
+
+// coarseClock is a time that is set a few times a second, and costs a load.
+type coarseClock struct{ t atomic.Int64 }
+
+func (c *coarseClock) now() int64 { return c.t.Load() }
+
+// round is how often connections are looked at.
+func (p *Proxy) round() time.Duration {
+	r := 250 * time.Millisecond
+	for _, limit := range []time.Duration{p.opts.HeaderTimeout, p.opts.IdleTimeout} {
+		if limit > 0 {
+			r = min(r, max(limit/8, 5*time.Millisecond))
+		}
+	}
+	return r
+}
+
+// watchConnections holds connections to their time until the proxy stops.
+func (p *Proxy) watchConnections() {
+	round := p.round()
+	ticker := time.NewTicker(round)
+	defer ticker.Stop()
+	began := time.Now()
+	for {
+		select {
+		case <-p.base.Done():
+			return
+		case <-ticker.C:
+		}
+		now := int64(time.Since(began))
+		p.conns.clock.t.Store(now)
+		p.conns.open.Range(func(_, v any) bool {
+			v.(*clientConn).hold(now, int64(p.opts.HeaderTimeout), int64(p.opts.IdleTimeout), int64(round))
+			return true
+		})
+	}
+}
+
+// serving notes that a request's header section is here.
+func (p *Proxy) serving(ctx *fasthttp.RequestCtx) *clientConn {
+	k := p.conns.of(ctx.Conn())
+	if k != nil {
+		k.serve()
+	}
+	return k
+}
+
+// bodyTime is called by fasthttp when it has read a header section. It reads the
+// first bytes of a body before the handler runs: they have the time of a body, not
+// what is left of the header's.
+func (p *Proxy) bodyTime(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
+	if n := h.ContentLength(); n > 0 || n == -1 {
+		c.ReadTimeout = p.opts.ProgressTimeout
+		if k := p.serving(contextOf(h)); k != nil {
+			k.bodyDeadline = true
+		}
+	}
+	return c
+}
+
+// contextOf returns the context whose request's header h is. Fasthttp hands the
+// hook a pointer into the context, and has no other way to tell whose header it
+// is; a test holds that it does.
+func contextOf(h *fasthttp.RequestHeader) *fasthttp.RequestCtx {
+	const inside = unsafe.Offsetof(fasthttp.RequestCtx{}.Request) + unsafe.Offsetof(fasthttp.Request{}.Header)
+	return (*fasthttp.RequestCtx)(unsafe.Add(unsafe.Pointer(h), -int(inside)))
+}

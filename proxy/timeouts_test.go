@@ -1,0 +1,91 @@
+package proxy
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// TestContextOf holds what contextOf relies on: fasthttp's hook gets a pointer to the header inside the context that
+// the handler gets.
+func TestContextOf(t *testing.T) {
+	var hooked, handled *fasthttp.RequestCtx
+	s := &fasthttp.Server{
+		HeaderReceived: func(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) { hooked = contextOf(h); return c },
+		Handler:        func(ctx *fasthttp.RequestCtx) { handled = ctx },
+	}
+	c, served := net.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- s.ServeConn(served) }()
+	for range 3 {
+		if _, err := c.Write([]byte("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 4096)); err != nil {
+			t.Fatal(err)
+		}
+		if hooked == nil || hooked != handled {
+			t.Fatalf("the hook's context is %p, the handler's %p", hooked, handled)
+		}
+	}
+	_ = c.Close()
+	<-done // whatever it says of a client that leaves
+}
+
+// deadlineConn counts the deadlines that are set.
+type deadlineConn struct {
+	net.Conn
+	past, none int
+}
+
+func (c *deadlineConn) SetReadDeadline(t time.Time) error {
+	if t.IsZero() {
+		c.none++
+	} else {
+		c.past++
+	}
+	return nil
+}
+
+// TestPhases: each phase has its own limit, nothing ends early or while it is served, and what has ended stays so.
+func TestPhases(t *testing.T) {
+	const header, idle, round = 100, 1000, 10
+	c := &deadlineConn{}
+	k := newClientConn(c, netip.Addr{}, 0)
+	at := func(now int64, ended bool) {
+		t.Helper()
+		before := c.past
+		if k.hold(now, header, idle, round); (c.past > before) != ended {
+			t.Fatalf("at %d: ended is %v, want %v", now, c.past > before, ended)
+		}
+	}
+	at(header+round, false)
+	k.turn(fasthttp.StateActive, 90) // the first header's time runs from the start
+	at(header+round, false)
+	k.serve()
+	at(1e9, false)
+	k.turn(fasthttp.StateIdle, 1e9)
+	at(1e9+idle+round, false)
+	k.turn(fasthttp.StateActive, 1e9+idle)
+	at(1e9+idle+header+round, false)
+	at(1e9+idle+header+round+1, true)
+	at(1e9+idle+header+round+2, true) // again, in case somebody took the deadline off
+	k.turn(fasthttp.StateIdle, 2e9)
+	k.serve()
+	at(2e9, true)
+
+	// A body's deadline is taken off with its answer.
+	k = newClientConn(c, netip.Addr{}, 0)
+	k.bodyDeadline = true
+	k.serve()
+	if k.turn(fasthttp.StateIdle, 5); c.none != 1 || k.bodyDeadline {
+		t.Errorf("the deadline of a body was taken off %d times", c.none)
+	}
+	// No limit is no limit.
+	if k.hold(1e12, 0, 0, round); c.none != 1 || phase(k.phase.Load()) != phaseIdle {
+		t.Error("without a limit it ended")
+	}
+}

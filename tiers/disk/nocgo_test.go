@@ -1,0 +1,5 @@
+//go:build !cgo
+
+package disk
+
+const cgo = false
