@@ -18,8 +18,8 @@ const (
 	ratioObjects  = 1_000_000
 	ratioCapacity = ratioObjects / 10
 	ratioSize     = 1 << 10
-	ratioWarm     = 600_000
-	ratioMeasured = 1_000_000
+	ratioWarm     = 500_000
+	ratioMeasured = 700_000
 	ratioSeed     = 2
 )
 

@@ -226,7 +226,7 @@ func writeTail(b *strings.Builder, r *Results) {
 }
 
 func writeMemory(b *strings.Builder, r *Results) {
-	b.WriteString("## Memory\n\nA cache of 1 GiB, filled with 1.4 GiB of objects of 10 KiB, then asked for all of them in turn: resident memory of all\n" +
+	b.WriteString("## Memory\n\nA cache of 1 GiB, filled with 1.25 GiB of objects of 10 KiB, then asked for all of them in turn: resident memory of all\n" +
 		"processes, what they share counted once. nginx's objects are files on tmpfs; so is Traffic Server's storage, which its\n" +
 		"RAM cache stands in front of.\n\n")
 	t := newTable("", "resident", "at most", "files in memory", "of 1 GiB")
@@ -243,7 +243,7 @@ func writeMemory(b *strings.Builder, r *Results) {
 }
 
 func writeSmall(b *strings.Builder, r *Results) {
-	b.WriteString("## Hit ratio, start, purges, cores\n\nHit ratio: one Zipf stream (0.9, 1 M objects of 1 KiB, 600,000 requests to warm, 1,000,000 counted at the origin), every cache\n" +
+	b.WriteString("## Hit ratio, start, purges, cores\n\nHit ratio: one Zipf stream (0.9, 1 M objects of 1 KiB, 500,000 requests to warm, 700,000 counted at the origin), every cache\n" +
 		"with the memory of a tenth of the bodies; headers, keys and overhead are the system's to find room for. LRU is computed\n" +
 		"and has no overhead: 100,000 objects. Start: from exec to the first right answer, with an empty cache of 1 GiB. Purge:\n" +
 		"until the system says that a tag of 100,000 objects is purged, checked afterwards; a ban is what Varnish has without a\n" +

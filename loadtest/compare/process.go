@@ -93,7 +93,9 @@ func cpuOf(root int) (time.Duration, error) {
 }
 
 // memoryOf sums the resident memory of a process and all below it, in bytes,
-// with what they share counted once (Pss).
+// with what they share counted once (Pss). Of a process that keeps others from
+// looking (Traffic Server does, prctl(2) PR_SET_DUMPABLE) it is all that is
+// resident.
 func memoryOf(root int) (int64, error) {
 	all, err := tree(root)
 	if err != nil {
@@ -101,14 +103,14 @@ func memoryOf(root int) (int64, error) {
 	}
 	var sum int64
 	for _, s := range all {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", s.pid))
+		kib, err := fieldOf(s.pid, "smaps_rollup", "Pss:")
 		if err != nil {
-			return 0, fmt.Errorf("cannot read the memory of process %d: %w", s.pid, err)
+			kib, err = fieldOf(s.pid, "status", "VmRSS:")
 		}
-		kib, err := field(string(b), "Pss:")
-		if err != nil {
+		if err != nil && s.pid == root {
 			return 0, err
 		}
+		// Another that cannot be read has ended meanwhile and holds nothing.
 		sum += kib << 10
 	}
 	return sum, nil
@@ -116,12 +118,17 @@ func memoryOf(root int) (int64, error) {
 
 // peakOf is the most that process pid alone has had resident, in bytes.
 func peakOf(pid int) (int64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	kib, err := fieldOf(pid, "status", "VmHWM:")
+	return kib << 10, err
+}
+
+// fieldOf reads one number of a file of a process.
+func fieldOf(pid int, file, name string) (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	if err != nil {
 		return 0, fmt.Errorf("cannot read the memory of process %d: %w", pid, err)
 	}
-	kib, err := field(string(b), "VmHWM:")
-	return kib << 10, err
+	return field(string(b), name)
 }
 
 // field finds the number behind a name at the start of a line.

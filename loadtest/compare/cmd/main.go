@@ -85,12 +85,8 @@ func originCommand() *cobra.Command {
 	var listen string
 	c := &cobra.Command{
 		Use: "origin", Short: "The origin of a comparison", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			ln, err := listenLoopback(listen)
-			if err != nil {
-				return err
-			}
-			return new(bare.Origin).Serve(ln)
+		RunE: func(c *cobra.Command, _ []string) error {
+			return serveUntil(c.Context(), listen, new(bare.Origin).Serve)
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "host:port of the loopback")
@@ -102,7 +98,7 @@ func yardstickCommand() *cobra.Command {
 	var objects, header []string
 	c := &cobra.Command{
 		Use: "yardstick", Short: "A bare fasthttp handler with prepared answers", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
 			var sets []bare.Set
 			for _, o := range objects {
 				s, err := parseSet(o)
@@ -115,11 +111,7 @@ func yardstickCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ln, err := listenLoopback(listen)
-			if err != nil {
-				return err
-			}
-			return y.Serve(ln)
+			return serveUntil(c.Context(), listen, y.Serve)
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "host:port of the loopback")
@@ -139,6 +131,20 @@ func parseSet(s string) (bare.Set, error) {
 		return bare.Set{}, fmt.Errorf("objects %q: %w", s, err)
 	}
 	return bare.Set{Kind: bare.Kind(parts[0][0]), Size: size, Count: count}, nil
+}
+
+// serveUntil serves until ctx ends, which is no error.
+func serveUntil(ctx context.Context, address string, serve func(net.Listener) error) error {
+	ln, err := listenLoopback(address)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer stop()
+	if err := serve(ln); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
 }
 
 func listenLoopback(address string) (net.Listener, error) {
