@@ -16,6 +16,10 @@ LARGE    ?= 4GiB
 TRACE    ?=
 FUZZTIME ?= 30s
 FUZZ     ?= .
+ROUNDS   ?= 5
+SECONDS  ?= 3
+SYSTEMS  ?=
+SCENARIOS ?=
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
@@ -68,6 +72,12 @@ conformance: ## Run the public HTTP caching suite against weir, print the table 
 .PHONY: replay
 replay: ## Replay the access log through weir, compare every byte, print the table
 	GO='$(GO)' .ci/replay
+
+.PHONY: compare
+compare: build ## Measure weir beside HAProxy, nginx, Traffic Server, Varnish; write docs/benchmarks.md (ROUNDS=5 SECONDS=3 SYSTEMS= SCENARIOS=)
+	.ci/compare-tools
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/weir-compare ./loadtest/compare/cmd
+	bin/weir-compare --rounds '$(ROUNDS)' --seconds '$(SECONDS)' --systems '$(SYSTEMS)' --scenarios '$(SCENARIOS)'
 
 .PHONY: tools
 tools: ## Install what the tests need where it is missing (gcc, curl, promtool)
