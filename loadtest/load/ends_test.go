@@ -226,7 +226,8 @@ func TestImpossibleSettings(t *testing.T) {
 
 func TestRefusesWhatIsNotLoopback(t *testing.T) {
 	for _, o := range []load.Options{
-		{Target: "http://192.0.2.1:80"}, {Target: "http://127.0.0.1:1", Origin: "http://192.0.2.1"},
+		{Target: "http://192.0.2.1:80"},
+		{Target: "http://127.0.0.1:1", Origin: "http://192.0.2.1"},
 		{Target: "http://127.0.0.1:1", Purges: load.PurgeOptions{API: "http://192.0.2.1"}},
 	} {
 		o.Path, o.Requests = "/", 1
