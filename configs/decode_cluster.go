@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,10 @@ func decodeCluster(v value) *Cluster {
 		v.d.refer(fileRef{kind: fileSecret, value: secret, path: c.SecretFile})
 	}
 	checkRoutes(o, &c, nats, listen, secret, tls)
+	named := slices.IndexFunc(c.Peers, func(p string) bool { return !strings.HasPrefix(p, srvPrefix) && !byAddress(p) })
+	if named >= 0 && !quorum.given() && c.OnIsolation == IsolationRevalidate {
+		isolation.warn("the default quorum of %d takes %q for one node; give quorum where the name stands for several", c.Quorum, c.Peers[named])
+	}
 	switch uncounted := c.PeersUncounted(); {
 	case quorum.given() && c.OnIsolation == IsolationServe:
 		quorum.warn("does nothing with on_isolation: serve")
@@ -47,6 +52,12 @@ func decodeCluster(v value) *Cluster {
 // are.
 func (c *Cluster) PeersUncounted() bool {
 	return c.NATS != "" || slices.ContainsFunc(c.Peers, func(p string) bool { return strings.HasPrefix(p, srvPrefix) })
+}
+
+// byAddress tells whether a peer is named by its IP address.
+func byAddress(peer string) bool {
+	host, _, err := net.SplitHostPort(peer)
+	return err == nil && net.ParseIP(host) != nil
 }
 
 // Others is how many other nodes Peers names; this one, named among them by the

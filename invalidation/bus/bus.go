@@ -85,6 +85,8 @@ type Bus struct {
 	// goroutine that applies purges.
 	mu    sync.Mutex
 	peers map[string]*peer
+	// gone are peers that left or were forgotten, until they are heard again.
+	gone map[string]struct{}
 	// applied is what is in effect here, received what will be, unless the
 	// node says otherwise: it includes what was handed to it.
 	applied, received invalidation.Vector
@@ -133,7 +135,7 @@ func Open(o Options) (*Bus, error) {
 	o.Forget = cmp.Or(o.Forget, time.Hour)
 	b := &Bus{
 		o: o, codec: newCodec(o.Cluster, o.Secret), stopped: make(chan struct{}), done: make(chan struct{}),
-		wake: make(chan struct{}, 1), peers: make(map[string]*peer), waiters: make(map[*waiter]struct{}),
+		wake: make(chan struct{}, 1), peers: make(map[string]*peer), gone: make(map[string]struct{}), waiters: make(map[*waiter]struct{}),
 		said: make(map[string]time.Time), nonces: randomID(), instance: randomID(),
 	}
 	now := time.Now()

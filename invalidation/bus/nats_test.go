@@ -111,6 +111,29 @@ func TestThreeNodes(t *testing.T) {
 			t.Log(applied)
 		}
 	}
+
+	// One that stops in good order is not waited for, although the configuration counts it.
+	nodes[2].stop(t)
+	nodes = nodes[:2]
+	left := nodes
+	eventually(t, func() bool { return len(left[0].bus.Status().Peers) == 1 && len(left[1].bus.Status().Peers) == 1 })
+	p, err := left[0].node.Purge([]invalidation.Fact{{Kind: invalidation.All}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if applied, pending := left[0].bus.Wait(ctx, p.ID, time.Now()); len(applied) != 1 || len(pending) != 0 {
+		t.Errorf("after a peer left: applied %v, pending %v", applied, pending)
+	}
+	// When it is back, it counts again.
+	nodes = append(nodes, startReal(t, addresses, 2, "s", nil))
+	eventually(t, func() bool { return len(left[0].bus.Status().Peers) == 2 })
+	p, err = left[0].node.Purge([]invalidation.Fact{{Kind: invalidation.All}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if applied, pending := left[0].bus.Wait(ctx, p.ID, time.Now()); len(applied) != 2 || len(pending) != 0 {
+		t.Errorf("after it came back: applied %v, pending %v", applied, pending)
+	}
 }
 
 // eventually polls until the condition holds; a test that waits for ever is ended by its own timeout.

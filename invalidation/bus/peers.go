@@ -50,6 +50,7 @@ func (b *Bus) peerOf(m *message, now time.Time) *peer {
 		}
 		p = &peer{name: m.from, since: now}
 		b.peers[m.from] = p
+		delete(b.gone, m.from)
 		b.saveNames()
 	}
 	if p.instance != m.instance {
@@ -100,6 +101,7 @@ func (b *Bus) lookForLost(now time.Time) {
 			b.event(PeerLost, name, "")
 		case !p.live && now.Sub(p.since) > b.o.Forget:
 			delete(b.peers, name)
+			b.gone[name] = struct{}{}
 			b.saveNames()
 			b.o.Log.Info("peer forgotten: purges no longer wait for it", "peer", name, "after", b.o.Forget)
 		}
@@ -109,6 +111,7 @@ func (b *Bus) lookForLost(now time.Time) {
 // left takes a peer out that has said that it stops.
 func (b *Bus) left(p *peer) {
 	delete(b.peers, p.name)
+	b.gone[p.name] = struct{}{}
 	b.saveNames()
 	b.o.Log.Info("peer left", "peer", p.name)
 	b.event(PeerLeft, p.name, "")
@@ -130,9 +133,13 @@ func (b *Bus) known(now time.Time) invalidation.Vector {
 	return v
 }
 
+// expected is how many peers there should be: those that have said that they stop,
+// or were forgotten, are not waited for.
+func (b *Bus) expected() int { return max(b.o.Expected-len(b.gone), 0) }
+
 // missing are peers that the configuration names and nobody has heard of.
 func (b *Bus) missing() []string {
-	n := b.o.Expected - len(b.peers)
+	n := b.expected() - len(b.peers)
 	if n <= 0 {
 		return nil
 	}

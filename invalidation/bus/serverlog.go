@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -17,15 +18,25 @@ type serverLog struct {
 	said map[string]time.Time
 }
 
+// connection is what the library puts before a format: whose connection it is.
+var connection = regexp.MustCompile(`^\S+ - [a-z_]+:\d+ - `)
+
+// maxSaid bounds the kinds of lines that are remembered.
+const maxSaid = 256
+
 func (l *serverLog) say(level slog.Level, format string, v ...any) {
+	kind := connection.ReplaceAllString(format, "")
 	l.mu.Lock()
-	last, again := l.said[format]
+	last, again := l.said[kind]
 	now := time.Now()
 	if again && now.Sub(last) < time.Minute {
 		l.mu.Unlock()
 		return
 	}
-	l.said[format] = now
+	if len(l.said) >= maxSaid {
+		clear(l.said)
+	}
+	l.said[kind] = now
 	l.mu.Unlock()
 	text := fmt.Sprintf(format, v...)
 	switch low := strings.ToLower(text); {
@@ -33,7 +44,7 @@ func (l *serverLog) say(level slog.Level, format string, v ...any) {
 		text += " (a node was refused that does not have this cluster's secret: see cluster.secret_file)"
 	case strings.Contains(low, "cluster name"):
 		text += " (nodes of one cluster have the same cluster.name)"
-	case strings.Contains(low, "tls"):
+	case strings.Contains(low, "tls") && !strings.Contains(low, "timeout"):
 		text += " (all nodes need cluster.tls, with certificates of one authority)"
 	}
 	l.log.Log(context.Background(), level, "routes: "+text)

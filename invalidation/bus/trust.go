@@ -143,7 +143,7 @@ func (b *Bus) heardAll(now time.Time) bool {
 			return false // it has answered, and not all of that is applied
 		}
 	}
-	return confirmed >= max(b.o.Expected, len(b.peers)) && confirmed > 0 || now.After(b.trust.grace)
+	return confirmed >= max(b.expected(), len(b.peers)) && confirmed > 0 || now.After(b.trust.grace)
 }
 
 func (b *Bus) liveCount() (n int) {
