@@ -172,24 +172,27 @@ func (c *cluster) process(s step, n *simNode) {
 	case opCrash, opLeave:
 		n.end(s.op == opLeave)
 		if s.flag[0] {
-			n.begun()
+			n.begun(s.what)
 		}
 	case opWipe:
 		n.end(s.flag[1])
 		n.wipe(s.flag[0])
-		n.begun()
+		n.begun(s.what)
 	case opStart:
-		n.begun()
+		n.begun(s.what)
 	default:
 	}
 }
 
-// begun starts the node if it is down, and asks it at once.
-func (n *simNode) begun() {
-	if n.node == nil {
-		n.start()
-		if n.node != nil {
-			n.askAll()
+// begun starts the node if it is down, and asks it at once for some of what there is: the rest stays as it was stored.
+func (n *simNode) begun(what int) {
+	if n.node != nil {
+		return
+	}
+	n.start()
+	for i := range targets {
+		if n.node != nil && what>>i&1 == 1 {
+			n.ask(i)
 		}
 	}
 }
@@ -264,7 +267,7 @@ func (c *cluster) converge() {
 		if n.released != nil {
 			n.goOn(true)
 		}
-		n.begun()
+		n.begun(15)
 	}
 	time.Sleep(6 * simLease)
 	synctest.Wait()
