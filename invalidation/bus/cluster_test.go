@@ -64,7 +64,9 @@ type taken struct {
 	applied map[string]moment
 	// heard is since when each node has been told of it by the vector of a peer.
 	heard map[string]time.Time
-	ever  map[string]bool
+	// first is when it came into effect on each node first, by the count; a wiped disk takes with it what was stored, so that
+	// it holds for what was fetched before for ever.
+	first map[string]uint64
 }
 
 type moment struct {
@@ -316,7 +318,7 @@ func (c *cluster) applied(name string, p invalidation.Purge) {
 	c.events++
 	t := c.purges[p.ID]
 	if t == nil {
-		t = &taken{id: p.ID, applied: make(map[string]moment), heard: make(map[string]time.Time), ever: make(map[string]bool)}
+		t = &taken{id: p.ID, applied: make(map[string]moment), heard: make(map[string]time.Time), first: make(map[string]uint64)}
 		for _, f := range simFacts {
 			if f.fact.Kind == p.Facts[0].Kind && f.fact.Scope == p.Facts[0].Scope {
 				t.touches = f.touches
@@ -325,7 +327,9 @@ func (c *cluster) applied(name string, p invalidation.Purge) {
 		c.purges[p.ID] = t
 	}
 	t.applied[name] = moment{c.events, time.Now()}
-	t.ever[name] = true
+	if t.first[name] == 0 {
+		t.first[name] = c.events
+	}
 }
 
 // heard notes what a node was told of by a peer's vector.
@@ -377,7 +381,7 @@ func (n *simNode) purge(fact int, soft, wait bool) {
 	n.c.mu.Lock()
 	var lies []string
 	for _, a := range applied {
-		if o := n.c.nodes[a.Node]; !n.c.purges[p.ID].ever[a.Node] && !o.covers(p.ID) {
+		if o := n.c.nodes[a.Node]; n.c.purges[p.ID].first[a.Node] == 0 && !o.covers(p.ID) {
 			lies = append(lies, a.Node)
 		}
 	}
@@ -448,6 +452,9 @@ func (c *cluster) judge(n *simNode, i int, o *object, asked uint64, now time.Tim
 		here, has := p.applied[n.name]
 		if has && here.event < asked && o.began < here.event {
 			found = append(found, fmt.Sprintf("%v is in effect there", id))
+		}
+		if first := p.first[n.name]; o.began < first && first < asked {
+			found = append(found, fmt.Sprintf("%v was in effect there", id))
 		}
 		if p.acked == 0 || o.began >= p.acked {
 			continue

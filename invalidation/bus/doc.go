@@ -15,7 +15,8 @@
 //     gate no later than one lease after it sent the last probe that was. So, one
 //     lease after a quorum has applied a purge, no node serves what it concerns:
 //     whoever serves has heard from a quorum since, and two quorums have a node in
-//     common.
+//     common. A node whose disk was wiped has forgotten, and no longer counts to
+//     those that have applied it.
 //   - Memory is bounded, whatever peers send. What is malformed, too large, or not
 //     signed with this cluster's secret is dropped and counted.
 //

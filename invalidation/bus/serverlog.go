@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"regexp"
 	"strings"
 	"sync"
@@ -11,43 +12,62 @@ import (
 )
 
 // serverLog passes on what the embedded NATS server has to say, each kind of line
-// once a minute.
+// at most once a minute.
 type serverLog struct {
 	log  *slog.Logger
 	mu   sync.Mutex // protects said
 	said map[string]time.Time
 }
 
-// connection is what the library puts before a format: whose connection it is.
-var connection = regexp.MustCompile(`^\S+ - [a-z_]+:\d+ - `)
+// connection is what the library puts before a line of one connection, with the
+// address and a number that counts up.
+var connection = regexp.MustCompile(`^\S+ - [a-z]+:\d+ - `)
 
-// maxSaid bounds the kinds of lines that are remembered.
-const maxSaid = 256
+// maxSaid bounds the kinds of lines that are kept: some have in them what the
+// other end has sent.
+const maxSaid = 64
 
 func (l *serverLog) say(level slog.Level, format string, v ...any) {
-	kind := connection.ReplaceAllString(format, "")
-	l.mu.Lock()
-	last, again := l.said[kind]
-	now := time.Now()
-	if again && now.Sub(last) < time.Minute {
-		l.mu.Unlock()
-		return
-	}
-	if len(l.said) >= maxSaid {
-		clear(l.said)
-	}
-	l.said[kind] = now
-	l.mu.Unlock()
 	text := fmt.Sprintf(format, v...)
+	// One kind is one reason, however many addresses it comes from.
+	key := connection.ReplaceAllString(text, "")
+	if hint := hintFor(key); hint != "" {
+		key, text = hint, text+" ("+hint+")"
+	}
+	if l.first(level, key, time.Now()) {
+		l.log.Log(context.Background(), level, "routes: "+text)
+	}
+}
+
+// first tells whether nothing of the kind was said for a minute.
+func (l *serverLog) first(level slog.Level, key string, now time.Time) bool {
+	if !l.log.Enabled(context.Background(), level) {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if last, again := l.said[key]; again && now.Sub(last) < time.Minute {
+		return false
+	}
+	maps.DeleteFunc(l.said, func(_ string, last time.Time) bool { return now.Sub(last) >= time.Minute })
+	if len(l.said) >= maxSaid {
+		return false
+	}
+	l.said[key] = now
+	return true
+}
+
+// hintFor says what to do about a refusal.
+func hintFor(text string) string {
 	switch low := strings.ToLower(text); {
 	case strings.Contains(low, "authentication"), strings.Contains(low, "authorization"):
-		text += " (a node was refused that does not have this cluster's secret: see cluster.secret_file)"
+		return "a node was refused that does not have this cluster's secret: see cluster.secret_file"
 	case strings.Contains(low, "cluster name"):
-		text += " (nodes of one cluster have the same cluster.name)"
+		return "nodes of one cluster have the same cluster.name"
 	case strings.Contains(low, "tls") && !strings.Contains(low, "timeout"):
-		text += " (all nodes need cluster.tls, with certificates of one authority)"
+		return "all nodes need cluster.tls, with certificates of one authority"
 	}
-	l.log.Log(context.Background(), level, "routes: "+text)
+	return ""
 }
 
 // Noticef is for what is of interest to developers only.
