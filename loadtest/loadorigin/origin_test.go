@@ -254,8 +254,15 @@ func TestMatch(t *testing.T) {
 		pattern, path string
 		want          bool
 	}{
-		{"*", "/x", true}, {"/a", "/a", true}, {"/a", "/ab", false}, {"/a*", "/ab", true}, {"/*/b", "/a/b", true}, {"/*/b", "/a/bc", false},
-		{"/*b*d", "/abcbd", true}, {"/*b*d", "/abc", false}, {"/a*a", "/a", false},
+		{"*", "/x", true},
+		{"/a", "/a", true},
+		{"/a", "/ab", false},
+		{"/a*", "/ab", true},
+		{"/*/b", "/a/b", true},
+		{"/*/b", "/a/bc", false},
+		{"/*b*d", "/abcbd", true},
+		{"/*b*d", "/abc", false},
+		{"/a*a", "/a", false},
 	} {
 		if _, ok := match(tc.pattern, tc.path, nil); ok != tc.want {
 			t.Errorf("%s and %s: %v", tc.pattern, tc.path, ok)

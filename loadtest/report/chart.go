@@ -24,8 +24,12 @@ const (
 
 // palette can be told apart by whoever does not see all colours (Okabe and Ito).
 var palette = []color.Color{
-	color.RGBA{R: 0, G: 114, B: 178, A: 255}, color.RGBA{R: 213, G: 94, B: 0, A: 255}, color.RGBA{R: 0, G: 158, B: 115, A: 255},
-	color.RGBA{R: 204, G: 121, B: 167, A: 255}, color.RGBA{R: 230, G: 159, B: 0, A: 255}, color.RGBA{R: 86, G: 180, B: 233, A: 255},
+	color.RGBA{R: 0, G: 114, B: 178, A: 255},
+	color.RGBA{R: 213, G: 94, B: 0, A: 255},
+	color.RGBA{R: 0, G: 158, B: 115, A: 255},
+	color.RGBA{R: 204, G: 121, B: 167, A: 255},
+	color.RGBA{R: 230, G: 159, B: 0, A: 255},
+	color.RGBA{R: 86, G: 180, B: 233, A: 255},
 }
 
 var (
@@ -174,7 +178,8 @@ func throughput(res *load.Result) *chart {
 		}
 	}
 	c.series = []series{
-		{name: "answers", points: rate, color: palette[0]}, {name: "faults", points: faults, color: red, dots: true},
+		{name: "answers", points: rate, color: palette[0]},
+		{name: "faults", points: faults, color: red, dots: true},
 		{name: "purges", points: purges, color: palette[4], dots: true},
 	}
 	return c
@@ -187,8 +192,10 @@ func latencyOverTime(res *load.Result) *chart {
 		name string
 		of   func(load.Slot) float64
 	}{
-		{"p50", func(s load.Slot) float64 { return s.P50US }}, {"p99", func(s load.Slot) float64 { return s.P99US }},
-		{"p999", func(s load.Slot) float64 { return s.P999US }}, {"max", func(s load.Slot) float64 { return s.MaxUS }},
+		{"p50", func(s load.Slot) float64 { return s.P50US }},
+		{"p99", func(s load.Slot) float64 { return s.P99US }},
+		{"p999", func(s load.Slot) float64 { return s.P999US }},
+		{"max", func(s load.Slot) float64 { return s.MaxUS }},
 	} {
 		var points plotter.XYs
 		for _, s := range res.Timeline {

@@ -108,8 +108,17 @@ func TestHTMLOfNothing(t *testing.T) {
 
 func TestUnits(t *testing.T) {
 	for _, tc := range []struct{ got, want string }{
-		{Micros(1.2), "1.2 µs"}, {Micros(999), "999 µs"}, {Micros(1234), "1.23 ms"}, {Micros(250_000), "250 ms"}, {Micros(1_500_000), "1.5 s"},
-		{Thousands(-1234567), "-1,234,567"}, {Thousands(999), "999"}, {Bytes(1536), "1.5 KiB"}, {Bytes(5), "5 B"}, {Percent(0.99999), "> 99.9 %"}, {Percent(1), "100.0 %"},
+		{Micros(1.2), "1.2 µs"},
+		{Micros(999), "999 µs"},
+		{Micros(1234), "1.23 ms"},
+		{Micros(250_000), "250 ms"},
+		{Micros(1_500_000), "1.5 s"},
+		{Thousands(-1234567), "-1,234,567"},
+		{Thousands(999), "999"},
+		{Bytes(1536), "1.5 KiB"},
+		{Bytes(5), "5 B"},
+		{Percent(0.99999), "> 99.9 %"},
+		{Percent(1), "100.0 %"},
 	} {
 		if tc.got != tc.want {
 			t.Errorf("%q, want %q", tc.got, tc.want)
