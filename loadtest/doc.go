@@ -4,9 +4,13 @@
 //   - accesslog: reading and generating access logs in the combined format
 //   - script: an origin that does byte for byte what a scenario tells it to
 //   - storefront: the demo's origin, a small shop with real cache headers
+//   - workload: what a load asks for and when: catalogue, popularity, sizes, schedules
+//   - load: the engine of weirload, which sends, compares and measures
+//   - loadorigin: weirload's origin, whose answers the URL or a rule describes
+//   - report: a run as a table, JSON and an HTML page
 //   - replay: sends a log through a running proxy and compares every body
 //   - figures: prints what was measured beside what it should be
 //
 // None of them imports the proxy: what they know of it is HTTP and the Cache-Status field (RFC 9211).
-// Everything that sends load refuses a target that is not loopback.
+// Everything that sends load refuses a target that is not loopback, unless it is told otherwise.
 package loadtest

@@ -128,7 +128,7 @@ func TestTargetThatNeverAnswers(t *testing.T) {
 	defer close(release)
 	engines(t, func(t *testing.T, blocking bool) {
 		o := closed(s.URL)
-		o.Requests, o.Timeout, o.Blocking = 8, 100*time.Millisecond, blocking
+		o.Requests, o.Timeout, o.Blocking = 8, 500*time.Millisecond, blocking // connecting has to fit into it on a busy machine
 		wantOnly(t, run(t, o), load.FaultTimeout, 8)
 	})
 }
@@ -234,5 +234,22 @@ func TestRefusesWhatIsNotLoopback(t *testing.T) {
 		if res, err := load.Run(context.Background(), o); res != nil || err == nil || !strings.Contains(err.Error(), "not loopback") {
 			t.Errorf("%s, %s: %v", o.Target, o.Origin, err)
 		}
+	}
+}
+
+func TestTLS(t *testing.T) {
+	origin, _ := startOrigin(t, loadorigin.Options{})
+	c := &cache{origin: origin, client: &http.Client{Transport: &http.Transport{}}, entries: map[string]*entry{}}
+	s := httptest.NewTLSServer(c)
+	defer s.Close()
+	defer c.client.CloseIdleConnections()
+	o := closed(s.URL)
+	o.Requests, o.TLS = 200, s.Client().Transport.(*http.Transport).TLSClientConfig
+	if res := run(t, o); res.Answers != 200 || res.Faults.Total != 0 || res.Engine != "blocking" {
+		t.Errorf("%d answers, faults %+v, engine %s", res.Answers, res.Faults, res.Engine)
+	}
+	o.TLS = nil // the system's roots do not know the server
+	if res, err := load.Run(t.Context(), o); !errors.Is(err, load.ErrGaveUp) || res.Answers != 0 || res.Faults.Kinds["connect"] == 0 {
+		t.Errorf("a certificate that nobody signed: %v, %+v", err, res)
 	}
 }

@@ -118,68 +118,86 @@ func (c *connection) wait(a *answer) bool {
 // lastModified of version 0; each later version is a second younger.
 var lastModified = time.Date(2020, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// body sends an answer with a body, or says that it has not changed.
-func (c *connection) body(a *answer, name string, version uint64, cut bool) error {
+// extent is which part of a body an answer has.
+type extent struct {
+	status       int
+	from, length int64
+	chunked      bool
+}
+
+// extent follows from the request's conditions and its range. ok is false for a range that lies outside the body.
+func (c *connection) extent(a *answer, tag, modified string) (e extent, ok bool) {
 	r := &c.req
-	status, from, length := a.status, int64(0), a.size
+	e = extent{status: a.status, length: a.size, chunked: a.chunked && r.method != http.MethodHead}
+	if a.status == http.StatusNoContent {
+		e.length, e.chunked = 0, false
+	}
+	if a.status != http.StatusOK {
+		return e, true
+	}
+	if a.validators && (r.noneMatch == tag || r.noneMatch == "" && r.since == modified) {
+		return extent{status: http.StatusNotModified}, true
+	}
+	if r.ranges == "" || (r.ifRange != "" && r.ifRange != tag) {
+		return e, true
+	}
+	from, n, none, ok := cutRange(r.ranges, a.size)
+	if ok && !none {
+		e.status, e.from, e.length = http.StatusPartialContent, from, n
+	}
+	return e, ok
+}
+
+// body sends an answer with a body, or says that it has not changed. cut: half of the body, and the connection ends.
+func (c *connection) body(a *answer, name string, version uint64, cut bool) error {
 	tag := load.AppendTag(nil, version)
 	modified := ""
 	if a.validators {
 		modified = lastModified.Add(time.Duration(version) * time.Second).Format(http.TimeFormat)
 	}
-	if status == http.StatusOK {
-		switch n, none, ok := int64(0), true, true; {
-		case a.validators && (r.noneMatch == string(tag) || r.noneMatch == "" && r.since == modified):
-			status, length = http.StatusNotModified, 0
-		case r.ranges != "" && (r.ifRange == "" || r.ifRange == string(tag)):
-			if from, n, none, ok = cutRange(r.ranges, a.size); !ok {
-				return c.plain(http.StatusRequestedRangeNotSatisfiable, "")
-			}
-			if !none {
-				status, length = http.StatusPartialContent, n
-			} else {
-				from = 0
-			}
-		}
+	e, ok := c.extent(a, string(tag), modified)
+	if !ok {
+		return c.plain(http.StatusRequestedRangeNotSatisfiable, "")
 	}
-	b := c.head(a, status, tag, modified, version)
-	switch {
-	case status == http.StatusNotModified || status == http.StatusNoContent:
-		length = 0
-	case a.chunked && r.method != http.MethodHead:
-		b = append(b, "Transfer-Encoding: chunked\r\n"...)
-	default:
-		b = append(b, "Content-Length: "...)
-		b = strconv.AppendInt(b, length, 10)
-		b = append(b, "\r\n"...)
-	}
-	if status == http.StatusPartialContent {
-		b = append(b, "Content-Range: bytes "...)
-		b = strconv.AppendInt(b, from, 10)
-		b = append(b, '-')
-		b = strconv.AppendInt(b, from+length-1, 10)
-		b = append(b, '/')
-		b = strconv.AppendInt(b, a.size, 10)
-		b = append(b, "\r\n"...)
-	}
-	b = append(b, "\r\n"...)
-	c.out = b
-	if status == http.StatusNotModified {
+	c.out = e.appendTo(c.head(a, e.status, tag, modified, version), a.size)
+	if e.status == http.StatusNotModified {
 		c.origin.notModified.Add(1)
 	}
-	if r.method == http.MethodHead {
-		length = 0
+	if c.req.method == http.MethodHead {
+		e.length = 0
 	}
-	seed := selfcheck.SeedOf(name, version)
 	if cut {
-		length /= 2
+		e.length /= 2
 	}
-	c.origin.bytes.Add(length)
-	err := c.send(seed, from, length, a.chunked && status != http.StatusNotModified && r.method != http.MethodHead, cut)
+	c.origin.bytes.Add(e.length)
+	err := c.send(selfcheck.SeedOf(name, version), e.from, e.length, e.chunked, cut)
 	if cut && err == nil {
 		err = errDrop
 	}
 	return err
+}
+
+// appendTo writes the fields that frame the body, and the end of the header.
+func (e extent) appendTo(b []byte, size int64) []byte {
+	switch {
+	case e.status == http.StatusNotModified || e.status == http.StatusNoContent:
+	case e.chunked:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	default:
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, e.length, 10)
+		b = append(b, "\r\n"...)
+	}
+	if e.status == http.StatusPartialContent {
+		b = append(b, "Content-Range: bytes "...)
+		b = strconv.AppendInt(b, e.from, 10)
+		b = append(b, '-')
+		b = strconv.AppendInt(b, e.from+e.length-1, 10)
+		b = append(b, '/')
+		b = strconv.AppendInt(b, size, 10)
+		b = append(b, "\r\n"...)
+	}
+	return append(b, "\r\n"...)
 }
 
 // head writes the status line and the fields that do not depend on the body's framing.
