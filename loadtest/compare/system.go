@@ -46,8 +46,10 @@ type setup struct {
 // MaxObject bounds a body in bytes: half of the cache, at most 4 MiB.
 func (s setup) MaxObject() int64 { return min(4<<20, s.MemoryMiB<<20/2) }
 
-// StorageMiB is the storage under a RAM cache that cannot be without.
-func (s setup) StorageMiB() int64 { return max(2*s.MemoryMiB, 256) }
+// StorageMiB is the storage under a RAM cache that cannot be without. It is as
+// large as the RAM, and everything in RAM lies in it too: more would let such a
+// system keep more objects than the others may.
+func (s setup) StorageMiB() int64 { return s.MemoryMiB }
 
 // Threads is how many of them a server needs that holds one for each request.
 func (s setup) Threads() int { return max(s.Connections+100, 200) }

@@ -57,7 +57,7 @@ func TestConfigurationsAgree(t *testing.T) {
 		{TrafficServer, "records.config", "ram", "ram_cache.size INT 1024M\n"},
 		{TrafficServer, "records.config", "ram", "exec_thread.limit INT 1\n"},
 		{TrafficServer, "records.config", "disk", "ram_cache.size INT 1M\n"},
-		{TrafficServer, "storage.config", "ram", "/fast/cache 2048M\n"},
+		{TrafficServer, "storage.config", "ram", "/fast/cache 1024M\n"},
 		{TrafficServer, "storage.config", "disk", "/slow/cache 2048M\n"},
 		{Varnish, "parameters.txt", "ram", "thread_pools=1\n"},
 		{Varnish, "default.vcl", "purge", "import xkey;"},
