@@ -169,15 +169,12 @@ func (c *cluster) start(i int) {
 func freeSite(t *testing.T) (s site) {
 	t.Helper()
 	for i := range s.places {
-		host := fmt.Sprintf("127.%d.%d.%d", 1+mrand.IntN(254), mrand.IntN(256), 1+mrand.IntN(254))
-		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", host+":0")
+		route, err := freeRoute()
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.places[i] = place{data: host + ":0", admin: host + ":0", route: ln.Addr().String()}
-		if err := ln.Close(); err != nil {
-			t.Fatal(err)
-		}
+		host, _, _ := net.SplitHostPort(route)
+		s.places[i] = place{data: host + ":0", admin: host + ":0", route: route}
 	}
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -185,6 +182,16 @@ func freeSite(t *testing.T) (s site) {
 	}
 	s.origins = []net.Listener{ln}
 	return s
+}
+
+// freeRoute is an address on loopback of a host that nobody else uses.
+func freeRoute() (string, error) {
+	host := fmt.Sprintf("127.%d.%d.%d", 1+mrand.IntN(254), mrand.IntN(256), 1+mrand.IntN(254))
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", host+":0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
 }
 
 // ask sends a request to a node's admin plane and reads its JSON.
