@@ -94,7 +94,11 @@ func describeCluster(c *Cluster) string {
 	case c.NATS != "":
 		return "node " + c.Node + " on " + c.NATS
 	}
-	return fmt.Sprintf("node %s on %s with peers %s (and its other settings)", c.Node, c.Listen, strings.Join(c.Peers, ", "))
+	peers := "without peers"
+	if len(c.Peers) > 0 {
+		peers = "with peers " + strings.Join(c.Peers, ", ")
+	}
+	return fmt.Sprintf("node %s on %s %s (and its other settings)", c.Node, c.Listen, peers)
 }
 
 func noteTiers(old, next Tiers, note func(key, from, to string)) {

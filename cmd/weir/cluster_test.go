@@ -66,28 +66,39 @@ type place struct {
 	prefix             []string
 }
 
+// site is where a cluster is.
+type site struct {
+	places [clusterSize]place
+	// origins are where the nodes find the origin, all by the same address.
+	origins []net.Listener
+	// dial reaches the nodes; nil is the usual way.
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
 // newCluster starts the nodes and waits until all use their caches.
-func newCluster(t *testing.T, isolation, origin string, places [clusterSize]place) *cluster {
+func newCluster(t *testing.T, isolation string, at site) *cluster {
 	t.Helper()
 	c := &cluster{truth: newTruth(t, clusterSize), isolation: isolation, dir: t.TempDir(), client: &http.Client{
-		Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 30 * time.Second,
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: at.dial}, Timeout: 30 * time.Second,
 	}}
+	if isolation == "revalidate" {
+		c.lease = clusterLease
+	}
 	t.Cleanup(c.client.CloseIdleConnections)
-	server := c.origin(origin)
-	t.Cleanup(server.Close)
+	origin := c.origin(at.origins)
 	writeClusterFiles(t, c.dir)
-	for i, at := range places {
-		n := &clusterNode{name: fmt.Sprintf("edge-%d", i+1), prefix: at.prefix}
+	for i, own := range at.places {
+		n := &clusterNode{name: fmt.Sprintf("edge-%d", i+1), prefix: own.prefix}
 		n.dir = filepath.Join(c.dir, n.name)
 		n.config = n.dir + ".yaml"
 		var peers []string
-		for j, other := range places {
+		for j, other := range at.places {
 			if j != i {
 				peers = append(peers, other.route)
 			}
 		}
-		text := fmt.Sprintf(clusterConfig, at.data, at.admin, sha256.Sum256([]byte(clusterToken)), n.dir, server.URL,
-			n.name, at.route, strings.Join(peers, ", "), clusterLease, isolation, c.dir, c.dir, c.dir, n.name, c.dir, n.name)
+		text := fmt.Sprintf(clusterConfig, own.data, own.admin, sha256.Sum256([]byte(clusterToken)), n.dir, origin,
+			n.name, own.route, strings.Join(peers, ", "), clusterLease, isolation, c.dir, c.dir, c.dir, n.name, c.dir, n.name)
 		if err := os.WriteFile(n.config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -154,21 +165,33 @@ func (c *cluster) start(i int) {
 	n.admin.Store(strings.TrimSpace(adminPart))
 }
 
-// freePlaces are addresses on loopback, each of a host that nobody else uses.
-func freePlaces(t *testing.T) (all [clusterSize]place) {
+// freeSite is on loopback; each node has a host that nobody else uses.
+func freeSite(t *testing.T) (s site) {
 	t.Helper()
-	for i := range all {
-		host := fmt.Sprintf("127.%d.%d.%d", 1+mrand.IntN(254), mrand.IntN(256), 1+mrand.IntN(254))
-		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", host+":0")
+	for i := range s.places {
+		route, err := freeRoute()
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[i] = place{data: host + ":0", admin: host + ":0", route: ln.Addr().String()}
-		if err := ln.Close(); err != nil {
-			t.Fatal(err)
-		}
+		host, _, _ := net.SplitHostPort(route)
+		s.places[i] = place{data: host + ":0", admin: host + ":0", route: route}
 	}
-	return all
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.origins = []net.Listener{ln}
+	return s
+}
+
+// freeRoute is an address on loopback of a host that nobody else uses.
+func freeRoute() (string, error) {
+	host := fmt.Sprintf("127.%d.%d.%d", 1+mrand.IntN(254), mrand.IntN(256), 1+mrand.IntN(254))
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", host+":0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
 }
 
 // ask sends a request to a node's admin plane and reads its JSON.
@@ -334,6 +357,69 @@ func (c *cluster) converged() {
 			return len(one.Applied) == clusterSize && len(one.Pending) == 0
 		})
 	}
+}
+
+// waitLive waits until each node hears from both others.
+func (c *cluster) waitLive() {
+	c.t.Helper()
+	for i, n := range c.nodes {
+		waitFor(c.t, n.name+" hears from both peers", func() bool {
+			s := c.status(i)
+			return len(s.Peers) == 2 && s.Peers[0].Live && s.Peers[1].Live
+		})
+	}
+}
+
+// verdict: once the traffic has stopped, the nodes agree, and no answer was stale.
+func (c *cluster) verdict() {
+	c.t.Helper()
+	c.stop()
+	c.converged()
+	c.level()
+	for i, n := range c.nodes {
+		for page := range c.pages {
+			c.get(c.t.Context(), c.client, i, n.url.Load().(string), page)
+		}
+	}
+	if c.stale.Load() > 0 {
+		c.t.Errorf("%d stale answers after acknowledgement, 0 are allowed", c.stale.Load())
+	}
+	c.t.Logf("%d purges, answers by node %d %d %d, of which from the cache %d %d %d, origin asked %d times, stale after acknowledgement %d",
+		c.purged.Load(), c.answers[0].Load(), c.answers[1].Load(), c.answers[2].Load(),
+		c.hits[0].Load(), c.hits[1].Load(), c.hits[2].Load(), c.fetched.Load(), c.stale.Load())
+}
+
+// level waits until each node has applied what anybody has by now; from then on
+// each owes what any of them has acknowledged.
+func (c *cluster) level() {
+	c.t.Helper()
+	owed := c.owedByAny() // before the positions, which therefore cover it
+	var want []admin.Position
+	for i := range c.nodes {
+		want = append(want, c.status(i).Cluster.Positions...)
+	}
+	for i, n := range c.nodes {
+		waitFor(c.t, n.name+" has applied what the others have", func() bool { return c.covers(i, want) })
+		for page, version := range owed {
+			c.owe(i, page, version)
+		}
+	}
+}
+
+// covers tells whether a node has applied all up to the positions.
+func (c *cluster) covers(i int, want []admin.Position) bool {
+	c.t.Helper()
+	type origin struct{ node, incarnation string }
+	has := make(map[origin]uint64)
+	for _, at := range c.status(i).Cluster.Positions {
+		has[origin{at.Node, at.Incarnation}] = at.Number
+	}
+	for _, at := range want {
+		if has[origin{at.Node, at.Incarnation}] < at.Number {
+			return false
+		}
+	}
+	return true
 }
 
 // writeClusterFiles writes the secret, an authority, and each node's certificate.

@@ -27,6 +27,9 @@ type truth struct {
 	// owed is, by node and page, the version below which an answer is stale. It
 	// only grows.
 	owed [][]atomic.Uint64
+	// lease is after what time all nodes owe what a majority has acknowledged; 0
+	// where nothing is promised for those that have not.
+	lease time.Duration
 
 	// mu orders acknowledgements and the coming back of nodes.
 	mu sync.Mutex
@@ -97,17 +100,24 @@ func (tr *truth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, selfcheck.NewReader(selfcheck.SeedOf(p.path, v), p.size()))
 }
 
-// origin serves the pages at address.
-func (tr *truth) origin(address string) *httptest.Server {
+// origin serves the pages, and returns its URL.
+func (tr *truth) origin(at []net.Listener) string {
 	s := httptest.NewUnstartedServer(tr)
-	ln, err := new(net.ListenConfig).Listen(tr.t.Context(), "tcp", address)
-	if err != nil {
-		tr.t.Fatal(err)
-	}
 	_ = s.Listener.Close()
-	s.Listener = ln
+	s.Listener = at[0]
 	s.Start()
-	return s
+	var wg sync.WaitGroup
+	for _, ln := range at[1:] {
+		wg.Go(func() { _ = s.Config.Serve(ln) })
+	}
+	tr.t.Cleanup(func() {
+		for _, ln := range at[1:] {
+			_ = ln.Close()
+		}
+		s.Close()
+		wg.Wait()
+	})
+	return s.URL
 }
 
 // acknowledged: the nodes have said that version of the page is the oldest that
@@ -123,6 +133,24 @@ func (tr *truth) acknowledged(n int, version uint64, nodes ...int) {
 	for _, i := range nodes {
 		tr.owe(i, n, version)
 	}
+	if tr.lease > 0 && 2*len(nodes) > len(tr.owed) {
+		time.AfterFunc(tr.lease, func() {
+			for i := range tr.owed {
+				tr.owe(i, n, version)
+			}
+		})
+	}
+}
+
+// owedByAny is, by page, the newest version that any node has acknowledged.
+func (tr *truth) owedByAny() []uint64 {
+	owed := make([]uint64, len(tr.pages))
+	for i := range tr.owed {
+		for n := range owed {
+			owed[n] = max(owed[n], tr.owed[i][n].Load())
+		}
+	}
+	return owed
 }
 
 func (tr *truth) owe(node, n int, version uint64) {

@@ -150,6 +150,7 @@ func (p *process) end() error {
 	if p.over() {
 		return nil
 	}
+	_ = p.cmd.Process.Signal(syscall.SIGCONT) // in case that it stands still
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -186,12 +187,34 @@ func cmdKill9(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
-	arguments(ts, neg, args, 2, 2, "signal NAME TERM|INT|HUP")
-	sig, ok := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}[args[1]]
+	arguments(ts, neg, args, 2, 2, "signal NAME TERM|INT|HUP|STOP|CONT")
+	sig, ok := map[string]syscall.Signal{
+		"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT,
+	}[args[1]]
 	if !ok {
-		ts.Fatalf("signal %q should be TERM, INT or HUP", args[1])
+		ts.Fatalf("signal %q should be TERM, INT, HUP, STOP or CONT", args[1])
 	}
 	ts.Check(processOf(ts, args[0]).cmd.Process.Signal(sig))
+}
+
+// cmdRoute finds addresses for the routes of a cluster, each of a host that nobody
+// else uses, and sets the variables to them.
+func cmdRoute(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 1, -1, "route NAME...")
+	for _, name := range args {
+		address, err := freeRoute()
+		ts.Check(err)
+		ts.Setenv(name, address)
+	}
+}
+
+func cmdKeep(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 2, 2, "keep NAME RE")
+	m := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(m) != 2 {
+		ts.Fatalf("standard output does not hold one group of %s", args[1])
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 func cmdExited(ts *testscript.TestScript, neg bool, args []string) {

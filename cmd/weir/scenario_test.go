@@ -31,7 +31,9 @@ import (
 //	                         head RE | body SIZE [of NAME] | outcome RE; "! saw" expects the opposite
 //	serve W CONFIG           starts weir serve on CONFIG, in which $VARIABLES are replaced; sets $W, $W_2, $W_admin
 //	shutdown W | kill9 W     ends it: SIGTERM, with exit status 0, or SIGKILL ("stop" is testscript's, and ends the scenario)
-//	signal W TERM|INT|HUP    sends a signal; exited W [STATUS] waits for the end
+//	signal W TERM|...        sends a signal: TERM, INT, HUP, STOP or CONT; exited W [STATUS] waits for the end
+//	keep V RE                sets $V to what the group of RE is in the standard output of the last exec
+//	route R...               sets $R to host:port, where a node can listen for its peers
 //	reload W CONFIG          replaces its configuration and sends SIGHUP
 //	log W RE                 waits until its standard error holds RE; "! log" looks once
 //	metric W NAME OP VALUE   waits until the sample compares so; OP is one of == != < <= > >=
@@ -118,6 +120,8 @@ var scenarioCommands = map[string]func(ts *testscript.TestScript, neg bool, args
 	"shutdown":  cmdShutdown,
 	"kill9":     cmdKill9,
 	"signal":    cmdSignal,
+	"route":     cmdRoute,
+	"keep":      cmdKeep,
 	"exited":    cmdExited,
 	"reload":    cmdReload,
 	"log":       cmdLog,
