@@ -73,6 +73,11 @@ conformance: ## Run the public HTTP caching suite against weir, print the table 
 replay: ## Replay the access log through weir, compare every byte, print the table
 	GO='$(GO)' .ci/replay
 
+.PHONY: bench-invalidation
+bench-invalidation: ## Print the figures of purges beside their targets (FIGURES=quick or full; full takes about five minutes)
+	$(GO) test ./proxy -run '^TestFigures$$' -count=1 -timeout 40m -v -proxy.figures=$(FIGURES)
+	$(GO) test ./invalidation/bus -run '^TestFigures$$' -count=1 -timeout 40m -v -bus.figures=$(FIGURES)
+
 .PHONY: compare
 compare: build ## Measure weir beside HAProxy, nginx, Traffic Server, Varnish; write docs/benchmarks.md (ROUNDS=5 SECONDS=3 SYSTEMS= SCENARIOS=)
 	.ci/compare-tools

@@ -12,10 +12,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/goleak"
 
+	"weir/invalidation"
 	"weir/origin"
 	"weir/policy"
 	"weir/proxy/accesslog"
@@ -50,16 +52,22 @@ type bench struct {
 
 func newBench(t testing.TB, o Options, dir string, up Origin, rules ...policy.Rule) *bench {
 	t.Helper()
+	to := tiers.Options{RAMSize: 64 << 20, RAMMaxObject: 1 << 20}
+	if dir != "" {
+		to.Disk, to.DiskMaxObject = &disk.Options{Dir: dir, Size: 256 << 20}, 64<<20
+	}
+	return newBenchOver(t, o, to, up, rules...)
+}
+
+// newBenchOver is newBench with tiers of any size.
+func newBenchOver(t testing.TB, o Options, to tiers.Options, up Origin, rules ...policy.Rule) *bench {
+	t.Helper()
 	if len(rules) == 0 {
 		rules = []policy.Rule{{Name: "all", Origin: "o"}}
 	}
 	set, err := policy.NewSet(rules)
 	if err != nil {
 		t.Fatal(err)
-	}
-	to := tiers.Options{RAMSize: 64 << 20, RAMMaxObject: 1 << 20}
-	if dir != "" {
-		to.Disk, to.DiskMaxObject = &disk.Options{Dir: dir, Size: 256 << 20}, 64<<20
 	}
 	if o.Tiers, err = tiers.Open(to); err != nil {
 		t.Fatal(err)
@@ -137,6 +145,45 @@ const browserRequest = "GET /products/1234/view.html?color=red&size=10 HTTP/1.1\
 	"Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\nAccept-Encoding: gzip, deflate, br\n" +
 	"Accept-Language: de,en;q=0.5\nCookie: session=abcdef0123456789\nX-Forwarded-Proto: https\nVia: 1.1 cdn"
 
+// nodeWithFacts has that many facts, none of which touches what browserRequest asks for. In a cluster its gate was
+// opened for a time, as the bus does again and again.
+func nodeWithFacts(t testing.TB, count int, cluster bool) *invalidation.Node {
+	t.Helper()
+	n, err := invalidation.Open(invalidation.Options{Node: "n1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	var facts []invalidation.Fact
+	for i := range count {
+		f := invalidation.Fact{Kind: invalidation.Tag, Scope: fmt.Sprint("sold-", i)}
+		switch i % 4 {
+		case 1:
+			f = invalidation.Fact{Kind: invalidation.URL, Scope: fmt.Sprintf("//www.example.com/sold/%d.html", i)}
+		case 2:
+			f = invalidation.Fact{Kind: invalidation.Host, Scope: fmt.Sprintf("shop-%d.example.com", i)}
+		}
+		if facts = append(facts, f); len(facts) == 4000 || i == count-1 {
+			if _, err := n.Purge(facts); err != nil {
+				t.Fatal(err)
+			}
+			facts = nil
+		}
+	}
+	if got := n.Stats(); got.Scopes != int64(count) || got.FloorRaised != 0 {
+		t.Fatalf("%d scopes, floor raised %d times; want %d", got.Scopes, got.FloorRaised, count)
+	}
+	if cluster {
+		n.Gate().Close()
+		n.Gate().OpenUntil(time.Now().Add(time.Hour))
+	}
+	return n
+}
+
 // TestHitPathAllocatesNothing holds the whole handler, from receive to the
 // record, to zero allocations for every kind of answer from RAM.
 func TestHitPathAllocatesNothing(t *testing.T) {
@@ -157,15 +204,18 @@ func TestHitPathAllocatesNothing(t *testing.T) {
 	for _, c := range []struct {
 		name, extra, want string
 		log               *accesslog.Logger
+		purges            *invalidation.Node
 	}{
-		{"plain", "", "hit", nil},
-		{"with the access log", "", "hit", logger},
-		{"not modified", "\nIf-None-Match: \"5f3c-1\"", "hit", nil},
-		{"range", "\nRange: bytes=100-199", "hit", nil},
-		{"client directives", "\nCache-Control: max-age=100, min-fresh=5", "hit", nil},
+		{"plain", "", "hit", nil, nil},
+		{"with the access log", "", "hit", logger, nil},
+		{"not modified", "\nIf-None-Match: \"5f3c-1\"", "hit", nil, nil},
+		{"range", "\nRange: bytes=100-199", "hit", nil, nil},
+		{"client directives", "\nCache-Control: max-age=100, min-fresh=5", "hit", nil, nil},
+		{"with purges", "", "hit", nil, nodeWithFacts(t, 1000, false)},
+		{"in a cluster", "", "hit", logger, nodeWithFacts(t, 1000, true)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := newBench(t, Options{AccessLog: c.log}, "", staticOrigin{hitHeader, make([]byte, 10<<10)})
+			b := newBench(t, Options{AccessLog: c.log, Invalidation: c.purges}, "", staticOrigin{hitHeader, make([]byte, 10<<10)})
 			b.hitUntil(b.request(browserRequest), "hit")
 			ctx := b.request(browserRequest + c.extra)
 			b.hitUntil(ctx, c.want)

@@ -1,0 +1,137 @@
+package proxy
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"weir/invalidation"
+	"weir/loadtest/figures"
+	"weir/policy"
+	"weir/tiers"
+)
+
+var figuresOf = flag.String("proxy.figures", "", "print what purges cost the hit path: quick or full (see make bench-invalidation)")
+
+// TestFigures measures what purges cost. It fails only when something is not purged, or purged twice: the machine
+// decides about time. Without the flag it does so with few, and prints nothing, so that it is known to work.
+func TestFigures(t *testing.T) {
+	objects, rounds := 1000, 3
+	switch *figuresOf {
+	case "quick":
+		objects, rounds = 50_000, 15
+	case "full":
+		objects, rounds = 1_000_000, 41
+	}
+	var f figures.Table
+	t.Run("hits", func(t *testing.T) { figureHits(t, &f, objects, rounds) })
+	for _, log := range []string{"in memory", "on disk"} {
+		t.Run("purges "+log, func(t *testing.T) { figurePurges(t, &f, log, objects, rounds) })
+	}
+	if *figuresOf == "" {
+		return
+	}
+	if err := f.Print(os.Stdout, "purges and the hit path ("+*figuresOf+")"); err != nil {
+		t.Error(err)
+	}
+}
+
+// figureHits compares hits with no facts, some, and many, in turn, with the gate of a cluster open.
+func figureHits(t *testing.T, f *figures.Table, most, rounds int) {
+	const each = 20_000
+	counts := []int{0, 1000, most}
+	run := make([]func() time.Duration, len(counts))
+	took := make([][]time.Duration, len(counts))
+	for i, n := range counts {
+		b := newBench(t, Options{Invalidation: nodeWithFacts(t, n, true)}, "", staticOrigin{hitHeader, make([]byte, 10<<10)})
+		ctx := b.request(browserRequest)
+		b.hitUntil(ctx, "; hit")
+		run[i] = func() time.Duration {
+			began := time.Now()
+			for range each {
+				ctx.Response.Reset()
+				b.p.handle(ctx)
+			}
+			return time.Since(began)
+		}
+	}
+	for range rounds {
+		for i := range run {
+			took[i] = append(took[i], run[i]())
+		}
+	}
+	none := figures.Median(took[0])
+	f.Told("a hit, no facts", float64(none)/each, " ns")
+	for i, n := range counts[1:] {
+		f.AtMost(fmt.Sprintf("a hit with %d facts, against none", n), float64(figures.Median(took[i+1]))/float64(none), 1.05, "")
+	}
+}
+
+// figurePurges compares purges by a tag that all objects have with such by one that none has.
+func figurePurges(t *testing.T, f *figures.Table, log string, objects, rounds int) {
+	dir := t.TempDir()
+	o := invalidation.Options{Node: "n1"}
+	if log == "on disk" {
+		o.Dir, o.Mark = filepath.Join(dir, "purges"), filepath.Join(dir, "PURGES")
+	}
+	n, err := invalidation.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	up := &countingOrigin{}
+	b := newBenchOver(t, Options{Invalidation: n}, tiers.Options{RAMSize: int64(objects)*2000 + 64<<20, RAMMaxObject: 1 << 20}, up)
+	all := make([]*tiers.Object, objects)
+	for i := range all {
+		text := fmt.Sprintf("w1 http://h.example/%d", i)
+		all[i] = &tiers.Object{
+			Kind: tiers.KindResponse, Text: text, Hash: policy.HashKey([]byte(text)), Status: 200, Tags: []string{"all"},
+			Body: []byte("x"), Length: 1, Epoch: n.Epoch(), Incarnation: n.Incarnation(), Stored: time.Now().UnixNano(),
+			Freshness: policy.Freshness{Born: time.Now().UnixNano(), Lifetime: int64(time.Hour)},
+		}
+		b.p.tiers.Put(all[i])
+	}
+	purge := func(tag string) time.Duration {
+		began := time.Now()
+		if _, err := n.Purge([]invalidation.Fact{{Kind: invalidation.Tag, Scope: tag}}); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(began)
+	}
+	// Once for everybody who was never purged: one look each, and none after it.
+	purge("none")
+	checks := 0
+	for range 3 {
+		for _, o := range all {
+			if !n.Known(o.Checked()) {
+				checks++
+			}
+			if b.p.purged(o) != invalidation.Valid {
+				t.Fatalf("%s is purged by a tag that it does not have", o.Text)
+			}
+		}
+	}
+	if checks != objects {
+		t.Errorf("%d objects were looked at %d times after a purge", objects, checks)
+	}
+	f.Exactly("looks at an object after a purge, in three lookups, log "+log, float64(checks)/float64(objects), 1, "")
+	var one, none []time.Duration
+	for range rounds {
+		one, none = append(one, purge("all")), append(none, purge("none"))
+	}
+	for _, o := range all {
+		if b.p.purged(o) != invalidation.Invalid {
+			t.Fatalf("%s is not purged by its tag", o.Text)
+		}
+	}
+	f.Told("a purge that touches nothing, log "+log, float64(figures.Median(none).Microseconds()), " µs")
+	f.AtMost(fmt.Sprintf("a purge of %d objects against one of none, log %s", objects, log),
+		float64(figures.Median(one))/float64(figures.Median(none)), 1.2, "")
+}
