@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -14,7 +15,11 @@ import (
 // acknowledged meanwhile; with revalidate, it owes that one lease after they did.
 func TestClusterCut(t *testing.T) {
 	if _, err := exec.LookPath("ip"); err != nil {
-		t.Fatalf("%v: \"make tools\" installs it", err)
+		const how = "cannot find ip (Debian: apt-get install iproute2): %v"
+		if os.Getenv("WEIR_REQUIRE_TOOLS") == "1" {
+			t.Fatalf(how, err)
+		}
+		t.Skipf(how, err)
 	}
 	if !inMountNamespace(t) {
 		return
