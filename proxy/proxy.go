@@ -102,9 +102,7 @@ type Proxy struct {
 
 	inFlight atomic.Int64
 	conns    connections
-	// watching is the goroutine that holds connections to their time.
-	watching  sync.WaitGroup
-	watchOnce sync.Once
+	watcher  watcher
 }
 
 // New makes a proxy. It serves nothing until Serve.
@@ -202,7 +200,7 @@ func (p *Proxy) SetConfig(c *Config) error {
 // listeners at once. Proxied says that its connections begin with PROXY
 // headers.
 func (p *Proxy) Serve(ln net.Listener, proxied bool) error {
-	p.watchOnce.Do(func() { p.watching.Go(p.watchConnections) })
+	p.watcher.start(p)
 	s := p.server
 	if proxied {
 		s = p.proxied
@@ -232,7 +230,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		<-done
 	}
 	p.stop()
-	p.watching.Wait()
+	p.watcher.wait()
 	return err
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -114,6 +115,36 @@ func (p *Proxy) round() time.Duration {
 		}
 	}
 	return r
+}
+
+// watcher is the goroutine that holds connections to their time. It begins with the
+// first listener; one that comes while the proxy stops begins none.
+type watcher struct {
+	mu   sync.Mutex    // protects done
+	done chan struct{} // closed when it has ended; nil before it began
+}
+
+func (w *watcher) start(p *Proxy) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.done != nil || p.base.Err() != nil {
+		return
+	}
+	w.done = make(chan struct{})
+	go func() {
+		defer close(w.done)
+		p.watchConnections()
+	}()
+}
+
+// wait returns when it has ended. The proxy's base context must be over.
+func (w *watcher) wait() {
+	w.mu.Lock()
+	done := w.done
+	w.mu.Unlock()
+	if done != nil {
+		<-done
+	}
 }
 
 // watchConnections holds connections to their time until the proxy stops.

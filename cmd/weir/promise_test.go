@@ -80,7 +80,7 @@ func TestPromisesHoldUnderAScan(t *testing.T) {
 		if asked["/second/1"] != want {
 			t.Errorf("/second/1: the origin was asked %d times, want %d", asked["/second/1"], want)
 		}
-		for i := range 100 {
+		for i := range 400 {
 			get(fmt.Sprintf("/push/%d/%d0", want, i))
 		}
 	}
