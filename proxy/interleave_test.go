@@ -1,0 +1,158 @@
+package proxy
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"weir/invalidation"
+	"weir/policy"
+	"weir/tiers"
+	"weir/tiers/disk"
+)
+
+// diskBench is a proxy over a disk tier and a log of purges that outlive it.
+func diskBench(t *testing.T, dir string, up Origin, onRead func()) (*bench, *invalidation.Node) {
+	t.Helper()
+	n, err := invalidation.Open(invalidation.Options{
+		Node: "n1", Dir: filepath.Join(dir, "purges"), Mark: filepath.Join(dir, "PURGES"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return newBenchOver(t, Options{Invalidation: n}, tiers.Options{
+		RAMSize: 1 << 20, RAMMaxObject: 64 << 10, DiskMaxObject: 4 << 20,
+		Disk: &disk.Options{Dir: filepath.Join(dir, "disk"), Size: 16 << 20, OnRead: func(time.Duration) { onRead() }},
+	}, up), n
+}
+
+// kept puts an object into the tiers that was fetched now.
+func (b *bench) kept(n *invalidation.Node, path string, body []byte) *tiers.Object {
+	text := "w1 http://h.example" + path
+	now := time.Now().UnixNano()
+	o := &tiers.Object{
+		Kind: tiers.KindResponse, Text: text, Hash: policy.HashKey([]byte(text)), Status: 200, Tags: []string{"t"},
+		Body: body, Length: int64(len(body)), Epoch: n.Epoch(), Incarnation: n.Incarnation(), Stored: now,
+		Freshness: policy.Freshness{Born: now, Lifetime: int64(time.Hour)},
+	}
+	b.p.tiers.Put(o)
+	return o
+}
+
+// interleavings are the purges that are forced into the middle of something, and what is to become of the object.
+var interleavings = []struct {
+	fact invalidation.Fact
+	want invalidation.Verdict
+}{
+	{invalidation.Fact{Kind: invalidation.Tag, Scope: "t"}, invalidation.Invalid},
+	{invalidation.Fact{Kind: invalidation.URL, Scope: "//h.example/hot"}, invalidation.Invalid},
+	{invalidation.Fact{Kind: invalidation.Tag, Scope: "t", Soft: true}, invalidation.Stale},
+}
+
+// TestPurgeDuringPromotion: the losing interleaving is a purge between the read of an object from disk and the moment
+// at which RAM has it. The copy in RAM must be as old as what was read.
+func TestPurgeDuringPromotion(t *testing.T) {
+	for _, c := range interleavings {
+		t.Run(fmt.Sprintf("%v, soft %v", c.fact.Kind, c.fact.Soft), func(t *testing.T) {
+			dir := t.TempDir()
+			t.Run("fill", func(t *testing.T) {
+				b, n := diskBench(t, dir, &countingOrigin{}, func() {})
+				b.kept(n, "/hot", []byte("old"))
+			})
+			// RAM is empty now. The purge comes when the record has been read.
+			var armed atomic.Bool
+			var b *bench
+			var n *invalidation.Node
+			b, n = diskBench(t, dir, &countingOrigin{}, func() {
+				if armed.CompareAndSwap(true, false) {
+					if _, err := n.Purge([]invalidation.Fact{c.fact}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			text := []byte("w1 http://h.example/hot")
+			hash := policy.HashKey(text)
+			if o := b.p.tiers.Get(&hash, text); o != nil {
+				t.Fatal("it is in RAM before it was read")
+			}
+			armed.Store(true)
+			read := b.p.tiers.GetDisk(&hash, text)
+			if read == nil || string(read.Body) != "old" || armed.Load() {
+				t.Fatalf("read %+v, and the purge did not come meanwhile: %v", read, armed.Load())
+			}
+			promoted := b.p.tiers.Get(&hash, text)
+			if promoted == nil {
+				t.Fatal("it was not promoted")
+			}
+			for _, o := range []*tiers.Object{read, promoted} {
+				if v := b.p.purged(o); v != c.want {
+					t.Errorf("from %v it is %v, want %v", o.Tier, v, c.want)
+				}
+			}
+		})
+	}
+}
+
+// TestPurgeAndReappend: what eviction writes again, before a purge or after it, is as old as it was; so it is after a
+// restart.
+func TestPurgeAndReappend(t *testing.T) {
+	for _, order := range []string{"purged, then written again", "written again, then purged"} {
+		for _, c := range interleavings {
+			t.Run(fmt.Sprintf("%s, %v, soft %v", order, c.fact.Kind, c.fact.Soft), func(t *testing.T) {
+				dir := t.TempDir()
+				text := []byte("w1 http://h.example/hot")
+				hash := policy.HashKey(text)
+				purge := func(n *invalidation.Node) {
+					if _, err := n.Purge([]invalidation.Fact{c.fact}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				look := func(b *bench) {
+					t.Helper()
+					o := b.p.tiers.GetDisk(&hash, text)
+					if o == nil {
+						t.Fatal("it is gone")
+					}
+					defer o.Close()
+					if v := b.p.purged(o); v != c.want {
+						t.Errorf("%v, want %v", v, c.want)
+					}
+				}
+				t.Run("first", func(t *testing.T) {
+					b, n := diskBench(t, dir, &countingOrigin{}, func() {})
+					b.kept(n, "/hot", make([]byte, 8000))
+					if order == "purged, then written again" {
+						purge(n)
+					}
+					for i := 0; ; i++ {
+						if st, _ := b.p.tiers.DiskStats(); st.Reappended > 0 {
+							break
+						}
+						if i > 20_000 {
+							t.Fatal("nothing was written again")
+						}
+						if i%20 == 0 { // a hit, so that it is worth it
+							if o := b.p.tiers.GetDisk(&hash, text); o != nil {
+								o.Close()
+							}
+						}
+						b.kept(n, fmt.Sprint("/filler/", i), make([]byte, 10_000))
+					}
+					if order != "purged, then written again" {
+						purge(n)
+					}
+					look(b)
+				})
+				b, _ := diskBench(t, dir, &countingOrigin{}, func() {})
+				look(b)
+			})
+		}
+	}
+}
