@@ -43,15 +43,18 @@ type Object struct {
 	// Text is the canonical key, variant lines included. It is compared on
 	// every lookup, so that a collision of hashes is a miss.
 	Text string
+	// The three of a byte stand together: it keeps the object within its size class.
 	Kind Kind
+	// Reason says why a KindPass was uncacheable.
+	Reason policy.Reason
+	// Tier is where this Object was found or made.
+	Tier policy.Tier
 
 	Status     int
 	Fields     policy.Fields
 	Freshness  policy.Freshness
 	Validators policy.Validators
 	Tags       []string
-	// Reason says why a KindPass was uncacheable.
-	Reason policy.Reason
 	// Stored is when the object was committed, unix nanoseconds.
 	Stored int64
 	// Epoch is the invalidation epoch at which its fetch began, Incarnation the
@@ -70,9 +73,6 @@ type Object struct {
 	Length int64
 	// Body is the whole body, or nil when it stays on disk (Large).
 	Body []byte
-
-	// Tier is where this Object was found or made.
-	Tier policy.Tier
 
 	entry *disk.Entry
 	// checked belongs to whoever holds purges against the object: what was
