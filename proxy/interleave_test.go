@@ -100,10 +100,11 @@ func TestPurgeDuringPromotion(t *testing.T) {
 	}
 }
 
-// TestPurgeAndReappend: what eviction writes again, before a purge or after it, is as old as it was; so it is after a
+// TestPurgeAndReappend: what eviction writes again, before a purge, after it or around it, is as old as it was; so it is after a
 // restart.
 func TestPurgeAndReappend(t *testing.T) {
-	for _, order := range []string{"purged, then written again", "written again, then purged"} {
+	const before, during, after = "purged, then written again", "purged while eviction has it in hand", "written again, then purged"
+	for _, order := range []string{before, during, after} {
 		for _, c := range interleavings {
 			t.Run(fmt.Sprintf("%s, %v, soft %v", order, c.fact.Kind, c.fact.Soft), func(t *testing.T) {
 				dir := t.TempDir()
@@ -126,28 +127,41 @@ func TestPurgeAndReappend(t *testing.T) {
 					}
 				}
 				t.Run("first", func(t *testing.T) {
-					b, n := diskBench(t, dir, &countingOrigin{}, func() {})
+					// Whatever is read and not by this test is read by eviction, to be written again.
+					var ours, purged atomic.Bool
+					var b *bench
+					var n *invalidation.Node
+					b, n = diskBench(t, dir, &countingOrigin{}, func() {
+						if order == during && !ours.Load() && purged.CompareAndSwap(false, true) {
+							if _, err := n.Purge([]invalidation.Fact{c.fact}); err != nil {
+								t.Error(err)
+							}
+						}
+					})
 					b.kept(n, "/hot", make([]byte, 8000))
-					if order == "purged, then written again" {
+					if order == before {
 						purge(n)
 					}
 					for i := 0; ; i++ {
-						if st, _ := b.p.tiers.DiskStats(); st.Reappended > 0 {
+						if st, _ := b.p.tiers.DiskStats(); st.Reappended > 0 && (order != during || purged.Load()) {
 							break
 						}
 						if i > 20_000 {
 							t.Fatal("nothing was written again")
 						}
 						if i%20 == 0 { // a hit, so that it is worth it
+							ours.Store(true)
 							if o := b.p.tiers.GetDisk(&hash, text); o != nil {
 								o.Close()
 							}
+							ours.Store(false)
 						}
 						b.kept(n, fmt.Sprint("/filler/", i), make([]byte, 10_000))
 					}
-					if order != "purged, then written again" {
+					if order == after {
 						purge(n)
 					}
+					ours.Store(true)
 					look(b)
 				})
 				b, _ := diskBench(t, dir, &countingOrigin{}, func() {})
