@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/policy"
+	"weir/tiers"
 )
 
 // deliver answers with x.obj: a stored object, or the head of a response whose
@@ -135,12 +136,40 @@ func (x *exchange) send(off, n int64) state {
 		return stateFinish
 	}
 	// Fast path: the body is in memory. fasthttp writes it from where it is.
-	if x.fill == nil && x.live == nil && !x.obj.Large() {
-		resp.SetBodyRaw(x.obj.Body[off : off+n])
-		x.bodyBytes = n
-		return stateFinish
+	if x.fill == nil && x.live == nil {
+		if !x.obj.Large() {
+			resp.SetBodyRaw(x.obj.Body[off : off+n])
+			x.bodyBytes = n
+			return stateFinish
+		}
+		if body, ok := x.obj.Whole(); ok {
+			x.lend()
+			resp.SetBodyRaw(body[off : off+n])
+			x.bodyBytes = n
+			return stateFinish
+		}
 	}
 	return x.stream(x.source(off, n), n)
+}
+
+// lend leaves x.obj open until the answer is written: fasthttp closes what is
+// kept with the request when it makes room for the next one, or gives the
+// context back.
+func (x *exchange) lend() {
+	x.ctx.SetUserValue(lentKey{}, lent{x.obj})
+	x.lent = true
+}
+
+type (
+	lentKey struct{}
+	// lent is an object that is closed after its body was written.
+	lent struct{ o *tiers.Object }
+)
+
+// Close implements io.Closer.
+func (l lent) Close() error {
+	l.o.Close()
+	return nil
 }
 
 // stream sends a body piece by piece after the handler has returned.

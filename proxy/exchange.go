@@ -122,6 +122,8 @@ type exchange struct {
 	// firstByte is how long after start the first byte of the body left; 0 until
 	// it has.
 	firstByte time.Duration
+	// lent: obj is closed once the answer is written.
+	lent bool
 	// streaming is set when the body goes out after the handler returned; the
 	// stream then finishes the exchange.
 	streaming bool
@@ -225,8 +227,10 @@ func (x *exchange) drop() {
 		x.cancel = nil
 	}
 	if x.obj != nil {
-		x.obj.Close()
-		x.obj = nil
+		if !x.lent {
+			x.obj.Close()
+		}
+		x.obj, x.lent = nil, false
 	}
 	if x.stale != nil {
 		x.stale.Close()

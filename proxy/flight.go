@@ -335,7 +335,7 @@ func (p *Proxy) refresh(x *exchange, o *tiers.Object) {
 	if o.Large() {
 		// The object's open segments are the exchange's; the flight looks up
 		// its own.
-		own := p.tiers.GetDisk(&x.hash, x.text)
+		own := p.tiers.Lookup(&x.hash, x.text)
 		if own == nil {
 			return
 		}

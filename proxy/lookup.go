@@ -68,11 +68,9 @@ func (x *exchange) confirm(o *tiers.Object) state {
 
 // find looks up hash and text, RAM before disk.
 func (x *exchange) find() *tiers.Object {
-	if o := x.p.tiers.Get(&x.hash, x.text); o != nil {
-		// What is on disk is no younger.
-		return x.p.usable(o)
-	}
-	return x.p.usable(x.p.tiers.GetDisk(&x.hash, x.text))
+	// What is on disk is no younger than what is in RAM, and is not asked where
+	// that was purged.
+	return x.p.usable(x.p.tiers.Lookup(&x.hash, x.text))
 }
 
 // findVariant follows a vary record. Of several variants that match, the one

@@ -157,11 +157,7 @@ func (t *fetch) keepPart(o *tiers.Object, body []byte, text string) policy.Reaso
 	}
 	key := []byte(text + partSuffix)
 	h := policy.HashKey(key)
-	old := t.p.tiers.Get(&h, key)
-	if old == nil {
-		old = t.p.tiers.GetDisk(&h, key)
-	}
-	old = t.p.usable(old)
+	old := t.p.usable(t.p.tiers.Lookup(&h, key))
 	if old != nil {
 		if have, was, ok := extentOf(old); ok && was == size && !old.Large() && policy.SameRepresentation(old.Validators, o.Validators) {
 			body, got = grow(old.Body, have, body, got)

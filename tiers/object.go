@@ -74,7 +74,8 @@ type Object struct {
 	// Body is the whole body, or nil when it stays on disk (Large).
 	Body []byte
 
-	entry *disk.Entry
+	// outside is set where the body is not in RAM.
+	outside *outside
 	// checked belongs to whoever holds purges against the object: what was
 	// found, and when.
 	checked atomic.Uint64
@@ -83,6 +84,17 @@ type Object struct {
 	softened atomic.Int64
 	// aside belongs to the proxy: what it prepared from this object.
 	aside atomic.Value
+}
+
+// outside is where the body of an object is that is not in RAM. It is behind a
+// pointer for the sake of the many whose is.
+type outside struct {
+	// entry holds open what is on disk; nil in a head.
+	entry *disk.Entry
+	// place is set in a head: what RAM keeps of an object without its body.
+	place *disk.Place
+	// head is that of an object that was found through one.
+	head *Object
 }
 
 // VaryRecord leads from a primary key to its variants.
@@ -116,32 +128,54 @@ const (
 	MaxLanguages = 32
 )
 
-// Large tells whether the body stays on disk and must be read with NewReader.
-func (o *Object) Large() bool { return o.entry != nil }
+// Large tells whether the body is the disk's, in a file or in memory that is
+// lent until Close: it must be read with NewReader or Whole.
+func (o *Object) Large() bool { return o.outside != nil && o.outside.entry != nil }
+
+// isHead tells whether the object is what RAM keeps of one on disk.
+func (o *Object) isHead() bool { return o.outside != nil && o.outside.place != nil }
+
+// Whole returns the body of a Large object where it has been read whole; it is
+// lent until Close. Otherwise ok is false.
+func (o *Object) Whole() (body []byte, ok bool) {
+	if !o.Large() || !o.outside.entry.Inline() {
+		return nil, false
+	}
+	return o.outside.entry.Body, true
+}
+
+// kept is where what is remembered of the object outlives the request: the head
+// in RAM that it was found through, or itself.
+func (o *Object) kept() *Object {
+	if o.outside != nil && o.outside.head != nil {
+		return o.outside.head
+	}
+	return o
+}
 
 // Aside returns what SetAside left, or nil. It does not allocate.
-func (o *Object) Aside() any { return o.aside.Load() }
+func (o *Object) Aside() any { return o.kept().aside.Load() }
 
 // SetAside keeps something prepared from the object beside it; the last one
 // wins. Every value must have the same type.
-func (o *Object) SetAside(v any) { o.aside.Store(v) }
+func (o *Object) SetAside(v any) { o.kept().aside.Store(v) }
 
 // Checked is where the verdict of the last check against purges is kept; zero
 // before the first.
-func (o *Object) Checked() *atomic.Uint64 { return &o.checked }
+func (o *Object) Checked() *atomic.Uint64 { return &o.kept().checked }
 
 // Soften makes the object stale since then, unix nanoseconds; the first call
 // counts.
-func (o *Object) Soften(since int64) { o.softened.CompareAndSwap(0, since) }
+func (o *Object) Soften(since int64) { o.kept().softened.CompareAndSwap(0, since) }
 
 // Softened is since when a soft purge has made the object stale; 0: none has.
-func (o *Object) Softened() int64 { return o.softened.Load() }
+func (o *Object) Softened() int64 { return o.kept().softened.Load() }
 
 // Close gives back what a Large object holds open. It may be called on any
 // object, once; a Large object must not be read afterwards.
 func (o *Object) Close() {
-	if o.entry != nil {
-		o.entry.Close()
+	if o.Large() {
+		o.outside.entry.Close()
 	}
 }
 
@@ -149,18 +183,22 @@ func (o *Object) Close() {
 // holds open. What o held is the new object's to close; o is closed by it.
 func (o *Object) Renewed(head *Object) *Object {
 	n := head.inRAM()
-	n.Tier, n.Length, n.Body, n.entry = o.Tier, o.Length, o.Body, o.entry
-	o.entry = nil
+	n.Tier, n.Length, n.Body = o.Tier, o.Length, o.Body
+	if o.Large() {
+		// Not with the head, which is about what was.
+		n.outside = &outside{entry: o.outside.entry}
+		o.outside = nil
+	}
 	return n
 }
 
 // NewReader reads n bytes of the body from off. Bytes of a Large object are
 // verified before they are handed out; the reader does not close the object.
 func (o *Object) NewReader(off, n int64) io.Reader {
-	if o.entry == nil {
+	if !o.Large() {
 		return &sliceReader{p: o.Body[off : off+n]}
 	}
-	return o.entry.NewReader(off, n)
+	return o.outside.entry.NewReader(off, n)
 }
 
 // cost is what the object takes in RAM, in bytes: body, fields, key, the
@@ -171,6 +209,9 @@ func (o *Object) cost() int64 { return o.storedCost() + o.preparedCost() }
 // storedCost is the cost without what the proxy prepares.
 func (o *Object) storedCost() int64 {
 	n := int64(objectOverhead + len(o.Body) + len(o.Text))
+	if o.isHead() {
+		n += o.outside.place.Bytes()
+	}
 	for i := range o.Fields {
 		n += int64(len(o.Fields[i].Name) + len(o.Fields[i].Value) + fieldOverhead)
 	}

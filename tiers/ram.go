@@ -346,10 +346,23 @@ func (r *ram) exit(c *cell) {
 
 // delete empties the key's cell at once. Ristretto's own Del only gives the
 // room back: it may come late, and whatever it hits by then is told by exit.
-func (r *ram) delete(h *policy.Hash) {
+func (r *ram) delete(h *policy.Hash) { r.deleteIf(h, nil) }
+
+// deleteIf is delete when cond, called with what is stored (nil: nothing) while
+// nobody can change that, agrees; nil always does.
+func (r *ram) deleteIf(h *policy.Hash, cond func(current *Object) bool) {
 	s := r.shard(h)
 	s.mu.Lock()
 	c := s.cells[*h]
+	if cond != nil {
+		var current *Object
+		if c != nil {
+			current = c.obj.Load()
+		}
+		if !cond(current) {
+			c = nil
+		}
+	}
 	if c != nil {
 		r.killLocked(s, c)
 	}

@@ -39,7 +39,9 @@ type renewal struct {
 	inRAM bool
 }
 
-// renew puts fresh where old is, or where nothing is.
+// renew puts fresh where old is, or where nothing is. Where RAM has no room for
+// its body, it forgets the head that it may have of old: what that says is
+// outdated.
 func (r *ram) renew(old, fresh *Object, fits bool, found *renewal) bool {
 	look := func(current *Object) bool {
 		found.hadOld = current != nil && current.same(old)
@@ -49,7 +51,7 @@ func (r *ram) renew(old, fresh *Object, fits bool, found *renewal) bool {
 	if fits {
 		return r.putIf(fresh, look)
 	}
-	look(r.current(&old.Hash))
+	r.deleteIf(&old.Hash, look)
 	return false
 }
 

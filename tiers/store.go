@@ -1,6 +1,7 @@
 package tiers
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -125,15 +126,34 @@ func (s *Store) openDisk(o disk.Options) (*disk.Store, error) {
 }
 
 func (s *Store) evictedRAM(o *Object) {
-	if s.opts.Evicted == nil || o.Kind != KindResponse {
+	if s.opts.Evicted == nil || o.Kind != KindResponse || o.isHead() {
 		return
 	}
 	s.opts.Evicted(policy.TierRAM, o.Freshness.TTL(s.now().UnixNano()) > 0)
 }
 
-// Get returns what RAM holds under the hash when its key text is the one asked
-// for, else nil. It allocates nothing as long as h is on the heap.
-func (s *Store) Get(h *policy.Hash, text []byte) *Object { return s.ram.get(h, text) }
+// Lookup returns what is stored under the hash when its key text is the one
+// asked for, RAM before disk, or nil. A Large object must be closed by the caller.
+// A hit in RAM allocates nothing as long as h is on the heap.
+func (s *Store) Lookup(h *policy.Hash, text []byte) *Object {
+	o := s.ram.get(h, text)
+	switch {
+	case o == nil:
+		return s.GetDisk(h, text)
+	case o.isHead():
+		return s.openHead(o)
+	}
+	return o
+}
+
+// Get returns what RAM holds under the hash, body and all, when its key text is
+// the one asked for, else nil. It allocates nothing as long as h is on the heap.
+func (s *Store) Get(h *policy.Hash, text []byte) *Object {
+	if o := s.ram.get(h, text); o != nil && !o.isHead() {
+		return o
+	}
+	return nil
+}
 
 // GetDisk returns what the disk holds, or nil; what fits is read whole and
 // promoted to RAM. A Large object must be closed by the caller.
@@ -159,8 +179,9 @@ func (s *Store) GetDisk(h *policy.Hash, text []byte) *Object {
 		s.deleteDisk(d, h)
 		return nil
 	}
-	if !e.Inline() && o.Length > s.ramMax {
-		o.entry = e
+	if o.Length > s.ramMax {
+		o.outside = &outside{entry: e}
+		s.keepHead(o, since)
 		return o
 	}
 	o.Body, err = wholeBody(e)
@@ -169,23 +190,18 @@ func (s *Store) GetDisk(h *policy.Hash, text []byte) *Object {
 		s.readTrouble(err)
 		return nil
 	}
-	if o.Length <= s.ramMax {
-		// RAM gets an object of its own, so that the tier an object says it
-		// came from is right for this answer and for the next.
-		s.ram.putIf(o.inRAM(), func(current *Object) bool { return current == nil && since.valid() })
-	}
+	// RAM gets an object of its own, so that the tier an object says it came
+	// from is right for this answer and for the next.
+	s.ram.putIf(o.inRAM(), func(current *Object) bool { return current == nil && since.valid() })
 	return o
 }
 
 // wholeBody reads the body of an entry into memory of its own.
 func wholeBody(e *disk.Entry) ([]byte, error) {
-	body := make([]byte, e.Size)
 	if e.Inline() {
-		// The entry's lies in the middle of a whole record, which would stay in
-		// memory with it.
-		copy(body, e.Body)
-		return body, nil
+		return bytes.Clone(e.Body), nil
 	}
+	body := make([]byte, e.Size)
 	r := e.NewReader(0, -1)
 	defer r.Close()
 	if _, err := io.ReadFull(r, body); err != nil {

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"io"
 	"sort"
-	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Entry is a stored object. Meta and Body belong to the caller; nothing else shares them.
+// Entry is a stored object. Meta and Body are valid until Close, which gives their memory to the next read; nobody may
+// change them.
 type Entry struct {
+	// Meta is nil in an entry that was opened by its Place.
 	Meta []byte
 	// Body is the whole body, verified, when it is small; nil for a large one (and for an empty one), which is read
 	// through ReadAt or NewReader.
@@ -25,8 +26,10 @@ type Entry struct {
 	hash    Hash
 	entry   entry
 	extents []extent
+	placed  []extent // the extents, where extents is nil since Body holds what is there
 	segs    segTable // ascending, each with a reference
-	once    sync.Once
+	buf     *[]byte  // where Meta and Body of a record lie; nil: not there
+	body    *[]byte  // where Body lies that has an extent of its own
 	closed  atomic.Bool
 }
 
@@ -58,11 +61,12 @@ func (e *Entry) open() error {
 		return nil
 	}
 	defer e.release()
-	b := make([]byte, e.extents[0].len)
-	if err := e.s.readExtent(e.segs[0], e.extents[0], b); err != nil {
+	e.body = borrow(int(e.extents[0].len))
+	if err := e.s.readExtent(e.segs[0], e.extents[0], *e.body); err != nil {
+		giveBack(e.body)
 		return err
 	}
-	e.Body, e.extents = b, nil
+	e.Body, e.placed, e.extents = *e.body, e.extents, nil
 	return nil
 }
 
@@ -73,12 +77,20 @@ func (e *Entry) release() {
 	e.segs = nil
 }
 
-// Close gives up the segments of a large body. It may be called more than once, but not while a read is under way.
+// Close gives up the segments of a large body, and the memory of Meta and Body. It may be called more than once, but not
+// while a read is under way, and nothing that was in Meta or Body may be looked at afterwards.
 func (e *Entry) Close() {
-	e.once.Do(func() {
-		e.closed.Store(true)
-		e.release()
-	})
+	if e.closed.Swap(true) {
+		return
+	}
+	e.release()
+	e.Meta, e.Body = nil, nil
+	for _, b := range []*[]byte{e.buf, e.body} {
+		if b != nil {
+			giveBack(b)
+		}
+	}
+	e.buf, e.body = nil, nil
 }
 
 // chunkAt returns the verified bytes from off to the end of the chunk that holds off, in buf or in the entry itself.
@@ -89,11 +101,11 @@ func (e *Entry) chunkAt(off int64, buf []byte) ([]byte, error) {
 	if off >= e.Size {
 		return nil, io.EOF
 	}
-	if e.Inline() {
-		return e.Body[off:], nil
-	}
 	if e.closed.Load() {
 		return nil, ErrClosed
+	}
+	if e.Inline() {
+		return e.Body[off:], nil
 	}
 	i := off / int64(e.extents[0].len)
 	x := e.extents[i]

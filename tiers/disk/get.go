@@ -19,7 +19,7 @@ type loaded struct {
 }
 
 // Get finds what is stored under h and key. The errors are ErrNotFound, ErrCorrupt (a miss as well: the entry is gone
-// now), ErrOffline, ErrClosed, or the device's. The caller owns the entry and must Close it.
+// now), ErrOffline, ErrClosed, or the device's. The caller must Close the entry.
 func (s *Store) Get(h Hash, key []byte) (*Entry, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
@@ -82,28 +82,36 @@ func (s *Store) follow(ix *index, h Hash, key []byte, e entry) (*Entry, entry, e
 
 // load turns an index entry into an Entry; ErrNotFound means that the key differs.
 func (s *Store) load(h Hash, key []byte, e entry) (*Entry, error) {
-	r, err := s.readRecord(h, e)
-	if err != nil {
-		return nil, err
+	buf := borrow(int(e.len))
+	r, err := s.readRecordInto(*buf, h, e)
+	if err == nil && string(r.key) != string(key) {
+		err = ErrNotFound
 	}
-	if string(r.key) != string(key) {
-		return nil, ErrNotFound
+	if err != nil {
+		giveBack(buf)
+		return nil, err
 	}
 	ent := &Entry{
 		Meta: r.meta, Size: int64(r.header.size), Class: s.classes.table.Load().name(e.class),
 		StoredAt: time.UnixMilli(r.header.stored), Expires: time.UnixMilli(r.header.expires),
-		s: s, hash: h, entry: e, extents: r.extents,
+		s: s, hash: h, entry: e, extents: r.extents, buf: buf,
 	}
 	if r.header.typ == recObject {
 		ent.Body = r.body
 	} else if err := ent.open(); err != nil {
+		giveBack(buf)
 		return nil, err
 	}
 	return ent, nil
 }
 
-// readRecord reads and checks the record that e names: one read.
+// readRecord reads and checks the record that e names: one read. What it returns is the caller's.
 func (s *Store) readRecord(h Hash, e entry) (loaded, error) {
+	return s.readRecordInto(make([]byte, e.len), h, e)
+}
+
+// readRecordInto is readRecord into b, whose length is that of the record; what it returns lies there.
+func (s *Store) readRecordInto(b []byte, h Hash, e entry) (loaded, error) {
 	seg := s.segs.get(e.seg)
 	if seg == nil {
 		return loaded{}, errGone
@@ -112,7 +120,6 @@ func (s *Store) readRecord(h Hash, e entry) (loaded, error) {
 	if e.off()+int64(e.len) > seg.bytes.Load() {
 		return loaded{}, fmt.Errorf("%w: entry points behind its segment", errFormat)
 	}
-	b := make([]byte, e.len)
 	if err := s.readSegment(seg, b, e.off(), 1); err != nil {
 		return loaded{}, err
 	}

@@ -113,7 +113,7 @@ func readAll(s *Store, i int) (meta, body []byte, err error) {
 	if err == nil && int64(len(body)) != e.Size {
 		err = fmt.Errorf("%d bytes of %d", len(body), e.Size)
 	}
-	return e.Meta, body, err
+	return bytes.Clone(e.Meta), body, err
 }
 
 func wantObject(t testing.TB, s *Store, i, version, size int) {
