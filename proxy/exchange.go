@@ -207,7 +207,6 @@ func (x *exchange) finish() {
 	}
 	x.drop()
 	x.record(took)
-	p.inFlight.Add(-1)
 	x.reset()
 	p.pool.Put(x)
 }

@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/valyala/fasthttp"
 
@@ -17,8 +17,9 @@ import (
 // fasthttp wants it, so that a hit is one copy and two more fields.
 type prepared struct {
 	header fasthttp.ResponseHeader
-	// notModified is the header of a 304 (RFC 9110 section 15.4.5).
-	notModified fasthttp.ResponseHeader
+	// notModified is the header of a 304 (RFC 9110 section 15.4.5); nil before the
+	// first.
+	notModified atomic.Pointer[fasthttp.ResponseHeader]
 	// status is the Cache-Status of caches before us, with ", " behind it.
 	status []byte
 	// cacheName and strip are what the header was made with; when a reload
@@ -34,34 +35,51 @@ func (x *exchange) prepare(o *tiers.Object) *prepared {
 		return p
 	}
 	p := &prepared{cacheName: x.cfg.CacheName, strip: strip}
-	// What every hit sets comes first: fasthttp looks for a field from the front.
+	for i := range o.Fields {
+		if o.Fields[i].Name == "Cache-Status" {
+			p.status = append(append(p.status, o.Fields[i].Value...), ", "...)
+		}
+	}
+	// A copy of the response's own header carries the server's settings over.
+	x.ctx.Response.Header.CopyTo(&p.header)
+	setFolded(&p.header, o.Status, x.answerFields(o, strip))
+	o.SetAside(p)
+	return p
+}
+
+// answerFields are the fields of an answer with the object. Those that every hit
+// sets come first: fasthttp looks for a field from the front.
+func (x *exchange) answerFields(o *tiers.Object, strip bool) policy.Fields {
 	fields := make(policy.Fields, 0, len(o.Fields)+3)
 	if o.Freshness.Born != 0 {
 		fields = append(fields, policy.Field{Name: "Age", Value: "0"})
 	}
 	fields = append(fields, policy.Field{Name: "Cache-Status", Value: x.cfg.CacheName})
-	var via []string
+	via := "1.1 " + x.cfg.CacheName
+	if before := o.Fields.Joined("Via"); before != "" {
+		via = before + ", " + via
+	}
 	for _, f := range o.Fields {
 		switch {
-		case f.Name == "Cache-Status":
-			p.status = append(append(p.status, f.Value...), ", "...)
-		case f.Name == "Via":
-			via = append(via, f.Value)
-		case f.Name == "Content-Length", f.Name == "Age" && o.Freshness.Born != 0:
+		case f.Name == "Cache-Status", f.Name == "Via", f.Name == "Content-Length", f.Name == "Age" && o.Freshness.Born != 0:
 		case strip && x.isTag(f.Name):
 		default:
 			fields = append(fields, f)
 		}
 	}
-	via = append(via, "1.1 "+x.cfg.CacheName)
-	fields = append(fields, policy.Field{Name: "Via", Value: strings.Join(via, ", ")})
-	// A copy of the response's own header carries the server's settings over.
-	x.ctx.Response.Header.CopyTo(&p.header)
-	setHeader(&p.header, o.Status, fields)
-	x.ctx.Response.Header.CopyTo(&p.notModified)
-	setHeader(&p.notModified, fasthttp.StatusNotModified, notModifiedFields(fields))
-	o.SetAside(p)
-	return p
+	return append(fields, policy.Field{Name: "Via", Value: via})
+}
+
+// notModifiedHeader is the header of a 304 for the object.
+func (x *exchange) notModifiedHeader(p *prepared) *fasthttp.ResponseHeader {
+	if h := p.notModified.Load(); h != nil {
+		return h
+	}
+	h := new(fasthttp.ResponseHeader)
+	x.ctx.Response.Header.CopyTo(h)
+	setFolded(h, fasthttp.StatusNotModified, notModifiedFields(x.answerFields(x.obj, p.strip)))
+	p.notModified.Store(h)
+	return h
 }
 
 func (x *exchange) isTag(name string) bool {

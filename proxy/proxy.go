@@ -100,9 +100,8 @@ type Proxy struct {
 	// fetching counts running flights; Shutdown waits for them.
 	fetching gate
 
-	inFlight atomic.Int64
-	conns    connections
-	watcher  watcher
+	conns   connections
+	watcher watcher
 }
 
 // New makes a proxy. It serves nothing until Serve.
@@ -236,7 +235,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 
 // InFlight is the number of requests being answered, Connections the number of
 // open client connections, Flights that of fetches under way.
-func (p *Proxy) InFlight() int64 { return p.inFlight.Load() }
+func (p *Proxy) InFlight() int64 { return p.opts.Metrics.InFlight() }
 
 func (p *Proxy) Connections() int64 { open, _ := p.conns.counts(); return int64(open) }
 

@@ -74,7 +74,6 @@ var outcomeIndex = func() map[string]uint8 {
 
 // begin counts a request in.
 func (x *exchange) begin() {
-	x.p.inFlight.Add(1)
 	x.p.opts.Metrics.Begin(uint32(x.ctx.ConnID()))
 }
 

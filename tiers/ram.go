@@ -14,7 +14,8 @@ import (
 
 // ram is the RAM tier. The shards' tables say what is stored, and are exact;
 // ristretto decides what stays, and answers hits without a lock of ours; the
-// window keeps what was just filled until ristretto has seen who asks for it.
+// window keeps what was just filled until ristretto has seen who asks for it; the
+// front leads to what was found before.
 //
 // Ristretto shows a Set only later, may drop it, and of two Sets of one key
 // that are queued together keeps the first. So it is never believed: it holds
@@ -37,6 +38,8 @@ type ram struct {
 	// maxObject is the largest cost that is kept.
 	maxObject int64
 	capacity  int64
+
+	front front
 
 	bytes   atomic.Int64
 	objects atomic.Int64
@@ -64,7 +67,10 @@ type cell struct {
 	// obj is nil once the cell is dead; dead cells stay dead.
 	obj  atomic.Pointer[Object]
 	hash policy.Hash
-	cost int64
+	// asked counts the lookups of the current turn that ristretto was told of; see
+	// front.
+	asked atomic.Uint32
+	cost  int64
 	// The rest is protected by the shard.
 
 	// inMain: ristretto holds the cell, shown or queued.
@@ -110,6 +116,7 @@ func newRAM(size, maxBody int64, evicted func(*Object)) (*ram, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the RAM tier: %w", err)
 	}
+	r.front.init(size / typicalCost)
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.cells = make(map[policy.Hash]*cell)
@@ -117,7 +124,7 @@ func newRAM(size, maxBody int64, evicted func(*Object)) (*ram, error) {
 		// The window is bounded by bytes; the count only has to be out of the way.
 		s.window, err = simplelru.NewLRU[policy.Hash, *cell](1<<30, nil)
 		if err != nil {
-			r.main.Close()
+			r.close()
 			return nil, fmt.Errorf("cannot make the RAM tier's window: %w", err)
 		}
 	}
@@ -127,9 +134,20 @@ func newRAM(size, maxBody int64, evicted func(*Object)) (*ram, error) {
 // get returns the object under the hash when its text is the one asked for.
 // The hit path: no allocation and no lock of ours, as long as h is on the heap.
 func (r *ram) get(h *policy.Hash, text []byte) *Object {
-	// Fast path: ristretto shows it.
+	// Fast path: it was found before.
+	at := r.front.at(h)
+	if c := at.Load(); c != nil && c.hash == *h {
+		if o := c.obj.Load(); o != nil {
+			if r.front.tells(c) {
+				r.main.Get(h[:])
+			}
+			return o.ifText(text)
+		}
+	}
+	// Ristretto shows it.
 	if c, ok := r.main.Get(h[:]); ok && c != nil {
 		if o := c.obj.Load(); o != nil {
+			at.Store(c)
 			return o.ifText(text)
 		}
 	}
@@ -283,6 +301,7 @@ func (r *ram) dismiss(gone []departed) {
 // killLocked takes a living cell out of the table and the books and empties it.
 func (r *ram) killLocked(s *ramShard, c *cell) {
 	c.obj.Store(nil)
+	r.front.drop(c)
 	delete(s.cells, c.hash)
 	if c.inWindow {
 		s.window.Remove(c.hash)
@@ -334,6 +353,7 @@ func (r *ram) exit(c *cell) {
 		return
 	}
 	c.inMain = false
+	r.front.drop(c) // what is in the window only is counted there
 	evicted := !c.inWindow
 	if evicted {
 		r.killLocked(s, c)
@@ -379,5 +399,6 @@ func (r *ram) shard(h *policy.Hash) *ramShard {
 // close stops ristretto's goroutines. No call may run or follow.
 func (r *ram) close() {
 	r.closing.Store(true)
+	r.front.close()
 	r.main.Close()
 }

@@ -288,7 +288,7 @@ func renewed(o *Object) *Object {
 	n.Stored += 1000
 	n.Freshness.Born += int64(time.Minute)
 	n.Body = nil
-	n.entry = nil
+	n.outside = nil
 	return n
 }
 

@@ -180,7 +180,7 @@ func (r *Registry) appendPolicyRows(b []byte) []byte {
 }
 
 func (r *Registry) registerGauges(o Options) {
-	r.set.NewGauge(nameInFlight, r.inFlight)
+	r.set.NewGauge(nameInFlight, func() float64 { return float64(r.InFlight()) })
 	r.set.NewGauge(nameOffload, func() float64 { requests, _ := r.Offload(); return requests })
 	r.set.NewGauge(nameByteOffload, func() float64 { _, bytes := r.Offload(); return bytes })
 	r.set.NewGauge(nameReloadOK, func() float64 {

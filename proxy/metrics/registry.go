@@ -196,8 +196,8 @@ func (r *Registry) totals() offloadSample {
 	return t
 }
 
-// inFlight returns the requests begun and not over.
-func (r *Registry) inFlight() float64 {
+// InFlight returns the requests begun and not over.
+func (r *Registry) InFlight() int64 {
 	// Finished first: a request that ends between the two loops is then counted
 	// as in flight once more, while the other order could go below zero.
 	finished := r.totals().clientRequests
@@ -208,7 +208,7 @@ func (r *Registry) inFlight() float64 {
 	if started < finished {
 		return 0
 	}
-	return float64(started - finished)
+	return int64(started - finished)
 }
 
 // series returns name with label pairs, values escaped as the text format asks.
