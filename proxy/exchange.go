@@ -237,11 +237,14 @@ func (x *exchange) drop() {
 	}
 }
 
+// reset forgets the request and keeps the memory. It clears in place: a literal
+// with what is kept would be made elsewhere and copied.
 func (x *exchange) reset() {
-	*x = exchange{
-		p: x.p, text: x.text[:0], host: x.host[:0], status: x.status[:0], age: x.age[:0], fields: x.fields.reset(),
-		hostMemo: x.hostMemo, rangeRoom: x.rangeRoom,
-	}
+	p, memo, ranges := x.p, x.hostMemo, x.rangeRoom
+	text, host, status, age, joined := x.text[:0], x.host[:0], x.status[:0], x.age[:0], x.fields.joined[:0]
+	*x = exchange{}
+	x.p, x.hostMemo, x.rangeRoom = p, memo, ranges
+	x.text, x.host, x.status, x.age, x.fields.joined = text, host, status, age, joined
 }
 
 // setKey makes text and hash the primary key of the request.

@@ -47,14 +47,10 @@ func (x *exchange) prepare(o *tiers.Object) *prepared {
 	return p
 }
 
-// answerFields are the fields of an answer with the object. Those that every hit
-// sets come first: fasthttp looks for a field from the front.
+// answerFields are the fields of an answer with the object, without those that
+// annotate sets.
 func (x *exchange) answerFields(o *tiers.Object, strip bool) policy.Fields {
-	fields := make(policy.Fields, 0, len(o.Fields)+3)
-	if o.Freshness.Born != 0 {
-		fields = append(fields, policy.Field{Name: "Age", Value: "0"})
-	}
-	fields = append(fields, policy.Field{Name: "Cache-Status", Value: x.cfg.CacheName})
+	fields := make(policy.Fields, 0, len(o.Fields)+1)
 	via := "1.1 " + x.cfg.CacheName
 	if before := o.Fields.Joined("Via"); before != "" {
 		via = before + ", " + via

@@ -270,8 +270,6 @@ var scanNames = [scanned]string{
 	"if-modified-since", "if-unmodified-since", "via", "connection",
 }
 
-func (s *fieldScan) reset() fieldScan { return fieldScan{joined: s.joined[:0]} }
-
 // scan reads the header section, lines that end in CRLF. What fasthttp's own
 // parser lets through is refused here: a bare LF, a folded line, any
 // Transfer-Encoding but one plain "chunked", and Transfer-Encoding together

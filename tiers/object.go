@@ -38,8 +38,9 @@ func (k Kind) String() string {
 // Object is one stored response, vary record or hit-for-miss marker. It is
 // immutable once it was handed to a Store; whoever holds one may read it for
 // as long as they like.
+//
+// What every hit reads comes first: it shares a few cache lines.
 type Object struct {
-	Hash policy.Hash
 	// Text is the canonical key, variant lines included. It is compared on
 	// every lookup, so that a collision of hashes is a miss.
 	Text string
@@ -50,9 +51,28 @@ type Object struct {
 	// Tier is where this Object was found or made.
 	Tier policy.Tier
 
-	Status     int
+	Status int
+	// outside is set where the body is not in RAM.
+	outside *outside
+	// softened is since when a soft purge has made it stale, unix nanoseconds;
+	// 0: none has.
+	softened atomic.Int64
+	// checked belongs to whoever holds purges against the object: what was
+	// found, and when.
+	checked atomic.Uint64
+	// aside belongs to the proxy: what it prepared from this object.
+	aside     atomic.Value
+	Freshness policy.Freshness
+	// Body is the whole body, or nil when it stays on disk (Large).
+	Body []byte
+	// Length is the length of the body in bytes.
+	Length int64
+	// Closure is that of the invalidation's gate in which its fetch began; 0:
+	// the gate was open, or the object was read from disk.
+	Closure uint64
+
+	Hash       policy.Hash
 	Fields     policy.Fields
-	Freshness  policy.Freshness
 	Validators policy.Validators
 	Tags       []string
 	// Stored is when the object was committed, unix nanoseconds.
@@ -60,30 +80,11 @@ type Object struct {
 	// Epoch is the invalidation epoch at which its fetch began, Incarnation the
 	// log of purges that counts it.
 	Epoch, Incarnation uint64
-	// Closure is that of the invalidation's gate in which its fetch began; 0:
-	// the gate was open, or the object was read from disk.
-	Closure uint64
 	// Policy is the name of the policy that stored it: what the disk promises
 	// to that holds for it.
 	Policy string
 	// Vary is the record of a KindVary.
 	Vary VaryRecord
-
-	// Length is the length of the body in bytes.
-	Length int64
-	// Body is the whole body, or nil when it stays on disk (Large).
-	Body []byte
-
-	// outside is set where the body is not in RAM.
-	outside *outside
-	// checked belongs to whoever holds purges against the object: what was
-	// found, and when.
-	checked atomic.Uint64
-	// softened is since when a soft purge has made it stale, unix nanoseconds;
-	// 0: none has.
-	softened atomic.Int64
-	// aside belongs to the proxy: what it prepared from this object.
-	aside atomic.Value
 }
 
 // outside is where the body of an object is that is not in RAM. It is behind a

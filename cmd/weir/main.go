@@ -17,8 +17,13 @@ import (
 // version is set by the linker: -X main.version=v0.1.0.
 var version = "dev"
 
+// ended is called when a command has ended.
+var ended = func() {}
+
 func main() {
-	if err := rootCommand().ExecuteContext(context.Background()); err != nil {
+	err := rootCommand().ExecuteContext(context.Background())
+	ended()
+	if err != nil {
 		var quiet silent
 		if !errors.As(err, &quiet) {
 			fmt.Fprintln(os.Stderr, "weir:", err)
