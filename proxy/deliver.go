@@ -136,20 +136,32 @@ func (x *exchange) send(off, n int64) state {
 		return stateFinish
 	}
 	// Fast path: the body is in memory. fasthttp writes it from where it is.
-	if x.fill == nil && x.live == nil {
-		if !x.obj.Large() {
-			resp.SetBodyRaw(x.obj.Body[off : off+n])
-			x.bodyBytes = n
-			return stateFinish
-		}
-		if body, ok := x.obj.Whole(); ok {
-			x.lend()
-			resp.SetBodyRaw(body[off : off+n])
-			x.bodyBytes = n
-			return stateFinish
-		}
+	if body, ok := x.inMemory(off, n); ok {
+		resp.SetBodyRaw(body)
+		x.bodyBytes = n
+		return stateFinish
 	}
 	return x.stream(x.source(off, n), n)
+}
+
+// inMemory returns n bytes of the body from off where they can be had without
+// waiting, as they stay until the answer is written.
+func (x *exchange) inMemory(off, n int64) ([]byte, bool) {
+	switch {
+	case x.live != nil:
+		return nil, false
+	case x.fill != nil:
+		// Most small bodies have come by the time that their header was looked at.
+		return x.fill.Whole(off, n)
+	case !x.obj.Large():
+		return x.obj.Body[off : off+n], true
+	}
+	body, ok := x.obj.Whole()
+	if !ok {
+		return nil, false
+	}
+	x.lend()
+	return body[off : off+n], true
 }
 
 // lend leaves x.obj open until the answer is written: fasthttp closes what is

@@ -131,7 +131,8 @@ func setHeader(h *fasthttp.ResponseHeader, code int, fields policy.Fields) {
 				continue
 			}
 			f.Value = fields.Joined(f.Name)
-		case "Content-Length", "Transfer-Encoding", "Connection", "Trailer":
+		}
+		if unsent(f.Name) {
 			continue
 		}
 		b.raw.WriteString(f.Name)

@@ -61,6 +61,22 @@ func (r *FillReader) Ready() bool {
 	return r.pos < r.fill.shown || r.fill.done
 }
 
+// Whole returns n bytes of the body from off when all of it has arrived and lies
+// in one piece in memory; else ok is false. They are shared and must not be
+// changed, and are valid for as long as anybody likes.
+func (r *FillReader) Whole(off, n int64) (p []byte, ok bool) {
+	f := r.fill
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.done || f.err != nil || f.mode != fillMemory || len(f.chunks) != 1 {
+		return nil, false
+	}
+	if c := f.chunks[0]; n >= 0 && off+n <= min(f.shown, int64(len(c.buf))) {
+		return c.buf[off : off+n : off+n], true
+	}
+	return nil, false
+}
+
 // Next waits for bytes and returns at least one of them, or io.EOF at the end
 // of a complete body, or the error that broke it. The bytes are borrowed: valid
 // until the next call, not to be changed.
