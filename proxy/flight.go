@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"net/http"
 	"net/textproto"
 	"sync"
 	"sync/atomic"
@@ -51,7 +50,7 @@ type flight struct {
 	// trusted: the leader's word about who asked is taken.
 	trusted bool
 	// forwarded are the fields that name the leader and its connection.
-	forwarded http.Header
+	forwarded []policy.Field
 	// hash is what the flight is registered under, text its key, and primary
 	// the length of the key without the variant.
 	hash    policy.Hash

@@ -49,9 +49,7 @@ func (t *fetch) request() *origin.Request {
 			header["If-Range"] = []string{v.ETag}
 		}
 	}
-	for name, values := range t.forwarded {
-		header[name] = values
-	}
+	add(header, t.forwarded)
 	return &origin.Request{Method: "GET", Host: string(t.req.Host), Target: target(&t.req), Header: header, Got1xx: t.interim}
 }
 
@@ -68,6 +66,7 @@ func target(q *policy.Request) string {
 // end-to-end ones (RFC 9110 section 7.6.1).
 func forwardable(h *fasthttp.RequestHeader, trusted bool) http.Header {
 	header := make(http.Header, 16)
+	values := make([]string, 0, 8) // one slice for all
 	var nominated [][]byte
 	for name, value := range h.AllInOrder() {
 		n := http.CanonicalHeaderKey(string(name))
@@ -84,7 +83,12 @@ func forwardable(h *fasthttp.RequestHeader, trusted bool) http.Header {
 			// from Port, Prefix and others, and none of them is in the key.
 			continue
 		}
-		header[n] = append(header[n], string(value))
+		if before := header[n]; before != nil {
+			header[n] = append(before, string(value))
+			continue
+		}
+		values = append(values, string(value))
+		header[n] = values[len(values)-1 : len(values) : len(values)]
 	}
 	for _, list := range nominated {
 		for _, name := range strings.Split(string(list), ",") {
@@ -95,11 +99,19 @@ func forwardable(h *fasthttp.RequestHeader, trusted bool) http.Header {
 	return header
 }
 
+// add sets the fields in header, with one slice for all their values.
+func add(header http.Header, fields []policy.Field) {
+	values := make([]string, len(fields))
+	for i, f := range fields {
+		values[i] = f.Value
+		header[f.Name] = values[i : i+1 : i+1]
+	}
+}
+
 // forwardedFields are what tells the origin who asked and how: taken over and
-// extended from trusted senders, made anew for all others.
-func (x *exchange) forwardedFields() http.Header {
+// extended from trusted senders, made anew for all others. Each is there once.
+func (x *exchange) forwardedFields() []policy.Field {
 	h := &x.ctx.Request.Header
-	out := make(http.Header, 5)
 	client := "unknown"
 	if addr, ok := x.client(); ok {
 		client = addr.String()
@@ -117,10 +129,6 @@ func (x *exchange) forwardedFields() http.Header {
 			host = old
 		}
 	}
-	out["X-Forwarded-For"] = []string{xff}
-	out["X-Forwarded-Proto"] = []string{x.req.Scheme}
-	out["X-Forwarded-Host"] = []string{host}
-	out["Forwarded"] = []string{fwd}
 	via := "1.1 " + x.cfg.CacheName
 	if !h.IsHTTP11() {
 		via = "1.0 " + x.cfg.CacheName
@@ -128,8 +136,13 @@ func (x *exchange) forwardedFields() http.Header {
 	if old := x.fields.values[scanVia]; len(old) > 0 {
 		via = string(old) + ", " + via
 	}
-	out["Via"] = []string{via}
-	return out
+	return []policy.Field{
+		{Name: "X-Forwarded-For", Value: xff},
+		{Name: "X-Forwarded-Proto", Value: x.req.Scheme},
+		{Name: "X-Forwarded-Host", Value: host},
+		{Name: "Forwarded", Value: fwd},
+		{Name: "Via", Value: via},
+	}
 }
 
 func joined(h *fasthttp.RequestHeader, name string) string {

@@ -94,7 +94,7 @@ func (x *exchange) arrivedMeanwhile() bool {
 	if x.verdict == policy.RequestMiss {
 		return false
 	}
-	o := x.p.tiers.Get(&x.hash, x.text)
+	o := x.p.tiers.Peek(&x.hash, x.text)
 	switch {
 	case o == nil || o == x.stale || x.p.purged(o) != invalidation.Valid || !x.p.confirmed(o, x.p.now()):
 		return false

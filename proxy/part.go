@@ -41,7 +41,7 @@ func (x *exchange) findPart() *tiers.Object {
 	n, h := len(x.text), x.hash
 	x.hash = x.partHash()
 	x.text = append(x.text, partSuffix...)
-	o := x.find()
+	o := x.p.usable(x.p.tiers.LookupRare(&x.hash, x.text))
 	x.text, x.hash = x.text[:n], h
 	if o != nil && (o.Kind != tiers.KindResponse || o.Status != 206) {
 		o.Close()

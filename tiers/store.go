@@ -146,6 +146,23 @@ func (s *Store) Lookup(h *policy.Hash, text []byte) *Object {
 	return o
 }
 
+// LookupRare is Lookup for a key under which there is seldom anything.
+func (s *Store) LookupRare(h *policy.Hash, text []byte) *Object {
+	if s.ram.current(h) == nil {
+		// Not worth a place in ristretto's books.
+		return s.GetDisk(h, text)
+	}
+	return s.Lookup(h, text)
+}
+
+// Peek is Get without counting as a use.
+func (s *Store) Peek(h *policy.Hash, text []byte) *Object {
+	if o := s.ram.current(h); o != nil && !o.isHead() {
+		return o.ifText(text)
+	}
+	return nil
+}
+
 // Get returns what RAM holds under the hash, body and all, when its key text is
 // the one asked for, else nil. It allocates nothing as long as h is on the heap.
 func (s *Store) Get(h *policy.Hash, text []byte) *Object {
