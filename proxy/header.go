@@ -40,12 +40,23 @@ func (x *exchange) prepare(o *tiers.Object) *prepared {
 			p.status = append(append(p.status, o.Fields[i].Value...), ", "...)
 		}
 	}
-	// A copy of the response's own header carries the server's settings over.
-	x.ctx.Response.Header.CopyTo(&p.header)
-	setFolded(&p.header, o.Status, x.answerFields(o, strip))
+	x.makeHeader(&p.header, o.Status, x.answerFields(o, strip))
 	o.SetAside(p)
 	return p
 }
+
+// makeHeader makes h, which stays for long, the header of an answer with the fields.
+func (x *exchange) makeHeader(h *fasthttp.ResponseHeader, code int, fields policy.Fields) {
+	// Made elsewhere and copied: what fasthttp needs to make it is as much again.
+	scratch := scratchHeaders.Get().(*fasthttp.ResponseHeader)
+	defer scratchHeaders.Put(scratch)
+	// A copy of the response's own header carries the server's settings over.
+	x.ctx.Response.Header.CopyTo(scratch)
+	setFolded(scratch, code, fields)
+	scratch.CopyTo(h)
+}
+
+var scratchHeaders = sync.Pool{New: func() any { return new(fasthttp.ResponseHeader) }}
 
 // answerFields are the fields of an answer with the object, without those that
 // annotate sets.
@@ -72,8 +83,7 @@ func (x *exchange) notModifiedHeader(p *prepared) *fasthttp.ResponseHeader {
 		return h
 	}
 	h := new(fasthttp.ResponseHeader)
-	x.ctx.Response.Header.CopyTo(h)
-	setFolded(h, fasthttp.StatusNotModified, notModifiedFields(x.answerFields(x.obj, p.strip)))
+	x.makeHeader(h, fasthttp.StatusNotModified, notModifiedFields(x.answerFields(x.obj, p.strip)))
 	p.notModified.Store(h)
 	return h
 }
