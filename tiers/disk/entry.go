@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sort"
@@ -27,6 +28,7 @@ type Entry struct {
 	entry   entry
 	extents []extent
 	placed  []extent // the extents, where extents is nil since Body holds what is there
+	place   *Place   // nil before somebody asked for it
 	segs    segTable // ascending, each with a reference
 	buf     *[]byte  // where Meta and Body of a record lie; nil: not there
 	body    *[]byte  // where Body lies that has an extent of its own
@@ -126,7 +128,11 @@ func (e *Entry) extent(x extent, b []byte) error {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	defer e.s.leave()
-	return e.s.readFailed(e.hash, e.entry, err)
+	err = e.s.readFailed(e.hash, e.entry, err)
+	if e.place != nil && errors.Is(err, ErrCorrupt) {
+		e.place.damaged.Store(true)
+	}
+	return err
 }
 
 // grow returns b with length n, with a new array when it is too small: the chunk size of an object is that of the time

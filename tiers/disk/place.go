@@ -1,23 +1,32 @@
 package disk
 
-import "errors"
+import (
+	"errors"
+	"sync/atomic"
+)
 
-// Place is where a stored object lies. Who has it finds the object again without the index. It is immutable, and holds
-// nothing open: the object may be gone by the time it is asked for.
+// Place is where a stored object lies. Who has it finds the object again without the index. It holds nothing open: the
+// object may be gone by the time it is asked for.
 type Place struct {
 	s       *Store
 	hash    Hash
 	entry   entry
 	size    int64
 	extents []extent
+	// damaged is set when a chunk did not verify. The index has forgotten the object then, and whoever came here without it
+	// would find the damage again and again, in the middle of a body.
+	damaged atomic.Bool
 }
 
 // mostPlaced is how many extents a place may hold. What has more is found by the index each time, which costs little
 // beside so much body.
 const mostPlaced = 64
 
-// Place tells where the object lies; nil when that would take too much memory.
+// Place tells where the object lies; nil when that would take too much memory. It is called before the entry is shared.
 func (e *Entry) Place() *Place {
+	if e.place != nil {
+		return e.place
+	}
 	p := &Place{s: e.s, hash: e.hash, entry: e.entry, size: e.Size, extents: e.placed}
 	if e.placed == nil {
 		p.extents = e.extents
@@ -25,11 +34,12 @@ func (e *Entry) Place() *Place {
 	if len(p.extents) > mostPlaced {
 		return nil
 	}
+	e.place = p
 	return p
 }
 
 // Bytes is what the place takes in memory.
-func (p *Place) Bytes() int64 { return 176 + int64(cap(p.extents))*32 }
+func (p *Place) Bytes() int64 { return 192 + int64(cap(p.extents))*32 }
 
 // At is Get for who knows the place, with the same checks of every byte and the same errors. ErrNotFound means that the
 // object is not at this place any more; it may be at another one, which Get knows. That a place still holds what the
@@ -49,7 +59,7 @@ func (s *Store) At(p *Place) (*Entry, error) {
 	if s.idx.Load() == nil {
 		return nil, ErrOffline
 	}
-	if p.entry.oldest < s.segs.floor.Load() {
+	if p.damaged.Load() || p.entry.oldest < s.segs.floor.Load() {
 		return nil, ErrNotFound
 	}
 	e, err := s.loadAt(p)
@@ -64,7 +74,7 @@ func (s *Store) At(p *Place) (*Entry, error) {
 }
 
 func (s *Store) loadAt(p *Place) (*Entry, error) {
-	e := &Entry{Size: p.size, s: s, hash: p.hash, entry: p.entry}
+	e := &Entry{Size: p.size, s: s, hash: p.hash, entry: p.entry, place: p}
 	if p.entry.typ == recHead {
 		seg := s.segs.get(p.entry.seg)
 		if seg == nil {

@@ -160,6 +160,17 @@ func TestPlaceInAnEvictedSegment(t *testing.T) {
 	}
 }
 
+// From the moment at which the floor rises nobody finds what is below it, although the segment is still there: a Delete may
+// have relied on its absence.
+func TestPlaceBelowTheFloor(t *testing.T) {
+	s := mustOpen(t, smallOptions(t.TempDir()))
+	defer mustClose(t, s)
+	mustPut(t, s, 1, 1, 5000)
+	p := placeOf(t, s, 1)
+	s.segs.floor.Store(p.entry.seg + 1)
+	wantNowhere(t, s, p)
+}
+
 func TestPlaceInAnotherStore(t *testing.T) {
 	o := smallOptions(t.TempDir())
 	s := mustOpen(t, o)
@@ -233,6 +244,10 @@ func TestDamageAtAPlace(t *testing.T) {
 				t.Errorf("%v, counted %d times", err, s.Stats().Corrupt)
 			}
 			wantMiss(t, s, 1)
+			if !c.whole {
+				// Nobody is led into the damage a second time.
+				wantNowhere(t, s, p)
+			}
 		})
 	}
 }
