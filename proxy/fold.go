@@ -80,7 +80,12 @@ func foldable(f *policy.Field) bool {
 		"Content-Type", "Content-Encoding", "Server", "Set-Cookie":
 		return false
 	}
-	return !unsent(f.Name) && !strings.ContainsAny(f.Name, "\r\n:") && !strings.ContainsAny(f.Value, "\r\n\x00")
+	return !unsent(f.Name) && oneLine(f)
+}
+
+// oneLine tells whether the field is written as one line.
+func oneLine(f *policy.Field) bool {
+	return !strings.ContainsAny(f.Name, "\r\n:") && !strings.ContainsAny(f.Value, "\r\n\x00")
 }
 
 // unsent tells whether the field is the connection's, which fasthttp sets itself.

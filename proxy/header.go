@@ -142,7 +142,9 @@ func setHeader(h *fasthttp.ResponseHeader, code int, fields policy.Fields) {
 			}
 			f.Value = fields.Joined(f.Name)
 		}
-		if unsent(f.Name) {
+		// They were checked when they came. Where one was not, it is left out: the
+		// parser would take what is in it for fields.
+		if unsent(f.Name) || !oneLine(&f) {
 			continue
 		}
 		b.raw.WriteString(f.Name)

@@ -9,8 +9,14 @@ import (
 func TestBuffersComeInClasses(t *testing.T) {
 	const least, most = 1 << leastBuffer, 1 << mostBuffer
 	for _, c := range []struct{ n, room int }{
-		{0, least}, {1, least}, {least - 1, least}, {least, least}, {least + 1, 2 * least},
-		{100 << 10, 128 << 10}, {most/2 + 1, most}, {most, most},
+		{0, least},
+		{1, least},
+		{least - 1, least},
+		{least, least},
+		{least + 1, 2 * least},
+		{100 << 10, 128 << 10},
+		{most/2 + 1, most},
+		{most, most},
 	} {
 		for range 3 { // new, and what was given back
 			b := borrow(c.n)
