@@ -74,6 +74,9 @@ func TestEntryGivesBackOnce(t *testing.T) {
 		if e.Body != nil || e.Meta != nil {
 			t.Fatal("a closed entry still shows what was in it")
 		}
+		if _, err := e.ReadAt(make([]byte, 1), 0); err != ErrClosed {
+			t.Fatalf("read from a closed entry: %v, want ErrClosed", err)
+		}
 		for _, n := range []int{1, size} {
 			seen := map[*byte]bool{}
 			for range 4 {

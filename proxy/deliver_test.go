@@ -1,0 +1,290 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+
+	"weir/invalidation"
+	"weir/policy"
+	"weir/tiers"
+)
+
+// lendBench is a proxy over a disk, and tells of the bodies that it lends.
+type lendBench struct {
+	*bench
+	n *invalidation.Node
+	// lent gets each object that an answer borrowed.
+	lent chan *tiers.Object
+}
+
+func newLendBench(t *testing.T) *lendBench {
+	b, n := diskBench(t, t.TempDir(), &countingOrigin{}, func() {})
+	l := &lendBench{bench: b, n: n, lent: make(chan *tiers.Object, 16)}
+	handle := b.p.server.Handler
+	b.p.server.Handler = func(ctx *fasthttp.RequestCtx) {
+		handle(ctx)
+		if v, ok := ctx.UserValue(lentKey{}).(lent); ok {
+			l.lent <- v.o
+		}
+	}
+	return l
+}
+
+// lentSize is above what RAM keeps and within one record on disk, chunkedSize is of several chunks.
+const (
+	lentSize    = 100_000
+	chunkedSize = 300_000
+)
+
+func bodyOf(seed uint64, size int) []byte {
+	b := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), 7}).Read(b)
+	return b
+}
+
+// client opens a connection whose every byte waits for its reader; served is closed when the proxy is done with it.
+func (l *lendBench) client() (c net.Conn, served chan struct{}) {
+	c, at := net.Pipe()
+	served = make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = l.p.server.ServeConn(at) // whatever it says of a client that leaves
+	}()
+	return c, served
+}
+
+// closed tells whether the object's memory was given back. The caller knows that nobody gives it back now.
+func closed(o *tiers.Object) bool {
+	_, err := o.NewReader(0, 1).Read(make([]byte, 1))
+	return err != nil
+}
+
+func get(path string, extra ...string) string {
+	return "GET " + path + " HTTP/1.1\r\nHost: h.example\r\n" + strings.Join(extra, "") + "\r\n"
+}
+
+// readAnswer reads one answer and holds its body against want; nil: any.
+func readAnswer(t *testing.T, r *bufio.Reader, method string, code int, want []byte) {
+	t.Helper()
+	resp, err := http.ReadResponse(r, &http.Request{Method: method})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if right := want == nil || bytes.Equal(body, want); err != nil || resp.StatusCode != code || !right {
+		t.Errorf("status %d, %d bytes, right ones: %v (%v); want %d and %d bytes", resp.StatusCode, len(body), right, err, code, len(want))
+	}
+	if s := resp.Header.Get("Cache-Status"); !strings.Contains(s, "; hit") {
+		t.Errorf("Cache-Status %q: that was no hit", s)
+	}
+}
+
+// TestLentBodyWhileOthersRead: a client that takes a body from disk slowly gets it whole, although what lies in the same
+// class of memory is read again and again meanwhile.
+func TestLentBodyWhileOthersRead(t *testing.T) {
+	l := newLendBench(t)
+	const others = 4
+	for i := range others + 1 {
+		l.kept(l.n, fmt.Sprint("/", i), bodyOf(uint64(i), lentSize))
+	}
+	c, served := l.client()
+	r := bufio.NewReaderSize(c, 16)
+	for range 2 { // found by the index, and through the head
+		if _, err := io.WriteString(c, get("/0")); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o := <-l.lent; !o.Large() {
+			t.Fatal("the body was not lent: nothing is tested")
+		}
+		var body []byte
+		for piece := make([]byte, 10_000); len(body) < lentSize; {
+			n, err := io.ReadFull(resp.Body, piece)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = append(body, piece[:n]...)
+			for i := range 3 * others {
+				path := fmt.Sprint("/", 1+i%others)
+				ctx := l.request("GET " + path + " HTTP/1.1\nHost: h.example")
+				if s := l.do(ctx); !strings.Contains(s, "; hit") {
+					t.Fatalf("%s: %q", path, s)
+				}
+				if !bytes.Equal(ctx.Response.Body(), bodyOf(uint64(1+i%others), lentSize)) {
+					t.Fatalf("%s: wrong bytes", path)
+				}
+				ctx.ResetUserValues() // as the server does
+			}
+		}
+		if !bytes.Equal(body, bodyOf(0, lentSize)) {
+			t.Error("bytes of another body were sent")
+		}
+	}
+	_ = c.Close()
+	<-served
+}
+
+// TestLentBodyIsGivenBack: however an answer ends, what it borrowed is given back, and not before.
+func TestLentBodyIsGivenBack(t *testing.T) {
+	body := bodyOf(0, lentSize)
+	for _, c := range []struct {
+		name, requests string
+		answers        func(t *testing.T, r *bufio.Reader)
+		lent           int
+	}{
+		{"an answer", get("/0"), func(t *testing.T, r *bufio.Reader) { readAnswer(t, r, "GET", 200, body) }, 1},
+		{"two in turn", get("/0") + get("/0"), func(t *testing.T, r *bufio.Reader) {
+			readAnswer(t, r, "GET", 200, body)
+			readAnswer(t, r, "GET", 200, body)
+		}, 2},
+		{"a range", get("/0", "Range: bytes=5000-5999\r\n"), func(t *testing.T, r *bufio.Reader) {
+			readAnswer(t, r, "GET", 206, body[5000:6000])
+		}, 1},
+		{"the end", get("/0", "Range: bytes=-10\r\n"), func(t *testing.T, r *bufio.Reader) {
+			readAnswer(t, r, "GET", 206, body[lentSize-10:])
+		}, 1},
+		{"the last of a connection", get("/0", "Connection: close\r\n"), func(t *testing.T, r *bufio.Reader) {
+			readAnswer(t, r, "GET", 200, body)
+		}, 1},
+		{"cut before the header", get("/0"), func(*testing.T, *bufio.Reader) {}, 1},
+		{"cut in the body", get("/0"), func(t *testing.T, r *bufio.Reader) {
+			if _, err := io.CopyN(io.Discard, r, lentSize/2); err != nil {
+				t.Fatal(err)
+			}
+		}, 1},
+		{"cut in the second of two", get("/0") + get("/0"), func(t *testing.T, r *bufio.Reader) {
+			readAnswer(t, r, "GET", 200, body)
+			if _, err := io.CopyN(io.Discard, r, lentSize/2); err != nil {
+				t.Fatal(err)
+			}
+		}, 2},
+		{"HEAD", strings.Replace(get("/0"), "GET", "HEAD", 1), func(t *testing.T, r *bufio.Reader) {
+			readAnswer(t, r, "HEAD", 200, []byte{})
+		}, 0},
+		{"not modified", get("/0", "If-Modified-Since: Sun, 06 Nov 2044 08:49:37 GMT\r\n"), func(t *testing.T, r *bufio.Reader) {
+			readAnswer(t, r, "GET", 304, []byte{})
+		}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLendBench(t)
+			l.kept(l.n, "/0", body)
+			conn, served := l.client()
+			if _, err := io.WriteString(conn, c.requests); err != nil {
+				t.Fatal(err)
+			}
+			var lent []*tiers.Object
+			if c.lent > 0 {
+				// The answer waits for its reader.
+				lent = append(lent, <-l.lent)
+				if closed(lent[0]) {
+					t.Error("it was given back before it was sent")
+				}
+			}
+			c.answers(t, bufio.NewReaderSize(conn, 16))
+			_ = conn.Close()
+			<-served
+			for close(l.lent); len(lent) < c.lent; {
+				lent = append(lent, <-l.lent)
+			}
+			if o, more := <-l.lent; more {
+				t.Errorf("more than %d were lent: %v", c.lent, o)
+			}
+			for i, o := range lent {
+				if o == nil || !closed(o) {
+					t.Errorf("object %d of %d was not given back", i+1, c.lent)
+				}
+			}
+		})
+	}
+}
+
+// TestNextRequestFindsNothingLent: on a connection that stays, a body is given back before the next request is handled.
+func TestNextRequestFindsNothingLent(t *testing.T) {
+	l := newLendBench(t)
+	l.kept(l.n, "/0", bodyOf(0, lentSize))
+	handle := l.p.server.Handler
+	var before []*tiers.Object // of the connection's goroutine
+	l.p.server.Handler = func(ctx *fasthttp.RequestCtx) {
+		for _, o := range before {
+			if !closed(o) {
+				t.Error("the last answer's body is still lent")
+			}
+		}
+		if ctx.UserValue(lentKey{}) != nil {
+			t.Error("the last answer's object came along")
+		}
+		handle(ctx)
+		before = append(before, <-l.lent)
+	}
+	c, served := l.client()
+	r := bufio.NewReader(c)
+	for range 3 {
+		if _, err := io.WriteString(c, get("/0")); err != nil {
+			t.Fatal(err)
+		}
+		readAnswer(t, r, "GET", 200, bodyOf(0, lentSize))
+	}
+	_ = c.Close()
+	<-served
+}
+
+// TestNoSegmentStaysHeld: however a body in several chunks is asked for, no segment of it is held when that is over.
+func TestNoSegmentStaysHeld(t *testing.T) {
+	l := newLendBench(t)
+	body := bodyOf(0, chunkedSize)
+	ask := func(method, request string, code int, want []byte) {
+		t.Helper()
+		c, served := l.client()
+		if _, err := io.WriteString(c, request); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReaderSize(c, 16)
+		if code == 0 { // cut in the body
+			if _, err := io.CopyN(io.Discard, r, chunkedSize/2); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			readAnswer(t, r, method, code, want)
+		}
+		_ = c.Close()
+		<-served
+	}
+	l.kept(l.n, "/0", body)
+	for range 2 { // found by the index, and through the head
+		ask("GET", get("/0"), 200, body)
+		ask("GET", get("/0", "Range: bytes=200000-290000\r\n"), 206, body[200000:290001])
+		ask("GET", get("/0", "Range: bytes=999999-\r\n"), 416, nil)
+		ask("HEAD", strings.Replace(get("/0"), "GET", "HEAD", 1), 200, []byte{})
+		ask("GET", get("/0", "If-Modified-Since: Sun, 06 Nov 2044 08:49:37 GMT\r\n"), 304, []byte{})
+		ask("GET", get("/0"), 0, nil)
+		ask("GET", get("/0")+get("/0"), 0, nil)
+	}
+	text := []byte("w1 http://h.example/0")
+	hash := policy.HashKey(text)
+	for i := 0; ; i++ {
+		o := l.p.tiers.Lookup(&hash, text)
+		if o == nil {
+			break
+		}
+		if o.Close(); i > 10_000 {
+			t.Fatal("it was not evicted")
+		}
+		l.kept(l.n, fmt.Sprint("/filler/", i), make([]byte, 60_000))
+	}
+	if st, _ := l.p.tiers.DiskStats(); st.SegmentsEvicted == 0 || st.ZombieBytes != 0 {
+		t.Errorf("%d segments are evicted, %d bytes of them still held", st.SegmentsEvicted, st.ZombieBytes)
+	}
+}
