@@ -217,6 +217,93 @@ func TestLastPieceWaitsForTheCommit(t *testing.T) {
 	}
 }
 
+// TestWholeBody: all of a body in one piece is there once it has come and is visible, not before, and not when it broke,
+// was spilled, or is in several pieces.
+func TestWholeBody(t *testing.T) {
+	broken := errors.New("connection reset")
+	for _, c := range []struct {
+		name string
+		size int
+		// stored: with a commit; otherwise abandoned with err.
+		stored bool
+		err    error
+		disk   bool
+		want   bool
+	}{
+		{"stored", 1000, true, nil, false, true},
+		{"stored on disk too", 1000, true, nil, true, true},
+		{"not storable", 1000, false, nil, false, true},
+		{"broken", 1000, false, broken, false, false},
+		{"spilled", mib, true, nil, true, false},
+		{"passed through", 3 * mib, true, nil, false, false},
+	} {
+		for _, stated := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, length stated %v", c.name, stated), func(t *testing.T) {
+				dir := ""
+				if c.disk {
+					dir = t.TempDir()
+				}
+				s := openTest(t, testOptions(dir))
+				body := bodyOf(1, 1, c.size)
+				o := objectOf(1, 1, 0)
+				length := int64(-1)
+				if stated {
+					length = int64(c.size)
+				}
+				f := s.NewFill(o.Hash, o.Text, "", length)
+				whole, reader := f.NewReader(0), f.NewReader(0)
+				defer whole.Close()
+				before := func(when string) {
+					t.Helper()
+					for _, n := range []int64{1, int64(c.size)} {
+						if p, ok := whole.Whole(0, n); ok {
+							t.Errorf("%s: %d bytes of %d are there", when, len(p), n)
+						}
+					}
+				}
+				before("nothing has come")
+				followed := make(chan error, 1)
+				go func() {
+					defer reader.Close()
+					followed <- follow(reader, body)
+				}()
+				if c.size > 2*mib {
+					// Nobody waits for whoever only asks for the whole.
+					whole.Skip(int64(c.size))
+				}
+				err := f.CopyFrom(bytes.NewReader(body))
+				before("it has come, and is not decided about")
+				switch {
+				case err != nil:
+					t.Fatal(err)
+				case c.stored:
+					f.Commit(o, func() { before("it is visible in the cache") })
+				default:
+					f.Abandon(c.err)
+				}
+				if err := <-followed; !errors.Is(err, c.err) {
+					t.Errorf("the reader got %v", err)
+				}
+				size := int64(c.size)
+				for _, part := range [][2]int64{{0, size}, {0, 0}, {size, 0}, {100, 200}, {size - 1, 1}} {
+					p, ok := whole.Whole(part[0], part[1])
+					if ok != c.want {
+						t.Fatalf("bytes %d at %d: %v, want %v", part[1], part[0], ok, c.want)
+					}
+					if ok && (!bytes.Equal(p, body[part[0]:part[0]+part[1]]) || cap(p) != len(p)) {
+						t.Errorf("bytes %d at %d: wrong ones, or room for more", part[1], part[0])
+					}
+				}
+				for _, part := range [][2]int64{{0, size + 1}, {size, 1}, {size + 1, 0}, {0, -1}, {500, size}} {
+					if _, ok := whole.Whole(part[0], part[1]); ok {
+						t.Errorf("bytes %d at %d are there", part[1], part[0])
+					}
+				}
+			})
+		}
+	}
+}
+
 func TestFillAborted(t *testing.T) {
 	broken := errors.New("connection reset")
 	for _, c := range []fillCase{{1000, true, false}, {30 * kib, false, true}, {mib, true, true}, {3 * mib, false, true}} {

@@ -116,6 +116,14 @@ func (r *ram) check() error {
 		}
 		s.mu.Unlock()
 	}
+	for i := range r.front.places {
+		// A dead cell may stand there: it answers nothing.
+		if c := r.front.places[i].Load(); c != nil {
+			if o := c.obj.Load(); o != nil && r.current(&c.hash) != o {
+				return fmt.Errorf("the front leads to %s, which does not count any more", o.Text)
+			}
+		}
+	}
 	if b, o := r.bytes.Load(), r.objects.Load(); b != bytes || o != objects {
 		return fmt.Errorf("tables have %d bytes in %d objects, books say %d in %d", bytes, objects, b, o)
 	}

@@ -315,7 +315,10 @@ func TestHitAllocatesNothing(t *testing.T) {
 	o := objectOf(1, 1, 10*kib)
 	r.put(o)
 	h, text := &o.Hash, []byte(o.Text)
-	for _, where := range []string{"window", "ristretto"} {
+	for _, where := range []string{"window", "ristretto", "front"} {
+		if (r.front.at(h).Load() != nil) != (where == "front") {
+			t.Errorf("in front before the hits in %s: %v", where, r.front.at(h).Load() != nil)
+		}
 		if n := testing.AllocsPerRun(1000, func() {
 			if r.get(h, text) != o {
 				t.Fatal("miss")
@@ -376,7 +379,14 @@ func TestModel(t *testing.T) {
 				delete(newest, i)
 				look(t, i, false)
 			},
-			"get":    func(t *rapid.T) { look(t, key.Draw(t, "key"), false) },
+			"get": func(t *rapid.T) { look(t, key.Draw(t, "key"), false) },
+			"get all": func(t *rapid.T) { // ristretto shows them, the front leads to them
+				r.settle()
+				for i := range 21 {
+					look(t, i, false)
+					look(t, i, false)
+				}
+			},
 			"settle": func(*rapid.T) { r.settle() },
 			"age":    func(*rapid.T) { forgetWindow(r) },
 			"": func(t *rapid.T) {
