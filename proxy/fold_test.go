@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"net"
 	"net/http"
@@ -72,16 +73,37 @@ func foldedAndNot(t testing.TB, base *fasthttp.ResponseHeader, code int, fields 
 	return folded, plain, did
 }
 
+// written is an answer with the header as it goes out, with a body where there may be one, its lines sorted.
+func written(t testing.TB, h *fasthttp.ResponseHeader) []string {
+	t.Helper()
+	var resp fasthttp.Response
+	h.CopyTo(&resp.Header)
+	if resp.SkipBody = bodiless(h.StatusCode()); !resp.SkipBody {
+		resp.SetBodyRaw([]byte("hello"))
+	}
+	var raw bytes.Buffer
+	w := bufio.NewWriter(&raw)
+	if err := resp.Write(w); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(raw.String(), "\r\n")
+	slices.Sort(lines)
+	return lines
+}
+
 // sameLines holds the folded header against the other.
-func sameLines(t interface {
-	testing.TB
-}, folded, plain *fasthttp.ResponseHeader,
-) {
+func sameLines(t testing.TB, folded, plain *fasthttp.ResponseHeader) {
 	t.Helper()
 	gotStatus, got := headerLines(t, folded)
 	wantStatus, want := headerLines(t, plain)
 	if gotStatus != wantStatus || !slices.Equal(got, want) {
 		t.Errorf("folded:\n%s\n%s\nnot folded:\n%s\n%s", gotStatus, strings.Join(got, "\n"), wantStatus, strings.Join(want, "\n"))
+	}
+	if got, want := written(t, folded), written(t, plain); !slices.Equal(got, want) {
+		t.Errorf("folded it goes out as\n%q\nnot folded as\n%q", got, want)
 	}
 }
 

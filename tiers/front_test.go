@@ -1,6 +1,7 @@
 package tiers
 
 import (
+	"runtime"
 	"slices"
 	"testing"
 )
@@ -129,8 +130,8 @@ func TestFrontTells(t *testing.T) {
 	}
 }
 
-// TestOftenAskedStays: what is asked for again and again outlives a stream of what is put once, although ristretto hears
-// of it from the front only.
+// TestOftenAskedStays: what is asked for again and again outlives a stream of what is asked for a few times, although
+// ristretto hears of it from the front only.
 func TestOftenAskedStays(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector drops what ristretto gathers in a sync.Pool; make test runs this test without it as well")
@@ -142,12 +143,16 @@ func TestOftenAskedStays(t *testing.T) {
 	}
 	r.settle()
 	for n := range 6000 {
+		for range 3 {
+			r.lookup(1000 + n)
+		}
 		r.put(objectOf(1000+n, 1, size))
-		for i := range 3 {
-			r.lookup((3*n + i) % often)
+		for i := range 12 {
+			r.lookup((12*n + i) % often)
 		}
 		// What ristretto has queued is over its budget, and pushes out anybody.
 		r.settle()
+		runtime.Gosched() // lookups are counted by a goroutine that nobody can wait for
 		if n%100 == 0 {
 			r.front.turn.Add(1)
 		}
@@ -162,7 +167,7 @@ func TestOftenAskedStays(t *testing.T) {
 			front++
 		}
 	}
-	if left < often*9/10 || front < left/2 {
+	if left < often*3/4 || front < left/2 {
 		t.Errorf("%d of %d objects are left that are asked for often, %d in front", left, often, front)
 	}
 }
