@@ -217,6 +217,34 @@ func TestLastPieceWaitsForTheCommit(t *testing.T) {
 	}
 }
 
+// TestWholeOfNothing: an empty body is whole, or is not said to be, in whatever form it lies.
+func TestWholeOfNothing(t *testing.T) {
+	s := openTest(t, testOptions(""))
+	for _, length := range []int64{0, -1} {
+		o := objectOf(1, 1, 0)
+		f := s.NewFill(o.Hash, o.Text, "", length)
+		r := f.NewReader(0)
+		for _, step := range []func(){
+			func() {},
+			func() {
+				if err := f.CopyFrom(bytes.NewReader(nil)); err != nil {
+					t.Fatal(err)
+				}
+			},
+			func() { f.Commit(o, nothing) },
+		} {
+			step()
+			if p, ok := r.Whole(0, 0); ok && len(p) != 0 {
+				t.Errorf("%d bytes of none", len(p))
+			}
+			if _, ok := r.Whole(0, 1); ok {
+				t.Error("a byte of none is there")
+			}
+		}
+		r.Close()
+	}
+}
+
 // TestWholeBody: all of a body in one piece is there once it has come and is visible, not before, and not when it broke,
 // was spilled, or is in several pieces.
 func TestWholeBody(t *testing.T) {
@@ -233,6 +261,8 @@ func TestWholeBody(t *testing.T) {
 		{"stored", 1000, true, nil, false, true},
 		{"stored on disk too", 1000, true, nil, true, true},
 		{"not storable", 1000, false, nil, false, true},
+		{"in pieces, made one", 600 * kib, true, nil, false, true},
+		{"in pieces", 600 * kib, false, nil, false, false},
 		{"broken", 1000, false, broken, false, false},
 		{"spilled", mib, true, nil, true, false},
 		{"passed through", 3 * mib, true, nil, false, false},
@@ -243,7 +273,11 @@ func TestWholeBody(t *testing.T) {
 				if c.disk {
 					dir = t.TempDir()
 				}
-				s := openTest(t, testOptions(dir))
+				opts := testOptions(dir)
+				if c.size == 600*kib {
+					opts.RAMSize, opts.RAMMaxObject = 64*mib, mib
+				}
+				s := openTest(t, opts)
 				body := bodyOf(1, 1, c.size)
 				o := objectOf(1, 1, 0)
 				length := int64(-1)
@@ -287,8 +321,9 @@ func TestWholeBody(t *testing.T) {
 				size := int64(c.size)
 				for _, part := range [][2]int64{{0, size}, {0, 0}, {size, 0}, {100, 200}, {size - 1, 1}} {
 					p, ok := whole.Whole(part[0], part[1])
-					if ok != c.want {
-						t.Fatalf("bytes %d at %d: %v, want %v", part[1], part[0], ok, c.want)
+					// Of a stated length that fits, it lies in one piece from the start.
+					if want := c.want || stated && c.size == 600*kib; ok != want {
+						t.Fatalf("bytes %d at %d: %v, want %v", part[1], part[0], ok, want)
 					}
 					if ok && (!bytes.Equal(p, body[part[0]:part[0]+part[1]]) || cap(p) != len(p)) {
 						t.Errorf("bytes %d at %d: wrong ones, or room for more", part[1], part[0])
