@@ -124,6 +124,7 @@ func TestFolded(t *testing.T) {
 		{"Date first", 200, append(policy.Fields{{Name: "Date", Value: "Sun, 15 Jun 2025 15:06:40 GMT"}}, some...), true},
 		{"Date only", 200, policy.Fields{{Name: "Date", Value: "Sun, 15 Jun 2025 15:06:40 GMT"}}, false},
 		{"Set-Cookie", 200, with(policy.Field{Name: "Set-Cookie", Value: "a=1; Path=/"}, policy.Field{Name: "Set-Cookie", Value: "b=2"}), false},
+		{"one Set-Cookie", 200, with(policy.Field{Name: "Set-Cookie", Value: "a=1; Path=/"}), false},
 		{"repeated", 200, with(policy.Field{Name: "Vary", Value: "Cookie"}, policy.Field{Name: "Link", Value: "</a>"}, policy.Field{Name: "Link", Value: "</b>"}), true},
 		{"repeated and fasthttp's own", 200, with(policy.Field{Name: "Content-Encoding", Value: "gzip"}, policy.Field{Name: "Content-Encoding", Value: "br"}), false},
 		{"repeated and set by an answer", 200, with(policy.Field{Name: "Age", Value: "1"}, policy.Field{Name: "Age", Value: "2"}), false},
