@@ -100,6 +100,51 @@ func TestPurgeDuringPromotion(t *testing.T) {
 	}
 }
 
+// TestPurgeAroundAHead: RAM gets no copy of a large object, only its head. A purge that comes while the object is read, or
+// afterwards, counts for whoever finds it through the head, and each time.
+func TestPurgeAroundAHead(t *testing.T) {
+	for _, during := range []bool{true, false} {
+		for _, c := range interleavings {
+			t.Run(fmt.Sprintf("during %v, %v, soft %v", during, c.fact.Kind, c.fact.Soft), func(t *testing.T) {
+				var armed atomic.Bool
+				var b *bench
+				var n *invalidation.Node
+				purge := func() {
+					if _, err := n.Purge([]invalidation.Fact{c.fact}); err != nil {
+						t.Error(err)
+					}
+				}
+				b, n = diskBench(t, t.TempDir(), &countingOrigin{}, func() {
+					if armed.CompareAndSwap(true, false) {
+						purge()
+					}
+				})
+				b.kept(n, "/hot", make([]byte, lentSize))
+				text := []byte("w1 http://h.example/hot")
+				hash := policy.HashKey(text)
+				armed.Store(during)
+				for round := range 4 {
+					o := b.p.tiers.Lookup(&hash, text)
+					if o == nil || !o.Large() || armed.Load() {
+						t.Fatalf("found %v, and the purge has not come: %v", o, armed.Load())
+					}
+					want := c.want
+					if !during && round < 2 {
+						want = invalidation.Valid
+					}
+					if v := b.p.purged(o); v != want {
+						t.Errorf("lookup %d: %v, want %v", round, v, want)
+					}
+					o.Close()
+					if !during && round == 1 {
+						purge()
+					}
+				}
+			})
+		}
+	}
+}
+
 // TestPurgeAndReappend: what eviction writes again, before a purge, after it or around it, is as old as it was; so it is after a
 // restart.
 func TestPurgeAndReappend(t *testing.T) {
