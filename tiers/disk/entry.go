@@ -26,6 +26,7 @@ type Entry struct {
 	hash    Hash
 	entry   entry
 	extents []extent
+	place   *Place   // that the entry was opened by, or told
 	placed  []extent // the extents, where extents is nil since Body holds what is there
 	segs    segTable // ascending, each with a reference
 	buf     *[]byte  // where Meta and Body of a record lie; nil: not there
@@ -126,6 +127,9 @@ func (e *Entry) extent(x extent, b []byte) error {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	defer e.s.leave()
+	if e.place != nil {
+		return e.place.failed(err)
+	}
 	return e.s.readFailed(e.hash, e.entry, err)
 }
 

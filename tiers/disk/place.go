@@ -1,15 +1,19 @@
 package disk
 
-import "errors"
+import (
+	"errors"
+	"sync/atomic"
+)
 
-// Place is where a stored object lies. Who has it finds the object again without the index. It is immutable, and holds
-// nothing open: the object may be gone by the time it is asked for.
+// Place is where a stored object lies. Who has it finds the object again without the index. It holds nothing open: the object may be gone by the time it is asked for.
 type Place struct {
 	s       *Store
 	hash    Hash
 	entry   entry
 	size    int64
 	extents []extent
+	// left is set once what lies here was found damaged or gone.
+	left atomic.Bool
 }
 
 // mostPlaced is how many extents a place may hold. What has more is found by the index each time, which costs little
@@ -18,6 +22,9 @@ const mostPlaced = 64
 
 // Place tells where the object lies; nil when that would take too much memory.
 func (e *Entry) Place() *Place {
+	if e.place != nil {
+		return e.place
+	}
 	p := &Place{s: e.s, hash: e.hash, entry: e.entry, size: e.Size, extents: e.placed}
 	if e.placed == nil {
 		p.extents = e.extents
@@ -25,6 +32,7 @@ func (e *Entry) Place() *Place {
 	if len(p.extents) > mostPlaced {
 		return nil
 	}
+	e.place = p
 	return p
 }
 
@@ -39,7 +47,7 @@ func (p *Place) Bytes() int64 { return 176 + int64(cap(p.extents))*32 }
 // Losing interleaving: eviction writes the object again elsewhere, and a reader uses the old place until the segment is
 // removed. The bytes are the same.
 func (s *Store) At(p *Place) (*Entry, error) {
-	if p.s != s {
+	if p.s != s || p.left.Load() {
 		return nil, ErrNotFound
 	}
 	if err := s.enter(); err != nil {
@@ -60,11 +68,20 @@ func (s *Store) At(p *Place) (*Entry, error) {
 	case errors.Is(err, errGone):
 		return nil, ErrNotFound
 	}
-	return nil, s.readFailed(p.hash, p.entry, err)
+	return nil, p.failed(err)
+}
+
+// failed answers for a read at the place that went wrong. Damage to a body that is
+// read in pieces shows after At has returned; nobody may be led to it again.
+func (p *Place) failed(err error) error {
+	if errors.Is(err, errFormat) || errors.Is(err, errGone) {
+		p.left.Store(true)
+	}
+	return p.s.readFailed(p.hash, p.entry, err)
 }
 
 func (s *Store) loadAt(p *Place) (*Entry, error) {
-	e := &Entry{Size: p.size, s: s, hash: p.hash, entry: p.entry}
+	e := &Entry{Size: p.size, s: s, hash: p.hash, entry: p.entry, place: p}
 	if p.entry.typ == recHead {
 		seg := s.segs.get(p.entry.seg)
 		if seg == nil {
