@@ -89,7 +89,7 @@ func (x *exchange) precondition() policy.Precondition {
 }
 
 func (x *exchange) notModified(prep *prepared, age int64) state {
-	x.notModifiedHeader(prep).CopyTo(&x.ctx.Response.Header)
+	x.setNotModified(prep)
 	x.annotate(prep, age)
 	x.code = fasthttp.StatusNotModified
 	x.ctx.Response.SkipBody = true

@@ -221,7 +221,7 @@ func (t *fetch) merge() fetchState {
 		t.storage.Reason = policy.ReasonVaryChanged
 	}
 	o := t.object()
-	a := answer{kind: answerObject, obj: o, hash: t.hash, status: 304, renewed: true, reason: t.storage.Reason}
+	a := answer{kind: answerObject, obj: o, hash: t.hash, status: 304, renewed: true, renewedOf: t.stale, reason: t.storage.Reason}
 	switch {
 	case t.outdated.Load() || t.p.purged(t.stale) == invalidation.Invalid || t.purgedSince(t.stale.Epoch):
 		a.reason = policy.ReasonPurged

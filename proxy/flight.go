@@ -131,6 +131,8 @@ type answer struct {
 	obj   *tiers.Object
 	first *tiers.Object
 	fill  *tiers.Fill
+	// renewedOf is what the 304 was about; its body is not to be read.
+	renewedOf *tiers.Object
 	// live and cancel are the leader's with answerAlone.
 	live   *origin.Response
 	fields policy.Fields
@@ -332,7 +334,7 @@ func (g *gate) count() int64 {
 // unless one is under way already.
 func (p *Proxy) refresh(x *exchange, o *tiers.Object) {
 	if o.Large() {
-		// The object's open segments are the exchange's; the flight looks up
+		// What the object holds open is the exchange's; the flight looks up
 		// its own.
 		own := p.tiers.Lookup(&x.hash, x.text)
 		if own == nil {

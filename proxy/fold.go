@@ -10,66 +10,78 @@ import (
 
 // A header that is copied for each hit is copied field by field, name and value
 // each, and written so. Most fields of a stored response never change: folded into
-// one, they are one copy. The folded field has the name of the first, and a value
+// one, they are one copy. The folded field has the name of one of them, and a value
 // that holds the others as the lines that they will be.
 //
 // Fasthttp takes the line ends out of what it is given as a value, and rightly. So
 // the field is set with room for the value, and the value is written there: Peek
 // returns the header's own memory. TestFolded holds that it does.
-
-// setFolded is setHeader with the fields folded that nobody sets or looks for later.
-// h must be as fasthttp resets it, or a copy of such a header.
-func setFolded(h *fasthttp.ResponseHeader, code int, fields policy.Fields) {
-	if !fold(h, code, fields) {
-		setHeader(h, code, fields)
-	}
+type folded struct {
+	name  string
+	value []byte
+	// single are the fields that stand alone, each once.
+	single policy.Fields
 }
 
-// fold reports false where the fields cannot be folded; h is of no use then.
-func fold(h *fasthttp.ResponseHeader, code int, fields policy.Fields) bool {
-	carrier := -1
-	size := 0
+// fold folds the fields that nobody sets or looks for later. It reports false where
+// that is not possible.
+func fold(fields policy.Fields) (f folded, ok bool) {
+	carrier, size := -1, 0
 	for i := range fields {
-		f := &fields[i]
+		v := &fields[i]
 		switch {
-		case foldable(f):
-			if carrier < 0 && f.Name != "Date" { // which fasthttp takes from nobody
+		case foldable(v):
+			if carrier < 0 && v.Name != "Date" { // which fasthttp takes from nobody
 				carrier = i
 			}
-			size += len(f.Name) + len(f.Value) + len(": \r\n")
-		case f.Name == "Set-Cookie", fields[:i].Has(f.Name):
-			return false // repeated lines have a way of their own
+			size += len(v.Name) + len(v.Value) + len(": \r\n")
+		case v.Name == "Set-Cookie", fields[:i].Has(v.Name):
+			return f, false // repeated lines have a way of their own
 		}
 	}
 	if carrier < 0 {
-		return false
+		return f, false
 	}
-	h.SetStatusCode(code)
-	if m := statusMessage(code); m == "" {
-		return false
-	}
-	value := make([]byte, 0, size)
-	value = append(value, fields[carrier].Value...)
+	f.name = fields[carrier].Name
+	f.value = append(make([]byte, 0, size), fields[carrier].Value...)
 	for i := range fields {
-		f := &fields[i]
+		v := &fields[i]
 		switch {
-		case i == carrier || unsent(f.Name):
-		case foldable(f):
-			value = append(value, "\r\n"...)
-			value = append(value, f.Name...)
-			value = append(value, ": "...)
-			value = append(value, f.Value...)
+		case i == carrier || unsent(v.Name):
+		case foldable(v):
+			f.value = append(f.value, "\r\n"...)
+			f.value = append(f.value, v.Name...)
+			f.value = append(f.value, ": "...)
+			f.value = append(f.value, v.Value...)
 		default:
-			h.Set(f.Name, f.Value)
+			f.single = append(f.single, *v)
 		}
 	}
-	h.Set(fields[carrier].Name, string(value))
-	room := h.Peek(fields[carrier].Name)
-	if len(room) != len(value) {
+	return f, true
+}
+
+// set sets the fields in h, which must be as fasthttp resets it, or a copy of such
+// a header. It reports false when fasthttp does not do as it did; h is of no use then.
+func (f *folded) set(h *fasthttp.ResponseHeader, code int) bool {
+	h.SetStatusCode(code)
+	for i := range f.single {
+		h.Set(f.single[i].Name, f.single[i].Value)
+	}
+	h.SetBytesV(f.name, f.value)
+	room := h.Peek(f.name)
+	if len(room) != len(f.value) {
 		return false
 	}
-	copy(room, value)
+	copy(room, f.value)
 	return true
+}
+
+// setFolded is setHeader with the fields folded where that is possible.
+func setFolded(h *fasthttp.ResponseHeader, code int, fields policy.Fields) {
+	// Without a reason phrase fasthttp would put one of its own.
+	if f, ok := fold(fields); !ok || statusMessage(code) == "" || !f.set(h, code) {
+		setHeader(h, code, fields)
+	}
 }
 
 // foldable tells whether the field is one that neither fasthttp treats on its own

@@ -67,7 +67,8 @@ func foldedAndNot(t testing.TB, base *fasthttp.ResponseHeader, code int, fields 
 	}
 	var probe fasthttp.ResponseHeader
 	base.CopyTo(&probe)
-	did = fold(&probe, code, fields)
+	f, ok := fold(fields)
+	did = ok && statusMessage(code) != "" && f.set(&probe, code)
 	folded = made(func(h *fasthttp.ResponseHeader) { setFolded(h, code, fields) })
 	plain = made(func(h *fasthttp.ResponseHeader) { setHeader(h, code, fields) })
 	return folded, plain, did

@@ -17,9 +17,9 @@ import (
 // fasthttp wants it, so that a hit is one copy and two more fields.
 type prepared struct {
 	header fasthttp.ResponseHeader
-	// notModified is the header of a 304 (RFC 9110 section 15.4.5); nil before the
-	// first.
-	notModified atomic.Pointer[fasthttp.ResponseHeader]
+	// notModified are the fields of a 304 (RFC 9110 section 15.4.5); nil before the
+	// first, and where they cannot be folded.
+	notModified atomic.Pointer[folded]
 	// status is the Cache-Status of caches before us, with ", " behind it.
 	status []byte
 	// cacheName and strip are what the header was made with; when a reload
@@ -40,20 +40,15 @@ func (x *exchange) prepare(o *tiers.Object) *prepared {
 			p.status = append(append(p.status, o.Fields[i].Value...), ", "...)
 		}
 	}
-	x.makeHeader(&p.header, o.Status, x.answerFields(o, strip))
-	o.SetAside(p)
-	return p
-}
-
-// makeHeader makes h, which stays for long, the header of an answer with the fields.
-func (x *exchange) makeHeader(h *fasthttp.ResponseHeader, code int, fields policy.Fields) {
 	// Made elsewhere and copied: what fasthttp needs to make it is as much again.
 	scratch := scratchHeaders.Get().(*fasthttp.ResponseHeader)
 	defer scratchHeaders.Put(scratch)
 	// A copy of the response's own header carries the server's settings over.
 	x.ctx.Response.Header.CopyTo(scratch)
-	setFolded(scratch, code, fields)
-	scratch.CopyTo(h)
+	setFolded(scratch, o.Status, x.answerFields(o, strip))
+	scratch.CopyTo(&p.header)
+	o.SetAside(p)
+	return p
 }
 
 var scratchHeaders = sync.Pool{New: func() any { return new(fasthttp.ResponseHeader) }}
@@ -77,15 +72,18 @@ func (x *exchange) answerFields(o *tiers.Object, strip bool) policy.Fields {
 	return append(fields, policy.Field{Name: "Via", Value: via})
 }
 
-// notModifiedHeader is the header of a 304 for the object.
-func (x *exchange) notModifiedHeader(p *prepared) *fasthttp.ResponseHeader {
-	if h := p.notModified.Load(); h != nil {
-		return h
+// setNotModified makes the response's header that of a 304 for x.obj.
+func (x *exchange) setNotModified(p *prepared) {
+	h := &x.ctx.Response.Header
+	f := p.notModified.Load()
+	if f != nil && f.set(h, fasthttp.StatusNotModified) {
+		return
 	}
-	h := new(fasthttp.ResponseHeader)
-	x.makeHeader(h, fasthttp.StatusNotModified, notModifiedFields(x.answerFields(x.obj, p.strip)))
-	p.notModified.Store(h)
-	return h
+	fields := notModifiedFields(x.answerFields(x.obj, p.strip))
+	setFolded(h, fasthttp.StatusNotModified, fields)
+	if f, ok := fold(fields); ok {
+		p.notModified.Store(&f)
+	}
 }
 
 func (x *exchange) isTag(name string) bool {

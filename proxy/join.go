@@ -222,8 +222,13 @@ func (x *exchange) takeObject(f *flight, leads bool) state {
 		o = a.first
 	}
 	if o.Body == nil && o.Length > 0 {
-		// The body is on disk: deliver it through the hold this request has.
-		if x.stale == nil || !x.stale.Large() || x.stale.Length != o.Length {
+		// The body is on disk: deliver it through the hold this request has, when
+		// that is a hold on what was renewed.
+		//
+		// Losing interleaving: this request looks up v1; another flight stores v2;
+		// a third validates that, and this request joins it. The 304 is about v2,
+		// and the body at hand is v1's.
+		if x.stale == nil || !x.stale.Large() || !x.stale.Same(a.renewedOf) {
 			x.collapsed = false
 			return x.again()
 		}
@@ -309,11 +314,16 @@ func (x *exchange) partToComplete() *tiers.Object {
 		return nil
 	}
 	o := x.findPart()
-	if o != nil && !startsAtZero(o) {
+	if o == nil {
+		return nil
+	}
+	// It goes with the flight, which holds nothing open for it.
+	whole := o.InMemory()
+	if whole == nil || !startsAtZero(whole) {
 		o.Close()
 		return nil
 	}
-	return o
+	return whole
 }
 
 // setPrimary makes text and hash the primary key again.

@@ -85,10 +85,10 @@ func (x *exchange) partAnswers() bool {
 }
 
 // startsAtZero tells whether a request for the whole may build on the part: it
-// is in memory, begins at 0 and is not everything.
+// begins at 0 and is not everything.
 func startsAtZero(o *tiers.Object) bool {
 	r, size, ok := extentOf(o)
-	return ok && r.Start == 0 && r.End < size-1 && !o.Large()
+	return ok && r.Start == 0 && r.End < size-1
 }
 
 // rest is the Range field for what is missing behind a part from 0.
@@ -159,8 +159,9 @@ func (t *fetch) keepPart(o *tiers.Object, body []byte, text string) policy.Reaso
 	h := policy.HashKey(key)
 	old := t.p.usable(t.p.tiers.Lookup(&h, key))
 	if old != nil {
-		if have, was, ok := extentOf(old); ok && was == size && !old.Large() && policy.SameRepresentation(old.Validators, o.Validators) {
-			body, got = grow(old.Body, have, body, got)
+		stored, inMemory := old.InBytes()
+		if have, was, ok := extentOf(old); ok && was == size && inMemory && policy.SameRepresentation(old.Validators, o.Validators) {
+			body, got = grow(stored, have, body, got) // a copy
 			o.Epoch = min(o.Epoch, old.Epoch)
 		}
 		old.Close()

@@ -45,9 +45,31 @@ func (s *Store) openHead(h *Object) *Object {
 		return o
 	}
 	s.ram.deleteIf(&h.Hash, func(current *Object) bool { return current == h })
-	if errors.Is(err, disk.ErrNotFound) {
+	s.readTrouble(err)
+	if errors.Is(err, disk.ErrNotFound) || errors.Is(err, disk.ErrCorrupt) {
+		// Eviction may have written it again elsewhere.
 		return s.GetDisk(&h.Hash, []byte(h.Text))
 	}
-	s.readTrouble(err)
 	return nil
+}
+
+// forgetHeads drops all heads: what they lead to is gone.
+func (r *ram) forgetHeads() {
+	for i := range r.shards {
+		s := &r.shards[i]
+		var heads []*cell
+		s.mu.Lock()
+		for _, c := range s.cells {
+			if c.obj.Load().isHead() {
+				heads = append(heads, c)
+			}
+		}
+		for _, c := range heads {
+			r.killLocked(s, c)
+		}
+		s.mu.Unlock()
+		for _, c := range heads {
+			r.main.Del(c.hash[:])
+		}
+	}
 }

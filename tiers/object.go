@@ -1,6 +1,7 @@
 package tiers
 
 import (
+	"bytes"
 	"io"
 	"sync/atomic"
 
@@ -145,6 +146,31 @@ func (o *Object) Whole() (body []byte, ok bool) {
 	return o.outside.entry.Body, true
 }
 
+// InBytes returns the body where it can be had without reading; of a Large object
+// it is lent until Close.
+func (o *Object) InBytes() (body []byte, ok bool) {
+	if !o.Large() {
+		return o.Body, true
+	}
+	return o.Whole()
+}
+
+// InMemory returns the object with its body in memory that nobody lends, and closes
+// o when that is another; nil where the body has to be read, and o is as before.
+func (o *Object) InMemory() *Object {
+	if !o.Large() {
+		return o
+	}
+	body, ok := o.Whole()
+	if !ok {
+		return nil
+	}
+	n := o.inRAM()
+	n.Tier, n.Body = o.Tier, bytes.Clone(body)
+	o.Close()
+	return n
+}
+
 // kept is where what is remembered of the object outlives the request: the head
 // in RAM that it was found through, or itself.
 func (o *Object) kept() *Object {
@@ -232,8 +258,8 @@ func (o *Object) storedCost() int64 {
 	return n
 }
 
-// preparedCost is the cost of a header in fasthttp's form. That of a 304, which
-// an object has once it was asked for with a condition, is not in it.
+// preparedCost is the cost of a header in fasthttp's form, and of the fields of a
+// 304, which an object has once it was asked for with a condition.
 func (o *Object) preparedCost() int64 {
 	if o.Kind != KindResponse {
 		return 0
@@ -242,7 +268,7 @@ func (o *Object) preparedCost() int64 {
 	for i := range o.Fields {
 		n += len(o.Fields[i].Name) + len(o.Fields[i].Value)
 	}
-	return preparedOverhead + int64(n+n/4)
+	return preparedOverhead + int64(n+n/4) + notModifiedOverhead + int64(n)
 }
 
 // The overheads are measured, with the allocator's size classes in them:
@@ -250,9 +276,10 @@ func (o *Object) preparedCost() int64 {
 // with 36, 184, 445 and 939 bytes took 550, 727, 1031 and 1575 bytes.
 const (
 	// objectOverhead: Object, cell, ristretto's item and tables.
-	objectOverhead   = 580
-	fieldOverhead    = 32
-	preparedOverhead = 520
+	objectOverhead      = 580
+	fieldOverhead       = 32
+	preparedOverhead    = 520
+	notModifiedOverhead = 100
 )
 
 type sliceReader struct{ p []byte }

@@ -138,6 +138,7 @@ func (s *Store) keepDisk() {
 func (s *Store) dropDisk(d *disk.Store) {
 	s.fault("open")
 	s.disk.CompareAndSwap(d, nil)
+	s.ram.forgetHeads()
 	if err := d.Close(); err != nil {
 		s.log.Debug("disk tier: closing what is lost", "error", err)
 	}

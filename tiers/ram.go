@@ -338,6 +338,7 @@ func (r *ram) reject(c *cell) {
 	next := &cell{hash: c.hash, cost: c.cost, inWindow: c.inWindow, hits: c.hits}
 	next.obj.Store(o)
 	c.obj.Store(nil)
+	r.front.drop(c)
 	s.cells[c.hash] = next
 	if c.inWindow {
 		s.window.Add(c.hash, next)

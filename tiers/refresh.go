@@ -44,8 +44,11 @@ type renewal struct {
 // outdated.
 func (r *ram) renew(old, fresh *Object, fits bool, found *renewal) bool {
 	look := func(current *Object) bool {
-		found.hadOld = current != nil && current.same(old)
-		found.superseded = current != nil && !found.hadOld
+		same := current != nil && current.Same(old)
+		// A head proves nothing of the disk: a large object is there first, and the
+		// head of the one before it goes then.
+		found.hadOld = same && !current.isHead()
+		found.superseded = current != nil && !same
 		return !found.superseded
 	}
 	if fits {
@@ -103,15 +106,15 @@ func (s *Store) onDisk(d *disk.Store, old *Object) diskHas {
 	}
 	defer e.Close()
 	var o Object
-	if o.decode(e.Meta) != nil || !o.same(old) {
+	if o.decode(e.Meta) != nil || !o.Same(old) {
 		return diskOther
 	}
 	return diskSame
 }
 
-// same tells whether two objects of one key are one and the same commit, found
+// Same tells whether two objects of one key are one and the same commit, found
 // in two places perhaps.
-func (o *Object) same(p *Object) bool {
+func (o *Object) Same(p *Object) bool {
 	return o.Kind == p.Kind && o.Stored == p.Stored && o.Length == p.Length && o.Status == p.Status &&
 		o.Freshness == p.Freshness && slices.Equal(o.Fields, p.Fields)
 }

@@ -176,10 +176,12 @@ func (s *Store) Get(h *policy.Hash, text []byte) *Object {
 // promoted to RAM. A Large object must be closed by the caller.
 func (s *Store) GetDisk(h *policy.Hash, text []byte) *Object {
 	d := s.disk.Load()
+	// The mark first: a delete that fails and leaves a debt behind the question is
+	// then one that a promotion finds.
+	since := s.guards.of(h).mark()
 	if d == nil || s.debts.owes(h) {
 		return nil
 	}
-	since := s.guards.of(h).mark()
 	e, err := d.Get(*h, text)
 	if err != nil {
 		s.readTrouble(err)

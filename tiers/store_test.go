@@ -22,7 +22,7 @@ func sameObject(t *testing.T, got, want *Object, tier policy.Tier) {
 	if got == nil {
 		t.Fatal("not there")
 	}
-	if got.Tier != tier || !got.same(want) || got.Text != want.Text || got.Hash != want.Hash || got.Validators != want.Validators {
+	if got.Tier != tier || !got.Same(want) || got.Text != want.Text || got.Hash != want.Hash || got.Validators != want.Validators {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 	body, err := io.ReadAll(got.NewReader(0, got.Length))

@@ -42,6 +42,7 @@ func made() *Results {
 		}
 	}
 	r.Samples = append(r.Samples, Sample{Scenario: ratioScenario, System: LRU, Round: 1, Values: map[string]float64{valueHits: 0.64}})
+	r.Samples = append(r.Samples, Sample{Scenario: policyScenario, System: LRU, Round: 1, Values: map[string]float64{valueHits: 0.63}})
 	r.Samples = append(r.Samples, Sample{Scenario: missScenario, System: Varnish, Round: 2, Fault: "it ended at once:\nsecond line"})
 	return r
 }

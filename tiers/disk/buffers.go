@@ -11,13 +11,16 @@ import (
 const (
 	leastBuffer = 12 // 4 KiB
 	mostBuffer  = 20 // 1 MiB; what is larger is not kept
+	// bufferSlack is on top of each, for what a record has beside a body that is
+	// itself a power of two.
+	bufferSlack = 4 << 10
 )
 
 var readBuffers [mostBuffer - leastBuffer + 1]sync.Pool // of *[]byte
 
 // borrow returns n bytes of garbage, to be given back once nobody reads them.
 func borrow(n int) *[]byte {
-	class := max(bits.Len(uint(max(n, 1)-1)), leastBuffer)
+	class := max(bits.Len(uint(max(n-bufferSlack, 1)-1)), leastBuffer)
 	if class > mostBuffer {
 		b := make([]byte, n)
 		return &b
@@ -26,14 +29,14 @@ func borrow(n int) *[]byte {
 		*b = (*b)[:n]
 		return b
 	}
-	b := make([]byte, n, 1<<class)
+	b := make([]byte, n, 1<<class+bufferSlack)
 	return &b
 }
 
 // giveBack takes what borrow returned.
 func giveBack(b *[]byte) {
-	n := cap(*b)
-	if class := bits.Len(uint(n) - 1); n > 0 && n == 1<<class && class <= mostBuffer && class >= leastBuffer {
+	n := cap(*b) - bufferSlack
+	if class := bits.Len(uint(max(n, 1)) - 1); n > 0 && n == 1<<class && class <= mostBuffer && class >= leastBuffer {
 		readBuffers[class-leastBuffer].Put(b)
 	}
 }

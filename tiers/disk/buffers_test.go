@@ -8,20 +8,23 @@ import (
 
 func TestBuffersComeInClasses(t *testing.T) {
 	const least, most = 1 << leastBuffer, 1 << mostBuffer
+	// The room of each is a power of two and what a record has beside such a body.
 	for _, c := range []struct{ n, room int }{
 		{0, least},
 		{1, least},
-		{least - 1, least},
-		{least, least},
-		{least + 1, 2 * least},
+		{least + bufferSlack, least},
+		{least + bufferSlack + 1, 2 * least},
 		{100 << 10, 128 << 10},
-		{most/2 + 1, most},
+		{128 << 10, 128 << 10},
+		{128<<10 + 200, 128 << 10},
+		{most/2 + bufferSlack + 1, most},
 		{most, most},
+		{most + bufferSlack, most},
 	} {
 		for range 3 { // new, and what was given back
 			b := borrow(c.n)
-			if len(*b) != c.n || cap(*b) != c.room {
-				t.Errorf("for %d bytes: length %d, room %d, want %d", c.n, len(*b), cap(*b), c.room)
+			if len(*b) != c.n || cap(*b) != c.room+bufferSlack {
+				t.Errorf("for %d bytes: length %d, room %d, want %d", c.n, len(*b), cap(*b), c.room+bufferSlack)
 			}
 			// It was shortened by its last user.
 			*b = (*b)[:0]
@@ -32,9 +35,9 @@ func TestBuffersComeInClasses(t *testing.T) {
 
 // What is no class's is not kept: neither what is larger than the largest nor what came from elsewhere.
 func TestBuffersThatAreNotKept(t *testing.T) {
-	for _, n := range []int{0, 1, 100, 1 << (leastBuffer - 1), 3 << leastBuffer, 1<<mostBuffer + 1, 2 << mostBuffer, 3 << mostBuffer} {
+	for _, n := range []int{0, 1, 100, bufferSlack, 1 << (leastBuffer - 1), 6 << leastBuffer, 1<<mostBuffer + bufferSlack + 1, 2 << mostBuffer, 2<<mostBuffer + bufferSlack} {
 		b := make([]byte, n)
-		if n > 1<<mostBuffer {
+		if n > 1<<mostBuffer+bufferSlack {
 			b = *borrow(n)
 			if len(b) != n {
 				t.Fatalf("%d bytes of %d", len(b), n)

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"sort"
@@ -27,8 +26,8 @@ type Entry struct {
 	hash    Hash
 	entry   entry
 	extents []extent
+	place   *Place   // that the entry was opened by, or told
 	placed  []extent // the extents, where extents is nil since Body holds what is there
-	place   *Place   // nil before somebody asked for it
 	segs    segTable // ascending, each with a reference
 	buf     *[]byte  // where Meta and Body of a record lie; nil: not there
 	body    *[]byte  // where Body lies that has an extent of its own
@@ -128,11 +127,10 @@ func (e *Entry) extent(x extent, b []byte) error {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	defer e.s.leave()
-	err = e.s.readFailed(e.hash, e.entry, err)
-	if e.place != nil && errors.Is(err, ErrCorrupt) {
-		e.place.damaged.Store(true)
+	if e.place != nil {
+		return e.place.failed(err)
 	}
-	return err
+	return e.s.readFailed(e.hash, e.entry, err)
 }
 
 // grow returns b with length n, with a new array when it is too small: the chunk size of an object is that of the time

@@ -5,24 +5,22 @@ import (
 	"sync/atomic"
 )
 
-// Place is where a stored object lies. Who has it finds the object again without the index. It holds nothing open: the
-// object may be gone by the time it is asked for.
+// Place is where a stored object lies. Who has it finds the object again without the index. It holds nothing open: the object may be gone by the time it is asked for.
 type Place struct {
 	s       *Store
 	hash    Hash
 	entry   entry
 	size    int64
 	extents []extent
-	// damaged is set when a chunk did not verify. The index has forgotten the object then, and whoever came here without it
-	// would find the damage again and again, in the middle of a body.
-	damaged atomic.Bool
+	// left is set once what lies here was found damaged or gone.
+	left atomic.Bool
 }
 
 // mostPlaced is how many extents a place may hold. What has more is found by the index each time, which costs little
 // beside so much body.
 const mostPlaced = 64
 
-// Place tells where the object lies; nil when that would take too much memory. It is called before the entry is shared.
+// Place tells where the object lies; nil when that would take too much memory.
 func (e *Entry) Place() *Place {
 	if e.place != nil {
 		return e.place
@@ -39,7 +37,7 @@ func (e *Entry) Place() *Place {
 }
 
 // Bytes is what the place takes in memory.
-func (p *Place) Bytes() int64 { return 192 + int64(cap(p.extents))*32 }
+func (p *Place) Bytes() int64 { return 176 + int64(cap(p.extents))*32 }
 
 // At is Get for who knows the place, with the same checks of every byte and the same errors. ErrNotFound means that the
 // object is not at this place any more; it may be at another one, which Get knows. That a place still holds what the
@@ -49,7 +47,7 @@ func (p *Place) Bytes() int64 { return 192 + int64(cap(p.extents))*32 }
 // Losing interleaving: eviction writes the object again elsewhere, and a reader uses the old place until the segment is
 // removed. The bytes are the same.
 func (s *Store) At(p *Place) (*Entry, error) {
-	if p.s != s {
+	if p.s != s || p.left.Load() {
 		return nil, ErrNotFound
 	}
 	if err := s.enter(); err != nil {
@@ -59,7 +57,7 @@ func (s *Store) At(p *Place) (*Entry, error) {
 	if s.idx.Load() == nil {
 		return nil, ErrOffline
 	}
-	if p.damaged.Load() || p.entry.oldest < s.segs.floor.Load() {
+	if p.entry.oldest < s.segs.floor.Load() {
 		return nil, ErrNotFound
 	}
 	e, err := s.loadAt(p)
@@ -70,7 +68,16 @@ func (s *Store) At(p *Place) (*Entry, error) {
 	case errors.Is(err, errGone):
 		return nil, ErrNotFound
 	}
-	return nil, s.readFailed(p.hash, p.entry, err)
+	return nil, p.failed(err)
+}
+
+// failed answers for a read at the place that went wrong. Damage to a body that is
+// read in pieces shows after At has returned; nobody may be led to it again.
+func (p *Place) failed(err error) error {
+	if errors.Is(err, errFormat) || errors.Is(err, errGone) {
+		p.left.Store(true)
+	}
+	return p.s.readFailed(p.hash, p.entry, err)
 }
 
 func (s *Store) loadAt(p *Place) (*Entry, error) {
