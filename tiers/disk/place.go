@@ -5,7 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Place is where a stored object lies. Who has it finds the object again without the index. It holds nothing open: the object may be gone by the time it is asked for.
+// Place is where a stored object lies. Who has it finds the object again without the index. It holds nothing open: the
+// object may be gone by the time it is asked for.
 type Place struct {
 	s       *Store
 	hash    Hash
@@ -37,7 +38,7 @@ func (e *Entry) Place() *Place {
 }
 
 // Bytes is what the place takes in memory.
-func (p *Place) Bytes() int64 { return 176 + int64(cap(p.extents))*32 }
+func (p *Place) Bytes() int64 { return 192 + int64(cap(p.extents))*32 }
 
 // At is Get for who knows the place, with the same checks of every byte and the same errors. ErrNotFound means that the
 // object is not at this place any more; it may be at another one, which Get knows. That a place still holds what the
