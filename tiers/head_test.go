@@ -377,6 +377,48 @@ func TestDamageBehindAHead(t *testing.T) {
 	}
 }
 
+// TestDamageWhereAHeadLeads: the losing interleaving is that eviction wrote the object again, and what it read from is
+// harmed before it is removed. The head leads there still; the object is found where it is now.
+func TestDamageWhereAHeadLeads(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, headOptions(dir))
+	o := objectOf(1, 1, 5*kib)
+	s.Put(o)
+	head := keptHead(t, s, 1)
+	flipTail(t, dir, o.Body)
+	if err := s.disk.Load().In("").Put(o.Hash, []byte(o.Text), o.encode(nil), o.Body, o.expires()); err != nil {
+		t.Fatal(err)
+	}
+	got := s.find(1)
+	sameObject(t, got, o, policy.TierDisk)
+	got.Close()
+	if now := s.head(1); now == nil || now == head {
+		t.Errorf("head %p, it was %p", now, head)
+	}
+}
+
+// TestForgetHeads: with the disk go the heads of what it had, and nothing else.
+func TestForgetHeads(t *testing.T) {
+	s := openTest(t, headOptions(t.TempDir()))
+	const n = 40
+	for i := range n {
+		s.Put(objectOf(i, 1, 100+i%2*5*kib))
+		if i%2 == 1 {
+			keptHead(t, s, i)
+		}
+	}
+	s.ram.forgetHeads()
+	s.ram.settle()
+	for i := range n {
+		if s.head(i) != nil || (s.lookup(i) != nil) != (i%2 == 0) {
+			t.Errorf("object %d: head %v, in RAM %v", i, s.head(i) != nil, s.lookup(i) != nil)
+		}
+	}
+	if err := s.ram.check(); err != nil {
+		t.Error(err)
+	}
+}
+
 // flipTail flips a bit near the end of the body where it is stored.
 func flipTail(t *testing.T, dir string, body []byte) {
 	t.Helper()
