@@ -81,27 +81,29 @@ func (t turn) objectCost(ctx context.Context, sys system) (float64, error) {
 	one.systems = []system{sys}
 	all := one.begin(ctx, options{memoryMiB: 64, connections: 64})
 	defer stopAll(all)
-	for _, i := range all {
-		if err := i.resume(); err != nil {
-			return 0, err
-		}
-		if err := bare.Send(ctx, i.address(), siteHost, 64, slices.Values(bare.Set{Kind: bare.KindLong, Size: ratioSize, Count: sample}.Paths())); err != nil {
-			return 0, fmt.Errorf("cannot fill %s: %w", sys.title, err)
-		}
-		bytes, err := i.weirMetric(ctx, `weir_tier_bytes{tier="ram"}`)
-		if err != nil {
-			return 0, err
-		}
-		objects, err := i.weirMetric(ctx, `weir_tier_objects{tier="ram"}`)
-		if err != nil {
-			return 0, err
-		}
-		if objects < sample {
-			return 0, fmt.Errorf("weir has %.0f objects after %d were fetched", objects, sample)
-		}
-		return bytes / objects, nil
+	if len(all) == 0 {
+		return 0, errors.New("weir did not start")
 	}
-	return 0, errors.New("weir did not start")
+	i := all[0]
+	if err := i.resume(); err != nil {
+		return 0, err
+	}
+	set := bare.Set{Kind: bare.KindLong, Size: ratioSize, Count: sample}
+	if err := bare.Send(ctx, i.address(), siteHost, 64, slices.Values(set.Paths())); err != nil {
+		return 0, fmt.Errorf("cannot fill %s: %w", sys.title, err)
+	}
+	bytes, err := i.weirMetric(ctx, `weir_tier_bytes{tier="ram"}`)
+	if err != nil {
+		return 0, err
+	}
+	objects, err := i.weirMetric(ctx, `weir_tier_objects{tier="ram"}`)
+	if err != nil {
+		return 0, err
+	}
+	if objects < sample {
+		return 0, fmt.Errorf("weir has %.0f objects after %d were fetched", objects, sample)
+	}
+	return bytes / objects, nil
 }
 
 // weirMetric reads one series of weir's metrics.
