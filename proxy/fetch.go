@@ -100,6 +100,7 @@ func (t *fetch) release() {
 	if t.stale != nil && !t.leading {
 		t.stale.Close()
 	}
+	t.forgetRequest()
 }
 
 // roundTrip asks the origin and judges the header of its answer.

@@ -78,8 +78,7 @@ func (f *folded) set(h *fasthttp.ResponseHeader, code int) bool {
 
 // setFolded is setHeader with the fields folded where that is possible.
 func setFolded(h *fasthttp.ResponseHeader, code int, fields policy.Fields) {
-	// Without a reason phrase fasthttp would put one of its own.
-	if f, ok := fold(fields); !ok || statusMessage(code) == "" || !f.set(h, code) {
+	if f, ok := fold(fields); !ok || !f.set(h, code) {
 		setHeader(h, code, fields)
 	}
 }

@@ -62,11 +62,15 @@ func target(q *policy.Request) string {
 	return string(q.Path) + "?" + string(q.Query)
 }
 
+// addedFields is about how many fields weir adds.
+const addedFields = 5
+
 // forwardable returns the client's fields that go on to the origin: the
 // end-to-end ones (RFC 9110 section 7.6.1).
 func forwardable(h *fasthttp.RequestHeader, trusted bool) http.Header {
-	header := make(http.Header, 16)
-	values := make([]string, 0, 8) // one slice for all
+	n := h.Len()
+	header := make(http.Header, n+addedFields)
+	values := make([]string, 0, n) // one slice for all
 	var nominated [][]byte
 	for name, value := range h.AllInOrder() {
 		n := http.CanonicalHeaderKey(string(name))

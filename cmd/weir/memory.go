@@ -34,12 +34,17 @@ func setMemoryLimit(cfg *configs.Config, log *slog.Logger) {
 	debug.SetMemoryLimit(limit)
 }
 
-// memoryLimit is the RAM tier and a quarter for the collector to breathe, what
-// the process needs without any object, and what the disk tier takes: its index,
-// which grows with its size up to a bound, and the buffers of what is written.
+// memoryLimit is the RAM tier, room for the collector to breathe, what the process
+// needs without any object, and what the disk tier takes: its index, which grows
+// with its size up to a bound, and the buffers of what is written.
+//
+// The room is a quarter of the tier. A small tier has up to 128 MiB, half of its
+// size at most: how often the collector runs follows from the room, and what it
+// does then from the tier, while misses come as fast as for a large one.
 func memoryLimit(cfg *configs.Config) int64 {
 	const base, diskBuffers = 64 << 20, 32 << 20
-	limit := cfg.Tiers.RAM.Size + cfg.Tiers.RAM.Size/4 + base
+	ram := cfg.Tiers.RAM.Size
+	limit := ram + max(ram/4, min(ram/2, 128<<20)) + base
 	if d := cfg.Tiers.Disk; d != nil {
 		limit += disk.IndexMemory(d.Size) + diskBuffers
 	}
