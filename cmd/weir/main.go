@@ -17,13 +17,8 @@ import (
 // version is set by the linker: -X main.version=v0.1.0.
 var version = "dev"
 
-// ended is called when a command has ended.
-var ended = func() {}
-
 func main() {
-	err := rootCommand().ExecuteContext(context.Background())
-	ended()
-	if err != nil {
+	if err := rootCommand().ExecuteContext(context.Background()); err != nil {
 		var quiet silent
 		if !errors.As(err, &quiet) {
 			fmt.Fprintln(os.Stderr, "weir:", err)
