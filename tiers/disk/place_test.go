@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"testing"
+	"time"
 )
 
 // placeOf returns where object i lies.
@@ -291,5 +292,51 @@ func TestPlaceIsBounded(t *testing.T) {
 			}
 		}
 		wantObject(t, s, i, 1, size)
+	}
+}
+
+// TestStalledDeviceByPlace: a read by a place that is given up is ErrSlow and no more; what the device brings later is in
+// nobody's memory, and the place still counts.
+func TestStalledDeviceByPlace(t *testing.T) {
+	d := &stallable{}
+	o := smallOptions(t.TempDir())
+	o.ReadTimeout, o.read = 20*time.Millisecond, d.read
+	s := mustOpen(t, o)
+	defer mustClose(t, s)
+	const objects, size = 8, 5000
+	var places []*Place
+	for i := range objects {
+		mustPut(t, s, i, 1, size)
+		places = append(places, placeOf(t, s, i))
+	}
+	d.stall()
+	for _, p := range places {
+		if e, err := s.At(p); !errors.Is(err, ErrSlow) {
+			if err == nil {
+				e.Close()
+			}
+			t.Fatalf("got %v, want ErrSlow", err)
+		}
+	}
+	// The buffers of those reads are lent again now.
+	var lent []*[]byte
+	for range objects {
+		b := borrow(size)
+		clear(*b)
+		lent = append(lent, b)
+	}
+	d.release()
+	eventually(t, "reads that were given up have ended", func() bool { return s.gate.stuck.Load() == 0 && len(s.gate.device) == 0 })
+	for i, b := range lent {
+		if len(bytes.Trim(*b, "\x00")) != 0 {
+			t.Errorf("buffer %d has bytes of a read that was given up", i)
+		}
+		giveBack(b)
+	}
+	for i, p := range places {
+		wantAt(t, s, p, i, 1, size)
+	}
+	if st := s.Stats(); st.Corrupt != 0 || st.ReadErrors != 0 || st.ReadTimeouts == 0 {
+		t.Errorf("%+v", st)
 	}
 }
