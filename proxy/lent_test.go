@@ -75,7 +75,7 @@ func TestLentBodies(t *testing.T) {
 	for client := range clients {
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(uint64(client), 1))
-			c, err := net.Dial("tcp", ln.Addr().String())
+			c, err := dialSmall(ln)
 			if err != nil {
 				t.Error(err)
 				return
@@ -98,7 +98,7 @@ func TestLentBodies(t *testing.T) {
 					// Somebody who has read a part of it at most, and goes.
 					_, _ = c.Read(make([]byte, 1+rnd.IntN(4<<10)))
 					c.Close()
-					if c, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+					if c, err = dialSmall(ln); err != nil {
 						t.Error(err)
 						return
 					}
@@ -115,6 +115,16 @@ func TestLentBodies(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// dialSmall returns a connection that takes so little at once that whoever writes to it must wait, and others borrow
+// meanwhile.
+func dialSmall(ln net.Listener) (net.Conn, error) {
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err == nil {
+		err = c.(*net.TCPConn).SetReadBuffer(32 << 10)
+	}
+	return c, err
 }
 
 // lentRequest is a request for a body, or for n bytes of it from off.
