@@ -84,6 +84,11 @@ func Compare(ctx context.Context, cfg Config) (err error) {
 	if err := cfg.validate(); err != nil {
 		return err
 	}
+	release, err := alone(cfg.Scratch)
+	if err != nil {
+		return err
+	}
+	defer release()
 	r := &Run{cfg: cfg}
 	if r.cores, err = chooseCores(); err != nil {
 		return err
@@ -117,6 +122,23 @@ func Compare(ctx context.Context, cfg Config) (err error) {
 		return fmt.Errorf("%d measurements failed; they stand in %s", r.faults, cfg.Results)
 	}
 	return nil
+}
+
+// alone refuses a second comparison over the same scratch directory: both would measure each other, and write over each
+// other's results. The lock is on the directory and ends with the process.
+func alone(scratch string) (release func(), err error) {
+	d, err := os.Open(scratch)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the scratch directory: %w", err)
+	}
+	if err := unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = d.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("another comparison is under way over %s: two at once would measure each other", scratch)
+		}
+		return nil, fmt.Errorf("cannot lock %s: %w", scratch, err)
+	}
+	return func() { _ = d.Close() }, nil
 }
 
 // memoryDir is a directory whose files lie in memory; where there is no large

@@ -110,6 +110,24 @@ func TestConfigNamesEveryFault(t *testing.T) {
 	}
 }
 
+// A second comparison is refused while the first runs, and possible after it.
+func TestOneComparisonAtATime(t *testing.T) {
+	cfg := Config{Scratch: t.TempDir(), Rounds: 1, Seconds: 1, Results: filepath.Join(t.TempDir(), "results.json")}
+	release, err := alone(cfg.Scratch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Compare(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "another comparison is under way") {
+		t.Errorf("the second one: %v", err)
+	}
+	release()
+	release, err = alone(cfg.Scratch)
+	if err != nil {
+		t.Fatalf("after the first: %v", err)
+	}
+	release()
+}
+
 func TestSelected(t *testing.T) {
 	for want, wanted := range map[string][]string{
 		strings.Join(diskGroup.scenarios, " "): {"disk"},
