@@ -23,8 +23,10 @@ type exchange struct {
 	req    *http.Request
 	answer *Answer
 	rec    *Recorded
-	keep   bool // whether the connection goes on afterwards
-	sent   int64
+	keep   bool  // whether the connection goes on afterwards
+	sent   int64 // of the body
+	// surplusSent: what comes after the answer has left.
+	surplusSent bool
 }
 
 // run reads the request body and writes the answer. An error ends the connection.
@@ -57,7 +59,17 @@ func (x *exchange) run() error {
 			return err
 		}
 	}
-	return x.write([]byte(x.answer.Surplus))
+	return x.write(x.surplus(nil))
+}
+
+// surplus appends the bytes that come after the answer to its last ones. They leave in one write then: whoever reads the
+// end of the answer finds them behind it.
+func (x *exchange) surplus(last []byte) []byte {
+	if x.surplusSent {
+		return last
+	}
+	x.surplusSent = true
+	return append(last, x.answer.Surplus...)
 }
 
 func (x *exchange) write(b []byte) error {
@@ -182,7 +194,7 @@ func (x *exchange) writeBody(p *plan) error {
 	var b bytes.Buffer
 	b.WriteString("0\r\n")
 	x.writeFields(&b, x.answer.Trailers)
-	return x.write(b.Bytes())
+	return x.write(x.surplus(b.Bytes()))
 }
 
 // fire lets happen what is due at the place that was reached.
@@ -226,8 +238,11 @@ func (w *bodyWriter) piece() error {
 	}
 	b := w.buf[:n]
 	x.fill(b, w.p.offset+x.sent)
+	if w.chunk == 0 && x.sent+n == w.p.length && len(w.events) == 0 && len(x.events(AtEnd)) == 0 {
+		b = x.surplus(b)
+	}
 	m, err := x.conn.net.Write(b)
-	x.sent += int64(m)
+	x.sent += min(int64(m), n)
 	if err != nil {
 		return err
 	}
