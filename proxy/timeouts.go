@@ -16,7 +16,8 @@ import (
 // with the clock readings they take that was a 25th of the cost of a RAM hit. Here a
 // request pays three lookups and two stores, and a goroutine looks at all
 // connections a few times a second: what has overstayed gets a deadline that has
-// passed. So a timeout is up to two rounds late, and never early.
+// passed. So a timeout is up to two rounds late, and never early. The time in which
+// the process itself did not run counts for nobody.
 //
 // How long a body may take to arrive is a deadline of its own (upload), and how long
 // one may take to leave is the kernel's (package listen).
@@ -106,6 +107,13 @@ type coarseClock struct{ t atomic.Int64 }
 
 func (c *coarseClock) now() int64 { return c.t.Load() }
 
+// advance moves the clock on by what has passed, at most by a round: after a stop of
+// the whole process, or of its machine, what has come since would look as old as
+// the stop was long. Only one goroutine calls it.
+func (c *coarseClock) advance(passed, round time.Duration) {
+	c.t.Add(int64(min(passed, round)))
+}
+
 // round is how often connections are looked at.
 func (p *Proxy) round() time.Duration {
 	r := 250 * time.Millisecond
@@ -152,15 +160,17 @@ func (p *Proxy) watchConnections() {
 	round := p.round()
 	ticker := time.NewTicker(round)
 	defer ticker.Stop()
-	began := time.Now()
+	last := time.Now()
 	for {
 		select {
 		case <-p.base.Done():
 			return
 		case <-ticker.C:
 		}
-		now := int64(time.Since(began))
-		p.conns.clock.t.Store(now)
+		passed := time.Since(last)
+		last = last.Add(passed)
+		p.conns.clock.advance(passed, round)
+		now := p.conns.clock.now()
 		p.conns.open.Range(func(_, v any) bool {
 			v.(*clientConn).hold(now, int64(p.opts.HeaderTimeout), int64(p.opts.IdleTimeout), int64(round))
 			return true

@@ -89,3 +89,24 @@ func TestPhases(t *testing.T) {
 		t.Error("without a limit it ended")
 	}
 }
+
+// TestStopsCountForNobody: a connection that came after the process stood still for an hour, and before the clock was set
+// again, has all of its time.
+func TestStopsCountForNobody(t *testing.T) {
+	const header, idle, round = time.Second, time.Minute, 100 * time.Millisecond
+	var clock coarseClock
+	clock.advance(round, round)
+	c := &deadlineConn{}
+	k := newClientConn(c, netip.Addr{}, clock.now())
+	clock.advance(time.Hour, round)
+	for lived := time.Duration(0); lived <= header; lived += round {
+		if k.hold(clock.now(), int64(header), int64(idle), int64(round)); c.past > 0 {
+			t.Fatalf("ended after %v, %v are its due", lived, header)
+		}
+		clock.advance(round, round)
+	}
+	clock.advance(round, round)
+	if k.hold(clock.now(), int64(header), int64(idle), int64(round)); c.past == 0 {
+		t.Error("it is still open when its time is over")
+	}
+}
