@@ -120,7 +120,7 @@ func openIndex(o Options, dir string, gen uint64, onFail func(*index, error)) (i
 		ops: make(chan *indexOp, 128), failed: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	ix.cache = pebble.NewCache(cacheSize(o.Size))
-	opts := indexOptions(o.indexFS, o.Size, ix.cache, memTableSize(o.Size), &indexLog{ix: ix, log: o.Log})
+	opts := indexOptions(logFS{o.indexFS, func(err error) { ix.fail(fmt.Errorf("index log: %w", err)) }}, o.Size, ix.cache, memTableSize(o.Size), &indexLog{ix: ix, log: o.Log})
 	db, err := pebble.Open(dir, opts)
 	if err == nil {
 		if perr := ix.failure(); perr != nil {
@@ -252,6 +252,9 @@ func (ix *index) writeLoop() {
 			}
 		}
 		err := ix.apply(group)
+		if err == nil {
+			err = ix.failure() // of the log: see logFS
+		}
 		if err != nil {
 			ix.fail(fmt.Errorf("index write: %w", err))
 			err = ErrOffline

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -26,12 +27,21 @@ func TestIndexDeviceFails(t *testing.T) {
 		}
 		return
 	}
-	for name, match := range map[string]string{"log": ".log", "tables": ".sst", "everything": ""} {
+	named := func(suffix string, kinds ...errorfs.OpKind) func(errorfs.Op) bool {
+		return func(op errorfs.Op) bool {
+			return strings.HasSuffix(op.Path, suffix) && (len(kinds) == 0 || slices.Contains(kinds, op.Kind))
+		}
+	}
+	for name, match := range map[string]func(errorfs.Op) bool{
+		"log": named(".log"), "tables": named(".sst"), "everything": named(""),
+		// Pebble ends the process where it changes to a new log and cannot.
+		"new log": named(".log", errorfs.OpCreate, errorfs.OpReuseForWrite), "end of a log": named(".log", errorfs.OpFileClose, errorfs.OpFileSync, errorfs.OpFileSyncData),
+	} {
 		t.Run(name, func(t *testing.T) {
 			var broken atomic.Bool
 			o := smallOptions(t.TempDir())
 			o.indexFS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
-				if broken.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.HasSuffix(op.Path, match) {
+				if broken.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && match(op) {
 					return syscall.ENOSPC
 				}
 				return nil
