@@ -120,9 +120,7 @@ func openIndex(o Options, dir string, gen uint64, onFail func(*index, error)) (i
 		ops: make(chan *indexOp, 128), failed: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	ix.cache = pebble.NewCache(cacheSize(o.Size))
-	l := &indexLog{ix: ix, log: o.Log}
-	fs := logFS{o.indexFS, func(err error) { l.fail(fmt.Errorf("index log: %w", err)) }}
-	opts := indexOptions(fs, o.Size, ix.cache, memTableSize(o.Size), l)
+	opts := indexOptions(logFS{o.indexFS, ix}, o.Size, ix.cache, memTableSize(o.Size), &indexLog{ix: ix, log: o.Log})
 	db, err := pebble.Open(dir, opts)
 	if err == nil {
 		if perr := ix.failure(); perr != nil {

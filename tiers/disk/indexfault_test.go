@@ -98,3 +98,41 @@ func TestIndexDeviceFails(t *testing.T) {
 		})
 	}
 }
+
+// TestLogHasNoHole: after one write to the log has failed nothing more is written to it, although the device takes writes
+// again: what comes back after a crash ends where the log failed.
+func TestLogHasNoHole(t *testing.T) {
+	mem := vfs.NewMem()
+	ix := &index{failed: make(chan struct{}), onFail: func(*index, error) {}}
+	var broken atomic.Bool
+	fs := logFS{errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken.Load() && op.Kind == errorfs.OpFileWrite {
+			return syscall.ENOSPC
+		}
+		return nil
+	})), ix}
+	f, err := fs.Create("000001.log", vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(s string) {
+		t.Helper()
+		if n, err := f.Write([]byte(s)); n != len(s) || err != nil {
+			t.Fatalf("%d of %d bytes, %v: Pebble is told", n, len(s), err)
+		}
+	}
+	write("first")
+	if err := ix.failure(); err != nil {
+		t.Fatal(err)
+	}
+	broken.Store(true)
+	write("lost")
+	broken.Store(false)
+	write("later")
+	if err := ix.failure(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("the index is told of %v", err)
+	}
+	if st, err := mem.Stat("000001.log"); err != nil || st.Size() != int64(len("first")) {
+		t.Errorf("the log holds %d bytes (%v), want those before the error", st.Size(), err)
+	}
+}

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"fmt"
 	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -8,11 +9,12 @@ import (
 
 // logFS keeps from Pebble that its write-ahead log cannot be written. Pebble panics then, which a caller can recover
 // from, but where it changes to a new log it does so with a mutex unlocked that a deferred call unlocks again: the
-// runtime ends the process. Here the index fails, as by any other error of its device, and what Pebble writes from then
-// on goes nowhere; nobody is told that it was written, since the generation has failed before.
+// runtime ends the process. Here the index fails, as by any other error of its device, and what Pebble writes to its logs
+// from then on goes nowhere: a log ends where it failed, and has no hole. Nobody is told that it was written, since the
+// generation has failed before.
 type logFS struct {
 	vfs.FS
-	fail func(error)
+	ix *index
 }
 
 func isLog(name string) bool { return filepath.Ext(name) == ".log" }
@@ -35,7 +37,7 @@ func (f logFS) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return logFile{d, f.fail}, nil
+	return logFile{d, f.ix}, nil
 }
 
 // Unwrap implements vfs.FS.
@@ -46,55 +48,58 @@ func (f logFS) log(name string, file vfs.File, err error) (vfs.File, error) {
 		return file, err
 	}
 	if err != nil {
-		f.fail(err)
+		f.ix.logFailed(err)
 		// In memory it needs no descriptor, which may be what there was none of.
 		if file, err = vfs.NewMem().Create("log", vfs.WriteCategoryUnspecified); err != nil {
 			return nil, err
 		}
 	}
-	return logFile{file, f.fail}, nil
+	return logFile{file, f.ix}, nil
 }
 
-// logFile is a log, or a directory, that reports its errors to fail and to nobody else.
+// logFailed fails the index when err is an error of a log.
+func (ix *index) logFailed(err error) {
+	if err != nil {
+		ix.fail(fmt.Errorf("index log: %w", err))
+	}
+}
+
+// logFile is a log, or a directory, whose errors fail the index and are told to nobody else.
 type logFile struct {
 	vfs.File
-	fail func(error)
-}
-
-func (l logFile) report(err error) {
-	if err != nil {
-		l.fail(err)
-	}
+	ix *index
 }
 
 // Write implements vfs.File.
 func (l logFile) Write(p []byte) (int, error) {
-	_, err := l.File.Write(p)
-	l.report(err)
+	if l.ix.failure() == nil {
+		_, err := l.File.Write(p)
+		l.ix.logFailed(err)
+	}
 	return len(p), nil
 }
 
 // Sync implements vfs.File.
 func (l logFile) Sync() error {
-	l.report(l.File.Sync())
+	l.ix.logFailed(l.File.Sync())
 	return nil
 }
 
 // SyncTo implements vfs.File.
 func (l logFile) SyncTo(length int64) (full bool, err error) {
 	full, err = l.File.SyncTo(length)
-	l.report(err)
+	l.ix.logFailed(err)
 	return full, nil
 }
 
 // SyncData implements vfs.File.
 func (l logFile) SyncData() error {
-	l.report(l.File.SyncData())
+	l.ix.logFailed(l.File.SyncData())
 	return nil
 }
 
 // Close implements vfs.File.
 func (l logFile) Close() error {
-	l.report(l.File.Close())
+	l.ix.logFailed(l.File.Close())
 	return nil
 }
