@@ -316,10 +316,13 @@ func TestHitAllocatesNothing(t *testing.T) {
 	r.put(o)
 	h, text := &o.Hash, []byte(o.Text)
 	for _, where := range []string{"window", "ristretto", "front"} {
+		// Before those in ristretto it depends on when ristretto showed what was put.
+		if got := r.front.at(h).Load() != nil; where != "ristretto" && got != (where == "front") {
+			t.Errorf("in front before the hits in %s: %v", where, got)
+		}
 		if n := testing.AllocsPerRun(1000, func() {
 			if where != "front" {
-				// Ristretto shows what was put when it comes to it, and a hit there
-				// puts it in front.
+				// A hit in ristretto puts it there.
 				r.front.at(h).Store(nil)
 			}
 			if r.get(h, text) != o {
@@ -329,9 +332,6 @@ func TestHitAllocatesNothing(t *testing.T) {
 			t.Errorf("%v allocations for a hit in %s", n, where)
 		}
 		r.settle()
-		if where == "ristretto" && r.front.at(h).Load() == nil {
-			t.Error("a hit in ristretto puts nothing in front")
-		}
 	}
 }
 
