@@ -16,8 +16,8 @@ import (
 // with the clock readings they take that was a 25th of the cost of a RAM hit. Here a
 // request pays three lookups and two stores, and a goroutine looks at all
 // connections a few times a second: what has overstayed gets a deadline that has
-// passed. So a timeout is up to two rounds late, and never early. The time in which
-// the process itself did not run counts for nobody.
+// passed. So a timeout is up to two rounds late, and never early. Time in which the
+// process itself did not run, or came late to a round, counts for nobody.
 //
 // How long a body may take to arrive is a deadline of its own (upload), and how long
 // one may take to leave is the kernel's (package listen).
