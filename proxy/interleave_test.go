@@ -172,15 +172,18 @@ func TestPurgeAndReappend(t *testing.T) {
 					}
 				}
 				t.Run("first", func(t *testing.T) {
-					// Whatever is read and not by this test is read by eviction, to be written again.
-					var ours, purged atomic.Bool
+					// Whatever is read and not by this test is read by eviction, to be written again: the purge comes then.
+					var ours, inHand atomic.Bool
+					var purged atomic.Int64 // how many had been written again, and one, when the purge was done
 					var b *bench
 					var n *invalidation.Node
 					b, n = diskBench(t, dir, &countingOrigin{}, func() {
-						if order == during && !ours.Load() && purged.CompareAndSwap(false, true) {
+						if order == during && !ours.Load() && inHand.CompareAndSwap(false, true) {
 							if _, err := n.Purge([]invalidation.Fact{c.fact}); err != nil {
 								t.Error(err)
 							}
+							st, _ := b.p.tiers.DiskStats()
+							purged.Store(st.Reappended + 1)
 						}
 					})
 					b.kept(n, "/hot", make([]byte, 8000))
@@ -188,7 +191,8 @@ func TestPurgeAndReappend(t *testing.T) {
 						purge(n)
 					}
 					for i := 0; ; i++ {
-						if st, _ := b.p.tiers.DiskStats(); st.Reappended > 0 && (order != during || purged.Load()) {
+						done := purged.Load()
+						if st, _ := b.p.tiers.DiskStats(); st.Reappended > 0 && (order != during || done > 0 && st.Reappended >= done) {
 							break
 						}
 						if i > 20_000 {

@@ -33,6 +33,9 @@ type Evicted struct {
 	Reason  Reason
 }
 
+// lastReappend is how long a stop waits at most, beside one read and one write, for what an eviction is writing again.
+const lastReappend = 2 * time.Second
+
 func (s *Store) kickEvict() {
 	select {
 	case s.evictReq <- struct{}{}:
@@ -139,7 +142,7 @@ func (s *Store) forget(list records) error {
 
 // reappend writes again what is in seg, was hit since (or often before, see carriedHits), is fresh and is small, up to a
 // share of the segment; what was hit most comes first. It is FIFO with reinsertion (CLOCK), bounded, so that the write
-// amplification is.
+// amplification is. A stop does not end it at once, since nobody knows the hits afterwards, but before long.
 func (s *Store) reappend(seg *segment, list records) {
 	left := int64(float64(seg.bytes.Load()) * max(s.o.ReappendShare, 0))
 	now := s.o.Now().Unix()
@@ -149,10 +152,14 @@ func (s *Store) reappend(seg *segment, list records) {
 			ranks[n] = append(ranks[n], uint32(i))
 		}
 	}
+	var deadline time.Time // set by a stop
 	for hits, rank := range slices.Backward(ranks[:]) {
 		for _, ord := range rank {
 			rec := list.at(int(ord))
-			if left <= 0 || s.stopping() {
+			if s.stopping() && deadline.IsZero() {
+				deadline = time.Now().Add(lastReappend)
+			}
+			if left <= 0 || !deadline.IsZero() && time.Now().After(deadline) {
 				return
 			}
 			if rec.typ != recObject || int64(rec.len) > left || int64(rec.expires) <= now {

@@ -158,6 +158,54 @@ func TestHitObjectsAreReappended(t *testing.T) {
 	}
 }
 
+// A stop in the middle of an eviction: which objects were hit is known to this process only, so it writes them again before
+// it ends.
+func TestStopDuringEviction(t *testing.T) {
+	o := smallOptions(t.TempDir())
+	var s *Store
+	var ours, stopped atomic.Bool
+	closed := make(chan error, 1)
+	o.OnRead = func(time.Duration) {
+		if !ours.Load() && stopped.CompareAndSwap(false, true) { // eviction has the first of them in hand
+			go func() { closed <- s.Close() }()
+			<-s.stop
+		}
+	}
+	s = mustOpen(t, o)
+	const hot = 10
+	held := map[int]bool{} // the stripes one of which eviction holds then; the stop waits for puts
+	ours.Store(true)
+	for i := range hot {
+		mustPut(t, s, i, 1, 8000)
+		wantObject(t, s, i, 1, 8000)
+		h, _ := keyOf(i)
+		held[stripeOf(h)] = true
+	}
+	ours.Store(false)
+	for i := 1000; !stopped.Load(); i++ {
+		h, k := keyOf(i)
+		if held[stripeOf(h)] {
+			continue
+		}
+		err := s.Put(h, k, nil, bodyOf(i, 1, 10_000), later)
+		if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Stats().Reappended; n < hot {
+		t.Errorf("%d of %d written again", n, hot)
+	}
+	o.OnRead = nil
+	s = mustOpen(t, o)
+	defer mustClose(t, s)
+	for i := range hot {
+		wantObject(t, s, i, 1, 8000)
+	}
+}
+
 // A reader that found its object just before eviction wrote it again elsewhere still gets it.
 func TestReaderFollowsWhatIsReappended(t *testing.T) {
 	o := smallOptions(t.TempDir())

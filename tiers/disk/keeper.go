@@ -9,7 +9,6 @@ import (
 
 // keepLoop is the store's housekeeper: it evicts, probes a faulty device, and replaces a failed index.
 func (s *Store) keepLoop() {
-	defer s.wg.Done()
 	t := time.NewTicker(s.o.tick)
 	defer t.Stop()
 	wait, skipped := 1, 0

@@ -68,9 +68,8 @@ func (s *Store) recover() error {
 
 // start runs the background work.
 func (s *Store) start(ix *index, count func()) {
-	s.wg.Add(2)
-	go s.sealLoop()
-	go s.keepLoop()
+	s.wg.Go(s.sealLoop)
+	s.keeper.Go(s.keepLoop)
 	if count != nil {
 		s.wg.Add(1)
 		go func() {

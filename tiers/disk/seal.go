@@ -7,16 +7,16 @@ import (
 	"sync"
 )
 
-// sealLoop closes segments that are full, oldest first. It ends on stop, after everything that was handed to it.
+// sealLoop closes segments that are full, oldest first. It ends when no more records come, after everything that was handed
+// to it.
 func (s *Store) sealLoop() {
-	defer s.wg.Done()
 	for {
 		for s.sealNext() {
 		}
 		s.checkpoint()
 		select {
 		case <-s.segs.kick:
-		case <-s.stop:
+		case <-s.written:
 			for s.sealNext() {
 			}
 			return

@@ -49,9 +49,11 @@ type Store struct {
 	unsynced []*segment // adopted at Open; then syncAdopted's
 
 	vanished chan struct{} // closed by the keeper
-	stop     chan struct{}
+	stop     chan struct{} // closed first: no work is begun any more
+	written  chan struct{} // closed when the keeper has ended: no record comes any more
 	evictReq chan struct{}
-	wg       sync.WaitGroup
+	keeper   sync.WaitGroup
+	wg       sync.WaitGroup // everybody else in the background
 }
 
 // Open opens the store in o.Dir, creating it when there is none. It returns once what was committed before can be
@@ -70,7 +72,7 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, lock: lock, vanished: make(chan struct{}), stop: make(chan struct{}), evictReq: make(chan struct{}, 1), gate: newGate(o.ReadTimeout, o.read)}
+	s := &Store{o: o, lock: lock, vanished: make(chan struct{}), stop: make(chan struct{}), written: make(chan struct{}), evictReq: make(chan struct{}, 1), gate: newGate(o.ReadTimeout, o.read)}
 	s.chunks.New = func() any { b := make([]byte, o.ChunkSize); return &b }
 	s.scratch.New = func() any { return new([]byte) }
 	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis, freed: s.room.signal, checkpoint: o.checkpoint}
@@ -175,12 +177,15 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.life.Unlock()
 
+	close(s.stop)
+	// Eviction ends what it has in hand first: only this process knows which objects were hit.
+	s.keeper.Wait()
 	s.segs.rotate()
 	s.segs.mu.Lock()
 	s.segs.closed = true
 	next := s.segs.next
 	s.segs.mu.Unlock()
-	close(s.stop)
+	close(s.written)
 	s.wg.Wait()
 
 	err := s.closeIndex(next)
