@@ -90,7 +90,13 @@ func (c *blockingConn) exchange(t ticket) {
 	c.x.sent = c.run.now()
 	for {
 		rest, again, f := c.once()
-		if again && !c.run.stopped() {
+		if again && c.run.stopped() {
+			return // the end of the run closed the connection, not the target
+		}
+		if again {
+			c.shard.mu.Lock()
+			c.shard.rec.reopened++
+			c.shard.mu.Unlock()
 			c.x.retried, c.x.served = true, 0
 			c.x.arm(c.run)
 			continue
@@ -161,11 +167,6 @@ func (c *blockingConn) ended(err error) (rest []byte, again bool, f *fault) {
 	}
 	c.close()
 	_, again, f = c.x.closed(err)
-	if again {
-		c.shard.mu.Lock()
-		c.shard.rec.reopened++
-		c.shard.mu.Unlock()
-	}
 	return nil, again, f
 }
 

@@ -133,6 +133,35 @@ func TestTargetThatNeverAnswers(t *testing.T) {
 	})
 }
 
+// Requests that wait for an answer when a run is cut short have none, and are no fault of the target's.
+func TestRunThatIsCutShort(t *testing.T) {
+	engines(t, func(t *testing.T, blocking bool) {
+		ctx, cut := context.WithCancel(t.Context())
+		defer cut()
+		var asked, waiting atomic.Int64
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked.Add(1) <= 20 {
+				w.Header().Set("Content-Length", "0")
+				return
+			}
+			if waiting.Add(1) == 4 {
+				cut()
+			}
+			<-r.Context().Done()
+		}))
+		defer s.Close()
+		o := closed(s.URL)
+		o.Blocking, o.NoVerify, o.Requests, o.Duration = blocking, true, 0, time.Minute
+		res, err := load.Run(ctx, o)
+		if !errors.Is(err, context.Canceled) || res == nil || res.Complete {
+			t.Fatalf("%v, %+v", err, res)
+		}
+		if res.Answers != 20 || res.Faults.Total != 0 || res.Reopened != 0 {
+			t.Errorf("%d answers, %d opened again, faults %+v", res.Answers, res.Reopened, res.Faults)
+		}
+	})
+}
+
 // A server that closes a kept connection after each answer, without saying so, does nothing wrong (RFC 9112 section 9.3.1).
 func TestClosedKeptConnectionIsNoFault(t *testing.T) {
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -78,8 +78,12 @@ type Listener struct {
 	wg      sync.WaitGroup // the goroutine that follows the certificate's files
 }
 
-// Listen opens the socket. ctx governs only the opening.
+// Listen opens the socket. ctx governs only the opening; one that is over opens nothing.
 func Listen(ctx context.Context, c Config) (*Listener, error) {
+	// Package net looks at it only where it has to wait, and not always then.
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", c.Address, err)
+	}
 	if c.ProgressTimeout == 0 {
 		c.ProgressTimeout = DefaultProgressTimeout
 	}

@@ -132,9 +132,13 @@ func TestConfigFaults(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if l, err := Listen(ctx, Config{Address: "localhost:0"}); err == nil {
-		l.Close()
-		t.Error("a cancelled context is ignored")
+	for _, address := range []string{"localhost:0", "127.0.0.1:0"} { // with and without a name to look up
+		if l, err := Listen(ctx, Config{Address: address}); !errors.Is(err, context.Canceled) {
+			if err == nil {
+				l.Close()
+			}
+			t.Errorf("%s with a cancelled context: %v", address, err)
+		}
 	}
 }
 
