@@ -21,6 +21,7 @@ import (
 const maxInterim = 8
 
 var (
+	errOver    = errors.New("nobody waits for the response any more")
 	errEarly   = errors.New("the server sent bytes before it was asked")
 	errFraming = errors.New("the response has both Content-Length and Transfer-Encoding")
 )
@@ -80,7 +81,36 @@ func (x *exchange) send(ctx context.Context) (*http.Response, error) {
 	if x.part, err = x.out.up.part(x.watch); err != nil {
 		return nil, &kindError{kind: RequestBody, err: err}
 	}
-	return x.server.transport.RoundTrip(x.request(ctx))
+	in := &interims{x: x}
+	defer in.end()
+	return x.server.transport.RoundTrip(x.request(ctx, in))
+}
+
+// interims hands on the interim responses of one connection's answer, up to when
+// RoundTrip returns.
+//
+// Losing interleaving without it: an exchange is given up while net/http has the
+// bytes of more interim responses in its buffer; RoundTrip returns, whoever called
+// goes on to something else, and is handed what belonged to the exchange before.
+type interims struct {
+	x    *exchange
+	mu   sync.Mutex // protects over, and is held while one is handed on
+	over bool
+}
+
+func (in *interims) got(code int, h textproto.MIMEHeader) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.over {
+		return errOver
+	}
+	return in.x.got1xx(code, h)
+}
+
+func (in *interims) end() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.over = true
 }
 
 // failed ends an attempt that has no response to show.
@@ -117,7 +147,7 @@ func (x *exchange) classify(err error, inBody bool) *Error {
 // URL.Opaque is copied to the request line. One that begins with "//" would be
 // taken for an authority; it is made an absolute URI whose beginning wire takes
 // out again (HTTP/2 does so itself).
-func (x *exchange) request(ctx context.Context) *http.Request {
+func (x *exchange) request(ctx context.Context, in *interims) *http.Request {
 	o, s := x.out, x.server
 	host := o.host
 	if host == "" {
@@ -147,7 +177,7 @@ func (x *exchange) request(ctx context.Context) *http.Request {
 		GetConn:              x.getConn,
 		GotConn:              x.gotConn,
 		GotFirstResponseByte: x.firstByte,
-		Got1xxResponse:       x.got1xx,
+		Got1xxResponse:       in.got,
 	}))
 }
 
@@ -193,6 +223,8 @@ func (x *exchange) firstByte() {
 	}
 }
 
+// got1xx runs in the goroutine that reads the connection, which with HTTP/2 is that of
+// many exchanges.
 func (x *exchange) got1xx(code int, h textproto.MIMEHeader) error {
 	if x.early {
 		return &kindError{kind: Reset, err: errEarly}

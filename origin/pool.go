@@ -50,8 +50,9 @@ type Request struct {
 	// Replayable says that Body is an io.Seeker whose Read never blocks, and may
 	// be sent again from where it stands now.
 	Replayable bool
-	// Got1xx, when set, is given each interim response but 100, in order, before
-	// Do returns. Its header must not be kept. An error ends the exchange.
+	// Got1xx, when set, is given each interim response but 100, in order, and never
+	// after Do has returned. It must not block: others may wait for the goroutine it
+	// runs in. Its header must not be kept. An error ends the exchange.
 	Got1xx func(code int, h textproto.MIMEHeader) error
 }
 

@@ -228,7 +228,7 @@ func FuzzTarget(f *testing.F) {
 		p := &Pool{conf: Config{}, limits: limits{}}
 		s := &server{pool: p, scheme: "http", addr: "h:1"}
 		x := &exchange{pool: p, server: s, out: &outgoing{method: "GET", host: "a.test", target: target, header: http.Header{"User-Agent": nil}}}
-		req := x.request(t.Context())
+		req := x.request(t.Context(), &interims{x: x})
 		var b bytes.Buffer
 		w := &wire{Conn: sink{b: &b}, askedAt: -1}
 		w.expect("GET", x.cut, nil)

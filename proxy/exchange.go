@@ -115,6 +115,8 @@ type exchange struct {
 	unconfirmed bool
 	// stale is what Join may revalidate.
 	stale *tiers.Object
+	// interims are what the client gets while it waits for the origin.
+	interims *interims
 	// refuseText explains what weir answers by itself.
 	refuseText string
 
@@ -136,6 +138,7 @@ func (p *Proxy) handle(ctx *fasthttp.RequestCtx) {
 	x.now = x.start.UnixNano()
 	x.begin()
 	p.serving(ctx)
+	sendWhenWhole(ctx)
 	x.run()
 }
 
@@ -213,6 +216,7 @@ func (x *exchange) finish() {
 
 // drop gives back whatever the exchange still holds.
 func (x *exchange) drop() {
+	x.endInterims()
 	if x.fill != nil {
 		x.fill.Close()
 		x.fill = nil

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"net/textproto"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,9 +43,9 @@ type flight struct {
 	rule *policy.Rule
 	// req is a copy of the leader's request that outlives the leader.
 	req policy.Request
-	// interim gets the origin's interim responses while the leader waits; nil
+	// interims gets the origin's interim responses while the leader waits; nil
 	// for a background flight.
-	interim func(code int, h textproto.MIMEHeader) error
+	interims *interims
 	// trusted: the leader's word about who asked is taken.
 	trusted bool
 	// forwarded are the fields that name the leader and its connection.
@@ -237,7 +236,7 @@ func (x *exchange) newFlight() *flight {
 	f.req.Method = "GET"
 	f.forwarded, f.trusted = x.forwardedFields(), x.trusted()
 	f.stale = x.stale
-	f.interim = x.interim
+	f.interims = x.passInterims()
 	return f
 }
 
@@ -362,6 +361,7 @@ func (p *Proxy) refresh(x *exchange, o *tiers.Object) {
 		}
 		return
 	}
-	f.leading, f.interim = false, nil
+	x.endInterims()
+	f.leading, f.interims = false, nil
 	f.start()
 }

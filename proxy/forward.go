@@ -50,7 +50,11 @@ func (t *fetch) request() *origin.Request {
 		}
 	}
 	add(header, t.forwarded)
-	return &origin.Request{Method: "GET", Host: string(t.req.Host), Target: target(&t.req), Header: header, Got1xx: t.interim}
+	r := &origin.Request{Method: "GET", Host: string(t.req.Host), Target: target(&t.req), Header: header}
+	if t.interims != nil {
+		r.Got1xx = t.interims.got
+	}
+	return r
 }
 
 // target is the request-target for the origin, from the same bytes that the

@@ -1,23 +1,93 @@
 package proxy
 
 import (
+	"net"
 	"net/textproto"
 	"strconv"
+	"sync"
 
 	"github.com/valyala/fasthttp"
 )
 
-// interim passes an interim response of the origin on to the client that caused
-// the fetch (RFC 9110 section 15.2, RFC 8297). It runs while the handler waits
-// for the origin, so nobody else writes to the connection. Interim responses
-// are never stored, and followers do not see them: they may have begun to
-// receive the final one.
-func (x *exchange) interim(code int, h textproto.MIMEHeader) error {
-	if !x.ctx.Request.Header.IsHTTP11() || code == fasthttp.StatusSwitchingProtocols {
+// interims passes the origin's interim responses on to the client that caused the
+// fetch (RFC 9110 section 15.2, RFC 8297). They are never stored, and followers do
+// not see them: they may have begun to receive the final one.
+//
+// They are written by a goroutine of their own, which begins with the first. The
+// losing interleaving otherwise: a client takes nothing, the write waits for it in
+// the goroutine that reads the origin's connection, and with it wait the followers
+// of the fetch, and everybody whose answers come by the same HTTP/2 connection.
+type interims struct {
+	conn   net.Conn
+	http11 bool
+
+	mu      sync.Mutex // protects what follows
+	waiting []byte
+	writer  chan struct{} // closed by the goroutine when it ends; nil: there is none
+	over    bool
+}
+
+func (x *exchange) passInterims() *interims {
+	x.interims = &interims{conn: x.ctx.Conn(), http11: x.ctx.Request.Header.IsHTTP11()}
+	return x.interims
+}
+
+// endInterims returns when nothing is being written to the client any more.
+func (x *exchange) endInterims() {
+	if x.interims != nil {
+		x.interims.end()
+		x.interims = nil
+	}
+}
+
+// got takes a response and does not wait for the client. After end it does nothing.
+func (in *interims) got(code int, h textproto.MIMEHeader) error {
+	if !in.http11 || code == fasthttp.StatusSwitchingProtocols {
 		// An HTTP/1.0 client knows no interim responses.
 		return nil
 	}
-	b := make([]byte, 0, 512)
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.over {
+		return nil
+	}
+	in.waiting = appendInterim(in.waiting, code, h)
+	if in.writer == nil {
+		in.writer = make(chan struct{})
+		go in.write(in.writer)
+	}
+	return nil
+}
+
+func (in *interims) end() {
+	in.mu.Lock()
+	in.over = true
+	writer := in.writer
+	in.mu.Unlock()
+	if writer != nil {
+		<-writer
+	}
+}
+
+func (in *interims) write(ended chan struct{}) {
+	defer close(ended)
+	for {
+		in.mu.Lock()
+		b := in.waiting
+		in.waiting = nil
+		if b == nil {
+			in.writer = nil
+		}
+		in.mu.Unlock()
+		if b == nil {
+			return
+		}
+		// A client that is gone does not stop the fetch: others may follow it.
+		_, _ = in.conn.Write(b)
+	}
+}
+
+func appendInterim(b []byte, code int, h textproto.MIMEHeader) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(code), 10)
 	b = append(b, ' ')
@@ -35,8 +105,5 @@ func (x *exchange) interim(code int, h textproto.MIMEHeader) error {
 			b = append(b, "\r\n"...)
 		}
 	}
-	b = append(b, "\r\n"...)
-	// A client that is gone does not stop the fetch: others may follow it.
-	_, _ = x.ctx.Conn().Write(b)
-	return nil
+	return append(b, "\r\n"...)
 }

@@ -130,6 +130,9 @@ func (x *exchange) goAlone() state {
 func (x *exchange) take(f *flight, leads bool) state {
 	a := &f.answer
 	x.originTime = a.took
+	if leads {
+		x.endInterims()
+	}
 	// The answer is younger than the request: its age counts from here.
 	x.now = x.p.now().UnixNano()
 	if !leads {

@@ -25,7 +25,7 @@ func (x *exchange) pass() state {
 	}
 	r := &origin.Request{
 		Method: x.req.Method, Host: string(x.req.Host), Target: target(&x.req), Header: header,
-		Got1xx: x.interim,
+		Got1xx: x.passInterims().got,
 	}
 	var up *upload
 	if x.hasBody() {
@@ -36,6 +36,7 @@ func (x *exchange) pass() state {
 	began, epoch, closure := x.p.now(), x.p.epoch(), x.p.closure()
 	resp, err := x.cfg.Origins[x.rule.Origin].Do(ctx, r)
 	x.originTime = x.p.now().Sub(began)
+	x.endInterims()
 	if err != nil {
 		cancel()
 		return x.passFailed(err, up)
