@@ -166,6 +166,9 @@ func (s *Store) reappend(seg *segment, list records) {
 				continue
 			}
 			n, err := s.reappendAny(seg, rec, uint32(hits), left, now)
+			if errors.Is(err, errStopped) {
+				continue // a large one; there may be small ones behind it
+			}
 			if err != nil {
 				s.o.Log.Debug("disk: re-append stopped", "err", err)
 				return

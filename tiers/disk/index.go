@@ -378,7 +378,7 @@ func (ix *index) closeDB(flush bool) (err error) {
 	defer ix.reads.Unlock()
 	defer ix.cache.Unref()
 	if flush {
-		if err := ix.db.Flush(); err != nil {
+		if err := ix.flush(); err != nil {
 			_ = ix.db.Close()
 			return fmt.Errorf("cannot flush the index: %w", err)
 		}
@@ -387,6 +387,20 @@ func (ix *index) closeDB(flush bool) (err error) {
 		return fmt.Errorf("cannot close the index: %w", err)
 	}
 	return nil
+}
+
+// flush is pebble's Flush, which on a device that is full tries again for as long as it is.
+func (ix *index) flush() error {
+	flushed, err := ix.db.AsyncFlush()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-flushed:
+		return ix.failure()
+	case <-ix.failed:
+		return ix.failure()
+	}
 }
 
 // indexLog is Pebble's logger and event sink. Pebble expects Fatalf not to return; where it is called its callers
@@ -408,9 +422,17 @@ func (l *indexLog) Fatalf(format string, args ...any) {
 
 func (l *indexLog) fail(err error) { l.ix.fail(err) }
 
+// deadPause is between two attempts of a generation that has failed. Pebble makes none, and goes on for as long as somebody
+// is stuck in it: that was a thousand attempts a second, and a processor.
+const deadPause = time.Second
+
 // background is told of errors in flushes and compactions. Those of the device do not heal while Pebble retries without
 // a pause, so the generation is given up; others (a cancelled compaction) are no fault.
 func (l *indexLog) background(err error) {
+	if l.ix.failure() != nil {
+		time.Sleep(deadPause) // Pebble's lock is held, which nobody waits for but what closes the generation
+		return
+	}
 	var errno syscall.Errno
 	if pebble.IsCorruptionError(err) || errors.As(err, &errno) {
 		l.fail(fmt.Errorf("index background work: %w", err))

@@ -74,7 +74,7 @@ func (k *keeping) promised(h Hash, cur entry) bool {
 
 // move writes again what the object has in seg. Of a large one that is the chunks that lie there, and its list of
 // chunks; so no eviction writes more than the segment that it frees. An object that cannot be read is dropped as by
-// any reader. It returns the bytes written.
+// any reader. A stop ends it, with errStopped. It returns the bytes written.
 func (s *Store) move(ix *index, h Hash, cur entry, seg *segment) (int64, error) {
 	r, err := s.readRecord(h, cur)
 	if errors.Is(err, ErrSlow) {
@@ -92,6 +92,9 @@ func (s *Store) move(ix *index, h Hash, cur entry, seg *segment) (int64, error) 
 	for i, x := range extents {
 		if x.seg != seg.num {
 			continue
+		}
+		if s.stopping() {
+			return written, errStopped // it may be a gigabyte
 		}
 		y, err := s.moveExtent(h, cur.class, seg, x, uint64(i)*uint64(r.extents[0].len))
 		if errors.Is(err, errFormat) {

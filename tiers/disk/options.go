@@ -70,6 +70,8 @@ type Options struct {
 	checkpoint uint32
 	// indexPatience is how long somebody waits for the index to take a write; then the generation has failed.
 	indexPatience time.Duration
+	// closePatience is how long Close waits for the device.
+	closePatience time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -114,6 +116,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.checkpoint == 0 {
 		o.checkpoint = 8192
+	}
+	if o.closePatience == 0 {
+		o.closePatience = 10 * time.Second
 	}
 	if o.indexPatience == 0 {
 		// Well above what a busy device needs for a flush: giving the index up costs a rebuild.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const stripeCount = 1024
@@ -168,6 +169,9 @@ func (s *Store) rebuilding() bool {
 
 // Close waits for the operations under way, seals the last segment and leaves the mark of a clean stop. Entries and
 // writers that are still open can be read until they are closed.
+//
+// A device that takes nothing would keep it waiting for ever: after ten seconds it answers ErrSlow. Then the store is what a
+// crash would leave, which costs the next start some time and no object; its lock goes when the device comes back.
 func (s *Store) Close() error {
 	s.life.Lock()
 	if s.closed {
@@ -178,6 +182,19 @@ func (s *Store) Close() error {
 	s.life.Unlock()
 
 	close(s.stop)
+	ended := make(chan error, 1)
+	go func() { ended <- s.end() }()
+	t := time.NewTimer(s.o.closePatience)
+	defer t.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-t.C:
+		return fmt.Errorf("%w: the store is not closed after %v and is left as a crash would leave it", ErrSlow, s.o.closePatience)
+	}
+}
+
+func (s *Store) end() error {
 	// Eviction ends what it has in hand first: only this process knows which objects were hit.
 	s.keeper.Wait()
 	s.segs.rotate()
