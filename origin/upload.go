@@ -18,13 +18,18 @@ const keepLimit = 64 << 10
 // upload is a request body on its way. The transport reads it in a goroutine of
 // its own, which may outlive RoundTrip and even the response; upload makes sure
 // that the caller's reader is not touched once release has returned.
+//
+// Whoever ends an attempt closes the caller's body to end the Read that is in
+// progress, and cannot hold mu for that: the Read holds it. The losing interleaving
+// without more: A sees that a Read is in progress; the Read ends by itself; release
+// finds none and returns; A closes a body that is somebody else's by now. So to see
+// the Read and to announce the Close is one step, under ending, and a Read does not
+// return before a Close that was announced while it lasted.
 type upload struct {
 	size   int64                // as declared; -1 when unknown
 	seeker io.Seeker            // not nil when the body may be sent again
 	start  int64                // where seeker stood at first
 	closer io.Closer            // not nil when a Read in progress can be ended
-	once   sync.Once            // guards closer
-	closed atomic.Bool          // closer was used: src will give no more
 	latest atomic.Pointer[part] // the attempt that may read
 	keep   bool                 // what is read goes to kept, so that it may be sent again
 
@@ -33,6 +38,13 @@ type upload struct {
 	touched bool       // something was read
 	kept    []byte     // the body so far, with keep
 	failed  error      // what reading src failed with
+
+	// ending protects the fields below; it may be taken under mu, and is not held
+	// while src or closer is used.
+	ending  sync.Mutex
+	reading *part          // the attempt that reads src now
+	closed  bool           // closer is used, or was: src will give no more
+	closing sync.WaitGroup // the use of closer, added to while reading is set
 }
 
 // newUpload returns nil for a request without a body, on which every method may
@@ -84,7 +96,9 @@ func (u *upload) sendable() bool {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.failed == nil && !u.closed.Load() && (!u.touched || u.replayable())
+	u.ending.Lock()
+	defer u.ending.Unlock()
+	return u.failed == nil && !u.closed && (!u.touched || u.replayable())
 }
 
 // replayable reports whether what was read can be read again.
@@ -101,7 +115,7 @@ func (u *upload) err() error {
 }
 
 // release takes the body back. It ends the Read in progress where the body can
-// be closed, and waits for it.
+// be closed, and waits for it, and so for a Close under way.
 func (u *upload) release() {
 	if u == nil {
 		return
@@ -118,9 +132,8 @@ func (u *upload) release() {
 type part struct {
 	up        *upload
 	watch     *watch
-	abandoned atomic.Bool
-	reading   atomic.Bool
-	n         int64 // bytes handed out; under up.mu
+	abandoned atomic.Bool // set under up.ending
+	n         int64       // bytes handed out; under up.mu
 }
 
 // Read hands out no more than the declared size, and fails when the body is
@@ -129,10 +142,6 @@ func (p *part) Read(b []byte) (int, error) {
 	u := p.up
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	// The order (reading, then abandoned) pairs with abandon's: one of the two
-	// always sees the other, so no Read starts that nobody would end.
-	p.reading.Store(true)
-	defer p.reading.Store(false)
 	if u.src == nil || u.latest.Load() != p || p.abandoned.Load() {
 		return 0, errReleased
 	}
@@ -150,8 +159,12 @@ func (p *part) Read(b []byte) (int, error) {
 		p.watch.sent(p.n == u.size)
 		return n, nil
 	}
+	if !p.begin() {
+		return 0, errReleased
+	}
 	p.watch.hold()
 	n, err := u.src.Read(b)
+	p.end()
 	p.n += int64(n)
 	u.touched = u.touched || n > 0
 	if u.keep {
@@ -177,16 +190,47 @@ func (p *part) Close() error {
 	return nil
 }
 
+// begin precedes a Read of the caller's body. It reports false when nobody would end
+// that Read, since whoever could has been here.
+func (p *part) begin() bool {
+	u := p.up
+	u.ending.Lock()
+	defer u.ending.Unlock()
+	if p.abandoned.Load() {
+		return false
+	}
+	u.reading = p
+	return true
+}
+
+// end follows that Read: no Close begins any more, and one that has is waited for.
+func (p *part) end() {
+	u := p.up
+	u.ending.Lock()
+	u.reading = nil
+	u.ending.Unlock()
+	u.closing.Wait()
+}
+
 // abandon makes later reads fail and ends the one in progress, if it can be.
 func (p *part) abandon() {
-	if p == nil {
-		return
+	if p != nil && p.toClose() {
+		defer p.up.closing.Done()
+		_ = p.up.closer.Close()
 	}
+}
+
+// toClose marks the part as abandoned. It tells whether a Read is to be ended; then
+// that Read waits for closing.Done.
+func (p *part) toClose() bool {
+	u := p.up
+	u.ending.Lock()
+	defer u.ending.Unlock()
 	p.abandoned.Store(true)
-	if p.reading.Load() && p.up.closer != nil {
-		p.up.once.Do(func() {
-			p.up.closed.Store(true)
-			_ = p.up.closer.Close()
-		})
+	if u.reading != p || u.closer == nil || u.closed {
+		return false
 	}
+	u.closed = true
+	u.closing.Add(1)
+	return true
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func pkcs8(t *testing.T, key any) []byte {
@@ -150,6 +152,121 @@ func TestUploadIsGivenBack(t *testing.T) {
 		if <-c.closed; c.misused.Load() {
 			t.Error("the body was read after Close")
 		}
+	})
+}
+
+// slowToClose is a request body whose Read ends when it is told to, and whose Close
+// takes as long as it is told to.
+type slowToClose struct {
+	read, close chan struct{}
+	closes      atomic.Int32
+}
+
+func newSlowToClose() *slowToClose {
+	return &slowToClose{read: make(chan struct{}), close: make(chan struct{})}
+}
+
+func (b *slowToClose) Read(p []byte) (int, error) {
+	<-b.read
+	return copy(p, "abc"), nil
+}
+
+func (b *slowToClose) Close() error {
+	b.closes.Add(1)
+	<-b.close
+	return nil
+}
+
+// sending is the upload of such a body, at its first attempt.
+func (b *slowToClose) sending(t *testing.T) (*upload, *part) {
+	t.Helper()
+	u, err := newUpload(&Request{Body: b, ContentLength: 9}, "POST")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u, b.attempt(t, u)
+}
+
+func (b *slowToClose) attempt(t *testing.T, u *upload) *part {
+	t.Helper()
+	w := newWatch(limits{connect: time.Hour, firstByte: time.Hour, between: time.Hour}, time.Hour, func(error) {})
+	t.Cleanup(func() { w.stop() })
+	p, err := u.part(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestReleaseWaitsForClose: the transport closes the body to end a Read, which ends
+// by itself meanwhile. The Close is a use of the caller's body as any other: release
+// does not return while it lasts.
+func TestReleaseWaitsForClose(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newSlowToClose()
+			u, p := b.sending(t)
+			var n int
+			var released atomic.Bool
+			go func() {
+				n, _ = p.Read(make([]byte, 10))
+				u.release()
+				released.Store(true)
+			}()
+			synctest.Wait() // in Read
+			go p.abandon()
+			synctest.Wait() // in Close
+			if again {
+				p.abandon() // the second does not wait, and takes nothing away from the first
+			}
+			close(b.read)
+			synctest.Wait()
+			if b.closes.Load() != 1 || released.Load() {
+				t.Errorf("closed %d times, released %v while Close is under way", b.closes.Load(), released.Load())
+			}
+			close(b.close)
+			synctest.Wait()
+			if n != 3 || !released.Load() {
+				t.Errorf("%d bytes read, released %v", n, released.Load())
+			}
+		})
+	}
+}
+
+// TestCloseOnlyDuringRead: the body is closed for the sake of a Read of that attempt,
+// and for nothing else.
+func TestCloseOnlyDuringRead(t *testing.T) {
+	b := newSlowToClose()
+	close(b.read)
+	close(b.close)
+	u, first := b.sending(t)
+	first.abandon() // before it is read
+	if n, err := first.Read(make([]byte, 10)); n != 0 || err != errReleased {
+		t.Errorf("abandoned: %d, %v", n, err)
+	}
+	second := b.attempt(t, u)
+	if n, err := second.Read(make([]byte, 10)); n != 3 || err != nil {
+		t.Errorf("the next attempt: %d, %v", n, err)
+	}
+	second.abandon() // behind a Read
+	u.release()
+	second.abandon() // as late as net/http may
+	if b.closes.Load() != 0 || u.err() != nil {
+		t.Errorf("closed %d times, %v", b.closes.Load(), u.err())
+	}
+
+	synctest.Test(t, func(t *testing.T) {
+		b := newSlowToClose()
+		close(b.close)
+		u, first := b.sending(t)
+		second := b.attempt(t, u)
+		go func() { _, _ = second.Read(make([]byte, 10)) }()
+		synctest.Wait()
+		first.abandon()
+		if b.closes.Load() != 0 {
+			t.Error("the end of one attempt ended the Read of another")
+		}
+		close(b.read)
 	})
 }
 
