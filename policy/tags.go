@@ -8,17 +8,30 @@ const (
 	MaxTagBytes  = 16 << 10
 )
 
+// tagFields are the canonical names of the fields whose values are surrogate keys.
+func (r *Rule) tagFields() []string {
+	if r.TagFields == nil {
+		return DefaultTagFields
+	}
+	return r.TagFields
+}
+
+// Hidden are the canonical names of the fields that clients do not get; empty: they
+// get all. The list is the rule's and must not be changed. It does not allocate.
+func (r *Rule) Hidden() []string {
+	if !r.StripTags {
+		return nil
+	}
+	return r.tagFields()
+}
+
 // Tags returns the surrogate keys of a response, in order, each once. More or
 // longer ones than the bounds are ReasonTagLimit: an object that a purge could
 // not reach by all its tags must not be stored.
 func Tags(rule *Rule, f Fields) (tags []string, reason Reason) {
-	names := rule.TagFields
-	if names == nil {
-		names = DefaultTagFields
-	}
 	seen := map[string]struct{}{}
 	total := 0
-	for _, name := range names {
+	for _, name := range rule.tagFields() {
 		name = CanonicalName(name)
 		// In Surrogate-Key a comma is part of the key.
 		commas := name != "Surrogate-Key"

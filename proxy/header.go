@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -22,19 +23,24 @@ type prepared struct {
 	notModified atomic.Pointer[folded]
 	// status is the Cache-Status of caches before us, with ", " behind it.
 	status []byte
-	// cacheName and strip are what the header was made with; when a reload
-	// changes them it is made anew.
+	// cacheName and hidden are all of the configuration that the header and the
+	// fields of the 304 are made with; when a reload changes them they are made
+	// anew. The lists are compared and not where they lie: most reloads leave them as
+	// they are, and would else make every header anew.
 	cacheName string
-	strip     bool
+	hidden    []string
 }
 
 // prepare returns the object's prepared header, making it at first use.
 func (x *exchange) prepare(o *tiers.Object) *prepared {
-	strip := x.rule != nil && x.rule.StripTags
-	if p, ok := o.Aside().(*prepared); ok && p.cacheName == x.cfg.CacheName && p.strip == strip {
+	var hidden []string
+	if x.rule != nil {
+		hidden = x.rule.Hidden()
+	}
+	if p, ok := o.Aside().(*prepared); ok && p.cacheName == x.cfg.CacheName && slices.Equal(p.hidden, hidden) {
 		return p
 	}
-	p := &prepared{cacheName: x.cfg.CacheName, strip: strip}
+	p := &prepared{cacheName: x.cfg.CacheName, hidden: hidden}
 	for i := range o.Fields {
 		if o.Fields[i].Name == "Cache-Status" {
 			p.status = append(append(p.status, o.Fields[i].Value...), ", "...)
@@ -45,7 +51,7 @@ func (x *exchange) prepare(o *tiers.Object) *prepared {
 	defer scratchHeaders.Put(scratch)
 	// A copy of the response's own header carries the server's settings over.
 	x.ctx.Response.Header.CopyTo(scratch)
-	setFolded(scratch, o.Status, x.answerFields(o, strip))
+	setFolded(scratch, o.Status, p.answerFields(o))
 	scratch.CopyTo(&p.header)
 	o.SetAside(p)
 	return p
@@ -54,17 +60,18 @@ func (x *exchange) prepare(o *tiers.Object) *prepared {
 var scratchHeaders = sync.Pool{New: func() any { return new(fasthttp.ResponseHeader) }}
 
 // answerFields are the fields of an answer with the object, without those that
-// annotate sets.
-func (x *exchange) answerFields(o *tiers.Object, strip bool) policy.Fields {
+// annotate sets. They follow from the object and from what p keeps of the
+// configuration, and from nothing else: they are kept for requests to come.
+func (p *prepared) answerFields(o *tiers.Object) policy.Fields {
 	fields := make(policy.Fields, 0, len(o.Fields)+1)
-	via := "1.1 " + x.cfg.CacheName
+	via := "1.1 " + p.cacheName
 	if before := o.Fields.Joined("Via"); before != "" {
 		via = before + ", " + via
 	}
 	for _, f := range o.Fields {
 		switch {
 		case f.Name == "Cache-Status", f.Name == "Via", f.Name == "Content-Length", f.Name == "Age" && o.Freshness.Born != 0:
-		case strip && x.isTag(f.Name):
+		case slices.Contains(p.hidden, f.Name):
 		default:
 			fields = append(fields, f)
 		}
@@ -79,24 +86,11 @@ func (x *exchange) setNotModified(p *prepared) {
 	if f != nil && f.set(h, fasthttp.StatusNotModified) {
 		return
 	}
-	fields := notModifiedFields(x.answerFields(x.obj, p.strip))
+	fields := notModifiedFields(p.answerFields(x.obj))
 	setFolded(h, fasthttp.StatusNotModified, fields)
 	if f, ok := fold(fields); ok {
 		p.notModified.Store(&f)
 	}
-}
-
-func (x *exchange) isTag(name string) bool {
-	tags := x.rule.TagFields
-	if tags == nil {
-		tags = policy.DefaultTagFields
-	}
-	for _, t := range tags {
-		if t == name {
-			return true
-		}
-	}
-	return false
 }
 
 // notModifiedFields keeps what a 304 carries: what the 200 would have carried
