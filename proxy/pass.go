@@ -112,6 +112,8 @@ type upload struct {
 	// at while the origin may still be reading.
 	done atomic.Bool
 	err  error
+	// closed: the read deadline has passed for good. It is set by whoever ends a Read.
+	closed atomic.Bool
 }
 
 func (x *exchange) newUpload() *upload {
@@ -148,7 +150,13 @@ func (u *upload) Read(p []byte) (int, error) {
 }
 
 // Close ends a Read in progress: the origin wants no more of the body.
-func (u *upload) Close() error { return u.x.ctx.SetReadDeadline(time.Unix(1, 0)) }
+func (u *upload) Close() error {
+	u.closed.Store(true)
+	return u.x.ctx.SetReadDeadline(passed)
+}
+
+// passed is a deadline that ends a read at once.
+var passed = time.Unix(1, 0)
 
 // lastChunkSeen tells whether fasthttp's stream of a chunked body ended with its
 // last chunk. Read gives io.EOF also when the connection ended in its place (RFC
@@ -164,7 +172,9 @@ func lastChunkSeen(stream io.Reader) bool {
 	return eof.IsValid() && eof.Kind() == reflect.Bool && eof.Bool()
 }
 
-// extend pushes the deadline out, at most once a second: setting it costs.
+// extend pushes the deadline out, at most once a second: setting it costs. The losing
+// interleaving: Close comes between the beginning of the Read and here; its deadline is
+// pushed out again, and the origin's answer waits for a client that is silent.
 func (u *upload) extend() error {
 	timeout := u.x.p.opts.ProgressTimeout
 	if timeout <= 0 {
@@ -175,5 +185,10 @@ func (u *upload) extend() error {
 		return nil
 	}
 	u.deadline = now.Add(timeout)
-	return u.x.ctx.SetReadDeadline(u.deadline)
+	err := u.x.ctx.SetReadDeadline(u.deadline)
+	if u.closed.Load() {
+		// Looked at behind setting ours: a Close that comes later sets its own behind it.
+		return u.x.ctx.SetReadDeadline(passed)
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,5 +109,35 @@ func TestStopsCountForNobody(t *testing.T) {
 	clock.advance(round, round)
 	if k.hold(clock.now(), int64(header), int64(idle), int64(round)); c.past == 0 {
 		t.Error("it is still open when its time is over")
+	}
+}
+
+// lastDeadline keeps the read deadline that was set last.
+type lastDeadline struct {
+	net.Conn
+	last time.Time
+}
+
+func (c *lastDeadline) SetReadDeadline(t time.Time) error {
+	c.last = t
+	return nil
+}
+
+// TestCloseEndsTheReadThatBegins: the origin wants no more of an upload when the Read of it has begun for the origin's
+// pool, and is about to set its deadline. That one must not take the place of the one that ends the Read.
+func TestCloseEndsTheReadThatBegins(t *testing.T) {
+	b := newBench(t, Options{ProgressTimeout: time.Minute}, "", staticOrigin{})
+	c := &lastDeadline{}
+	ctx := new(fasthttp.RequestCtx)
+	ctx.Init2(c, quietLogger{}, false)
+	up := &upload{x: &exchange{p: b.p, cfg: b.p.Config(), ctx: ctx}, r: strings.NewReader("abc"), length: 9}
+	if err := up.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := up.Read(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	if c.last.After(time.Now()) {
+		t.Errorf("the client may be silent for another %v", time.Until(c.last))
 	}
 }
