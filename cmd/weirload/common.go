@@ -130,6 +130,9 @@ func (f *commonFlags) execute(c *cobra.Command, settings []report.Setting) error
 }
 
 func (f *commonFlags) write(c *cobra.Command, r *report.Report) error {
+	if info, err := os.Stat(f.json); err == nil && isStdout(info) {
+		f.json = "-" // /dev/stdout: JSON with a table in it would be neither
+	}
 	var errs []error
 	if f.json == "-" {
 		errs = append(errs, r.WriteJSON(c.OutOrStdout()))

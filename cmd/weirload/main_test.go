@@ -18,7 +18,13 @@ import (
 	"weir/loadtest/report"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asProcess) != "" {
+		main()
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // syncBuffer may be written and read by several goroutines; ready is closed when the origin says where it listens.
 type syncBuffer struct {

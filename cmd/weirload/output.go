@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,27 +16,89 @@ import (
 	"weir/loadtest/report"
 )
 
-// toFile writes a file in whole, or none.
+// toFile writes a file in whole, or none. A symbolic link stays one, and so does the mode of a file that is there. What is no
+// regular file (/dev/null, a FIFO) is written to and never replaced.
 func toFile(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".weirload-")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	defer os.Remove(f.Name()) // fails once it has its name
-	err = write(f)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Chmod(f.Name(), 0o644)
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && isStdout(info):
+		err = write(os.Stdout) // at its place in it: other things were written there before
+	case err == nil && !info.Mode().IsRegular():
+		err = writeThrough(path, write)
+	case err == nil:
+		err = replaceFile(path, info.Mode().Perm(), true, write)
+	case errors.Is(err, fs.ErrNotExist):
+		err = replaceFile(path, 0o666, false, write) // less what the umask takes
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return nil
+}
+
+// isStdout tells whether a file is the one that standard output goes to, as /dev/stdout is.
+func isStdout(info os.FileInfo) bool {
+	out, err := os.Stdout.Stat()
+	return err == nil && os.SameFile(info, out)
+}
+
+func writeThrough(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// replaceFile gives a new file the name of the old one. exact: it gets these permissions whatever the umask is.
+func replaceFile(path string, perm os.FileMode, exact bool, write func(io.Writer) error) error {
+	path, err := followLinks(path)
+	if err != nil {
+		return err
+	}
+	// os.CreateTemp would fix the mode at 0600, and nothing but creating a file says what the umask is.
+	name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".weirload-%016x", rand.Uint64()))
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(name) // fails once it has its name
+	if exact {
+		err = f.Chmod(perm)
+	}
+	if err == nil {
+		err = write(f)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(name, path)
+}
+
+// followLinks is where a path leads, also when nothing is there yet.
+func followLinks(path string) (string, error) {
+	const most = 40 // as many as Linux follows
+	for range most {
+		// Split and not Dir, which would take "link/.." for the directory that the link is in.
+		dir, name := filepath.Split(path)
+		if dir == "" {
+			dir = "."
+		}
+		dir, err := filepath.EvalSymlinks(dir)
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Join(dir, name)
+		to, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // no link
+		}
+		if !filepath.IsAbs(to) {
+			to = dir + string(filepath.Separator) + to
+		}
+		path = to
+	}
+	return "", errors.New("too many symbolic links")
 }
 
 // progress writes how far a run is: on a terminal a line that changes, elsewhere a line now and then.
