@@ -119,7 +119,8 @@ func (f *commonFlags) execute(c *cobra.Command, settings []report.Setting) error
 	if !f.quiet {
 		f.options.Progress, f.options.ProgressEvery = progress.show, progress.every
 	}
-	r := report.Report{Tool: "weirload", Version: version, Started: time.Now(), Command: os.Args[1:], Settings: settings}
+	r := report.Report{Tool: "weirload", Version: version, Started: time.Now(), Settings: settings}
+	r.Command = withoutSecrets(os.Args[1:], f.options.Fields)
 	res, err := load.Run(c.Context(), f.options)
 	progress.end()
 	if res == nil {
