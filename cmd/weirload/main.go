@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -21,7 +22,8 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
+	// A second Ctrl-C ends at once, what was measured is lost then. An echo of the first must not do that.
+	context.AfterFunc(ctx, func() { time.AfterFunc(signalEcho, stop) })
 	err := rootCommand().ExecuteContext(ctx)
 	if err == nil {
 		return
@@ -32,6 +34,10 @@ func main() {
 	}
 	os.Exit(1)
 }
+
+// signalEcho is how soon after the first a second signal counts as the same: timeout(1), npm and others send one to the process
+// and one to its group.
+const signalEcho = time.Second
 
 // silent is the error of a command that has already said what is wrong.
 type silent struct{ error }
