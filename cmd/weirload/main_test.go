@@ -118,16 +118,13 @@ func TestFaultsMakeItFail(t *testing.T) {
 
 // What an earlier server logged is sent again, and everything is what the log says.
 func TestReplay(t *testing.T) {
-	log := filepath.Join(t.TempDir(), "access.log")
 	const text = `1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /a HTTP/1.1" 200 5000
 1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /a HTTP/1.1" 206 100
 1.2.3.4 - - [02/Jan/2026:15:04:06 +0000] "GET /gone HTTP/1.1" 404 99
 {"time":"2026-01-02T15:04:06.500Z","client":"","method":"HEAD","target":"/a","status":200,"bytes":0}
 1.2.3.4 - - [02/Jan/2026:15:04:07 +0000] "nonsense" 400 0
 `
-	if err := os.WriteFile(log, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	log := logFile(t, text)
 	url := origin(t, "--log", log)
 	for _, speed := range []string{"0", "10"} {
 		out, errs, err := weirload(t.Context(), "replay", url, "--log", log, "--speed", speed, "-q")
@@ -135,6 +132,37 @@ func TestReplay(t *testing.T) {
 			t.Errorf("speed %s: %v\n%s\n%s", speed, err, out, errs)
 		}
 	}
+}
+
+// Each method has the statuses and sizes that the log gives it, also where another method has the same URL.
+func TestReplayOfOtherMethods(t *testing.T) {
+	const text = `1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /a HTTP/1.1" 200 5000
+1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "POST /a HTTP/1.1" 201 70
+1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "PUT /a HTTP/1.1" 204 0
+1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "DELETE /a HTTP/1.1" 404 80
+1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "POST /b HTTP/1.1" 302 0
+1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "POST /c HTTP/1.1" 200 90
+`
+	log := logFile(t, text)
+	url := origin(t, "--log", log)
+	out, errs, err := weirload(t.Context(), "replay", url, "--log", log, "--speed", "0", "-q")
+	if err != nil || !strings.Contains(out, "200: 2, 201: 1, 204: 1, 302: 1, 404: 1") {
+		t.Errorf("%v\n%s\n%s", err, out, errs)
+	}
+	// Another origin has to have the statuses of the log too.
+	out, _, err = weirload(t.Context(), "replay", origin(t), "--log", log, "--speed", "0", "-q", "--no-verify")
+	if err == nil || !strings.Contains(out, "0 stale, 4 wrong, 0 broken (status: 4)") || !strings.Contains(out, "200, should be ") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func logFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "access.log")
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // Every fault of the settings at once, with what would be possible.

@@ -25,9 +25,6 @@ func FromLog(log []accesslog.Entry) (list []Entry, skipped int) {
 			At: e.Time.Sub(log[0].Time), Method: e.Method, Target: target, Name: replay.Canonical(target),
 			Status: want.Status, Size: want.Size, RangeEnd: -1,
 		}
-		if e.Method != http.MethodGet && e.Method != http.MethodHead {
-			one.Size, one.Status = -1, 0
-		}
 		// The log does not say which range was asked for; its length it does.
 		if e.Status == http.StatusPartialContent && e.Method == http.MethodGet && want.Status == http.StatusOK && e.Size > 0 {
 			one.RangeEnd = min(e.Size, want.Size) - 1

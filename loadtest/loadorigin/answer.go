@@ -36,8 +36,9 @@ const (
 	defaultMaxAge = "3600"
 )
 
-// decide puts together what the URL and the rules say about a target; the URL is asked first.
-func (o *Origin) decide(target string) answer {
+// decide puts together what the URL and the rules say about a target; the URL is asked first. What a log says wins, and that
+// depends on the method.
+func (o *Origin) decide(method, target string) answer {
 	a := answer{status: 200, size: -1, validators: true, tagField: "Surrogate-Key"}
 	path, query, _ := strings.Cut(target, "?")
 	path, params, _ := strings.Cut(path, ";")
@@ -47,7 +48,7 @@ func (o *Origin) decide(target string) answer {
 		o.consult(&a, path)
 	}
 	if o.catalogue != nil {
-		o.lookup(&a, target)
+		o.lookup(&a, method, target)
 	}
 	switch {
 	case a.size >= 0:
@@ -175,9 +176,9 @@ func (a *answer) param(name, value string) {
 	}
 }
 
-// lookup takes status and size from the log that the origin was given, if that has the target.
-func (o *Origin) lookup(a *answer, target string) {
-	if res, ok := o.catalogue.Lookup("GET", target); ok {
+// lookup takes status and size from the log that the origin was given, if that has the method and the target.
+func (o *Origin) lookup(a *answer, method, target string) {
+	if res, ok := o.catalogue.Lookup(method, target); ok {
 		a.size, a.status = res.Size, res.Status
 		if res.Status != 200 && res.Status != 301 && res.Status != 404 {
 			a.noStore = true

@@ -64,7 +64,7 @@ func (c *connection) answer() error {
 	}
 	o := c.origin
 	o.requests.Add(1)
-	a := o.decide(c.req.target)
+	a := o.decide(c.req.method, c.req.target)
 	name := replay.Canonical(c.req.target)
 	// Read before any delay, as a page is made from what the database says when its making begins: so a purge
 	// while it is being made has to win against it.
