@@ -27,7 +27,7 @@ func replayCommand() *cobra.Command {
 		Use:   "replay URL --log FILE",
 		Short: "Send the requests of an access log, at its own pace or faster",
 		Long: "Send the requests of an access log (combined format, or weir's JSON lines) to URL. The pace is that of the log:\n" +
-			"an open loop. Where the log has many requests in one second, they are spread over it evenly.\n\n" +
+			"an open loop. Where the log knows whole seconds only, the requests of one are spread over it evenly.\n\n" +
 			"To compare bodies and statuses, give the same log to the origin: weirload origin --log FILE.",
 		Example: "  weirload origin --log access.log &\n" +
 			"  weirload replay http://127.0.0.1:8080 --log access.log --speed 100",
@@ -56,7 +56,8 @@ func (f *replayFlags) run(c *cobra.Command, target string) error {
 		f.fault = append(f.fault, fmt.Errorf("--speed %v: 0 to 1000000 is possible", f.speed))
 		f.speed = 1
 	}
-	list, skipped := load.FromLog(entries)
+	ready := load.FromLog(entries)
+	list := ready.Entries
 	if len(list) == 0 {
 		return fmt.Errorf("%s holds no request that can be sent", f.log)
 	}
@@ -71,7 +72,7 @@ func (f *replayFlags) run(c *cobra.Command, target string) error {
 		pace = fmt.Sprintf("%g times the log's pace", f.speed)
 	}
 	settings := []report.Setting{
-		{Name: "log", Value: fmt.Sprintf("%s: %s requests over %v, %s cannot be sent", f.log, report.Thousands(int64(len(list))), list[len(list)-1].At.Round(time.Second), report.Thousands(int64(skipped)))},
+		{Name: "log", Value: fmt.Sprintf("%s: %s requests over %v, %s cannot be sent", f.log, report.Thousands(int64(len(list))), span(list[len(list)-1].At), report.Thousands(int64(ready.Skipped)))},
 		{Name: "load", Value: fmt.Sprintf("%s, %d connections", pace, f.options.Connections)},
 	}
 	return f.execute(c, settings)
@@ -87,4 +88,12 @@ func readLog(path string, stderr io.Writer) ([]accesslog.Entry, error) {
 		fmt.Fprintf(stderr, "%s: %s lines are not in the format; the first: %v\n", path, report.Thousands(int64(n)), log.Faults[0])
 	}
 	return log.Entries, nil
+}
+
+// span is a time as a person wants it: tenths matter in a second and not in a day.
+func span(d time.Duration) time.Duration {
+	if d < time.Minute {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(time.Second)
 }

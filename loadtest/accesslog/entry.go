@@ -21,7 +21,7 @@ type Entry struct {
 	Client string    // address or host name
 	Ident  string    // RFC 1413 identity, "-" nearly always
 	User   string    // authenticated user, "-" when there was none
-	Time   time.Time // to the second, in the zone that the log names
+	Time   time.Time // in the zone that the log names; to the second in the formats of Apache and nginx
 
 	Request string // the whole request line
 	Method  string // empty when Request is no request line: what scanners send, or "-" for a connection without one
