@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -48,9 +49,14 @@ func (b *syncBuffer) Write(p []byte) (int, error) {
 
 // weirload runs a command and returns what it wrote.
 func weirload(ctx context.Context, args ...string) (stdout, stderr string, err error) {
+	return weirloadFrom(ctx, nil, args...)
+}
+
+func weirloadFrom(ctx context.Context, stdin io.Reader, args ...string) (stdout, stderr string, err error) {
 	var out, errs syncBuffer
 	c := rootCommand()
 	c.SetArgs(args)
+	c.SetIn(stdin)
 	c.SetOut(&out)
 	c.SetErr(&errs)
 	err = c.ExecuteContext(ctx)
@@ -60,6 +66,11 @@ func weirload(ctx context.Context, args ...string) (stdout, stderr string, err e
 // origin runs weirload origin until the test ends.
 func origin(t *testing.T, args ...string) string {
 	t.Helper()
+	return originFrom(t, nil, args...)
+}
+
+func originFrom(t *testing.T, stdin io.Reader, args ...string) string {
+	t.Helper()
 	ready := make(chan string, 1)
 	errs := &syncBuffer{ready: ready}
 	ctx, stop := context.WithCancel(context.Background())
@@ -67,6 +78,7 @@ func origin(t *testing.T, args ...string) string {
 	go func() {
 		c := rootCommand()
 		c.SetArgs(append([]string{"origin", "--listen", "127.0.0.1:0"}, args...))
+		c.SetIn(stdin)
 		c.SetErr(errs)
 		done <- c.ExecuteContext(ctx)
 	}()
@@ -153,6 +165,15 @@ func TestReplayOfOtherMethods(t *testing.T) {
 	out, _, err = weirload(t.Context(), "replay", origin(t), "--log", log, "--speed", "0", "-q", "--no-verify")
 	if err == nil || !strings.Contains(out, "0 stale, 4 wrong, 0 broken (status: 4)") || !strings.Contains(out, "200, should be ") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestLogFromStandardInput(t *testing.T) {
+	const text = `1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /a HTTP/1.1" 200 5000` + "\nnonsense\n"
+	url := originFrom(t, strings.NewReader(text), "--log", "-")
+	out, errs, err := weirloadFrom(t.Context(), strings.NewReader(text), "replay", url, "--log", "-", "-q")
+	if err != nil || !strings.Contains(out, "0 broken of 1") || !strings.Contains(errs, "standard input: 1 lines are not in the format") {
+		t.Errorf("%v\n%s\n%s", err, out, errs)
 	}
 }
 

@@ -47,7 +47,7 @@ func originCommand() *cobra.Command {
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:9000", "address; port 0 for a free one")
 	fs.BoolVar(&f.remote, "allow-remote", false, "listen on an address that is not loopback")
 	fs.StringVar(&f.rules, "rules", "", "a YAML file with rules; docs/loadtest.md explains it")
-	fs.StringVar(&f.log, "log", "", "an access log (combined or weir's JSON): its URLs get the sizes and statuses that it says")
+	fs.StringVar(&f.log, "log", "", "an access log (combined or weir's JSON; - for standard input): its URLs get the sizes and statuses that it says")
 	fs.StringVar(&f.rule.Size, "size", "", "of bodies: a size, or lognormal:MEDIAN,SIGMA[,MIN,MAX]")
 	fs.StringVar(&f.delay, "delay", "", "of every answer: a duration, or lognormal:MEDIAN,SIGMA[,LARGEST]")
 	fs.Float64Var(&f.stall.Share, "stall-share", 0, "share of the requests that stall, 0 to 1")
@@ -73,7 +73,7 @@ func (f *originFlags) run(c *cobra.Command) error {
 	}
 	opts.Rules.Rules = append(opts.Rules.Rules, f.fromFlags(c))
 	if f.log != "" {
-		entries, err := readLog(f.log, c.ErrOrStderr())
+		entries, err := readLog(f.log, c)
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,7 +46,7 @@ func (f *replayFlags) run(c *cobra.Command, target string) error {
 	if f.log == "" {
 		return errors.New("which log? Name it with --log FILE")
 	}
-	entries, err := readLog(f.log, c.ErrOrStderr())
+	entries, err := readLog(f.log, c)
 	if err != nil {
 		return err
 	}
@@ -78,14 +77,21 @@ func (f *replayFlags) run(c *cobra.Command, target string) error {
 	return f.execute(c, settings)
 }
 
-// readLog reads a log in either format and says what of it is not in the format.
-func readLog(path string, stderr io.Writer) ([]accesslog.Entry, error) {
-	log, err := accesslog.ReadFile(path)
+// readLog reads a log in either format, - being standard input, and says what of it is not in the format.
+func readLog(path string, c *cobra.Command) ([]accesslog.Entry, error) {
+	var log *accesslog.Log
+	var err error
+	if path == "-" {
+		path = "standard input"
+		log, err = accesslog.ReadAll(c.InOrStdin())
+	} else {
+		log, err = accesslog.ReadFile(path)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if n := len(log.Faults); n > 0 {
-		fmt.Fprintf(stderr, "%s: %s lines are not in the format; the first: %v\n", path, report.Thousands(int64(n)), log.Faults[0])
+		fmt.Fprintf(c.ErrOrStderr(), "%s: %s lines are not in the format; the first: %v\n", path, report.Thousands(int64(n)), log.Faults[0])
 	}
 	return log.Entries, nil
 }
