@@ -168,6 +168,39 @@ func TestReplayOfOtherMethods(t *testing.T) {
 	}
 }
 
+// A line with a wrong time is named before anything is sent, and not waited for.
+func TestReplayRefusesToWaitForDecades(t *testing.T) {
+	log := logFile(t, `1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /a HTTP/1.1" 200 5000
+1.2.3.4 - - [02/Jan/2099:15:04:05 +0000] "GET /wrong HTTP/1.1" 200 5000
+1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /b HTTP/1.1" 200 5000
+1.2.3.4 - - [02/Jan/0001:15:04:05 +0000] "GET /old HTTP/1.1" 200 5000
+`)
+	url := origin(t, "--log", log)
+	_, _, err := weirload(t.Context(), "replay", url, "--log", log)
+	if err == nil || !strings.Contains(err.Error(), "from 0001-01-02T15:04:05Z (GET /old)") {
+		t.Errorf("the line of the year 1: %v", err)
+	}
+	_, _, err = weirload(t.Context(), "replay", url, "--log", log, "--max-gap", "-1s", "--speed", "-1")
+	if err == nil || !strings.Contains(err.Error(), "--max-gap -1s") || !strings.Contains(err.Error(), "--speed -1") {
+		t.Errorf("a gap below 0: %v", err)
+	}
+	log = logFile(t, `1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /a HTTP/1.1" 200 5000
+1.2.3.4 - - [02/Jan/2099:15:04:05 +0000] "GET /wrong HTTP/1.1" 200 5000
+1.2.3.4 - - [02/Jan/2026:15:04:06 +0000] "GET /b HTTP/1.1" 200 5000
+`)
+	_, _, err = weirload(t.Context(), "replay", url, "--log", log)
+	if err == nil || !strings.Contains(err.Error(), "from 2026-01-02T15:04:06Z (GET /b) to 2099-01-02T15:04:05Z (GET /wrong)") {
+		t.Errorf("the line of 2099: %v", err)
+	}
+	// What is not waited for does not matter.
+	for _, more := range [][]string{{"--speed", "0"}, {"-d", "10s", "--speed", "100"}, {"-n", "2", "--speed", "100"}, {"--max-gap", "800000h", "--speed", "1e6", "-d", "50ms"}} {
+		_, errs, err := weirload(t.Context(), append([]string{"replay", url, "--log", log}, more...)...)
+		if err != nil || more[0] == "-n" && !strings.Contains(errs, "2 requests, the last is due after 10ms") {
+			t.Errorf("%v: %v\n%s", more, err, errs)
+		}
+	}
+}
+
 func TestLogFromStandardInput(t *testing.T) {
 	const text = `1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /a HTTP/1.1" 200 5000` + "\nnonsense\n"
 	url := originFrom(t, strings.NewReader(text), "--log", "-")

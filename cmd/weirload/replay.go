@@ -18,6 +18,7 @@ type replayFlags struct {
 	commonFlags
 	log   string
 	speed float64
+	most  time.Duration
 }
 
 func replayCommand() *cobra.Command {
@@ -36,6 +37,7 @@ func replayCommand() *cobra.Command {
 	fs := c.Flags()
 	fs.StringVar(&f.log, "log", "", "the access log; - for standard input")
 	fs.Float64Var(&f.speed, "speed", 1, "times the log's own pace; 0: as fast as the target answers, a closed loop")
+	fs.DurationVar(&f.most, "max-gap", 24*time.Hour, "the longest time without a request in the log; a line with a wrong time would have to be waited for")
 	fs.Int64VarP(&f.options.Requests, "requests", "n", 0, "at most so many requests")
 	fs.DurationVarP(&f.options.Duration, "duration", "d", 0, "at most so long")
 	f.register(c)
@@ -63,11 +65,7 @@ func (f *replayFlags) run(c *cobra.Command, target string) error {
 	f.options.Entries = list
 	pace := "as fast as the target answers"
 	if f.speed > 0 {
-		times := make(workload.Times, len(list))
-		for i := range list {
-			times[i] = time.Duration(float64(list[i].At) / f.speed)
-		}
-		f.options.Schedule = times
+		f.options.Schedule = f.schedule(c, ready)
 		pace = fmt.Sprintf("%g times the log's pace", f.speed)
 	}
 	settings := []report.Setting{
@@ -75,6 +73,36 @@ func (f *replayFlags) run(c *cobra.Command, target string) error {
 		{Name: "load", Value: fmt.Sprintf("%s, %d connections", pace, f.options.Connections)},
 	}
 	return f.execute(c, settings)
+}
+
+// schedule is the log's own, at the speed that is asked for. It says how long that takes, before it begins.
+func (f *replayFlags) schedule(c *cobra.Command, log load.Log) workload.Times {
+	o := &f.options
+	if f.most <= 0 {
+		f.fault = append(f.fault, fmt.Errorf("--max-gap %v: it must be above 0", f.most))
+	}
+	times := make(workload.Times, len(log.Entries))
+	sent, length := 0, time.Duration(0)
+	for i := range log.Entries {
+		// A slow speed must not go beyond what a time can be.
+		times[i] = time.Duration(min(float64(log.Entries[i].At)/f.speed, float64(workload.Forever/2)))
+		if (o.Duration > 0 && times[i] >= o.Duration) || (o.Requests > 0 && int64(i) >= o.Requests) {
+			continue
+		}
+		sent, length = i+1, times[i]
+	}
+	for i := 1; i < sent && f.most > 0; i++ {
+		if before, e := &log.Entries[i-1], &log.Entries[i]; e.At-before.At > f.most {
+			f.fault = append(f.fault, fmt.Errorf("the log has nothing for %v, from %s (%s %.80s) to %s (%s %.80s): take lines with a wrong time out, or allow it with --max-gap",
+				span(e.At-before.At), log.Start.Add(before.At).Format(time.RFC3339), before.Method, before.Target,
+				log.Start.Add(e.At).Format(time.RFC3339), e.Method, e.Target))
+			break
+		}
+	}
+	if len(f.fault) == 0 && !f.quiet {
+		fmt.Fprintf(c.ErrOrStderr(), "%s requests, the last is due after %v\n", report.Thousands(int64(sent)), span(length))
+	}
+	return times
 }
 
 // readLog reads a log in either format, - being standard input, and says what of it is not in the format.
