@@ -201,6 +201,20 @@ func TestReplayRefusesToWaitForDecades(t *testing.T) {
 	}
 }
 
+// The paths are those of the log: one in the URL would be ignored.
+func TestReplayRefusesAPath(t *testing.T) {
+	log := logFile(t, `1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /a HTTP/1.1" 200 5000`)
+	url := origin(t, "--log", log)
+	for _, path := range []string{"/x", "/?x", "/#x"} {
+		if _, _, err := weirload(t.Context(), "replay", url+path, "--log", log, "-q"); err == nil || !strings.Contains(err.Error(), "the log says which paths") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, _, err := weirload(t.Context(), "replay", url+"/", "--log", log, "-q"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLogFromStandardInput(t *testing.T) {
 	const text = `1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /a HTTP/1.1" 200 5000` + "\nnonsense\n"
 	url := originFrom(t, strings.NewReader(text), "--log", "-")

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,6 +54,9 @@ func (f *replayFlags) run(c *cobra.Command, target string) error {
 		return err
 	}
 	f.options.Target = target
+	if u, err := url.Parse(target); err == nil && (u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "") {
+		f.fault = append(f.fault, fmt.Errorf("URL %q: the log says which paths; leave its own out", target))
+	}
 	if !(f.speed >= 0 && f.speed <= 1e6) {
 		f.fault = append(f.fault, fmt.Errorf("--speed %v: 0 to 1000000 is possible", f.speed))
 		f.speed = 1
