@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,28 +150,24 @@ func (f *commonFlags) write(c *cobra.Command, r *report.Report) error {
 	return errors.Join(errs...)
 }
 
-// judge is an error when answers were faulty in a way that is not tolerated. The table has said which.
+// judge is an error when answers were faulty in a way that is not tolerated, or the run was no success for another reason. The
+// table has said which.
 func (f *commonFlags) judge(res *load.Result) error {
-	tolerated := map[string]bool{}
-	for _, k := range f.tolerate {
-		tolerated[k] = true
-	}
-	if tolerated["all"] {
+	if slices.Contains(f.tolerate, "all") {
 		return nil
 	}
 	n := int64(0)
 	for kind, count := range res.Faults.Kinds {
-		if !tolerated[kind] {
+		if !slices.Contains(f.tolerate, kind) {
 			n += count
 		}
 	}
+	trouble := report.Trouble(res)
 	switch {
 	case n > 0:
 		return fmt.Errorf("%s of %s answers were faulty", report.Thousands(n), report.Thousands(res.Requests))
-	case res.Purges != nil && res.Purges.Failed > 0:
-		return fmt.Errorf("%s of %s purges failed; the first: %s", report.Thousands(res.Purges.Failed), report.Thousands(res.Purges.Asked), res.Purges.First[0])
-	case res.Complete && res.Answers == 0:
-		return errors.New("nothing was answered")
+	case trouble != "" && (res.Complete || res.Answers > 0): // why it ended early says more than that nothing was answered
+		return errors.New(trouble)
 	}
 	return nil
 }

@@ -128,6 +128,22 @@ func TestFaultsMakeItFail(t *testing.T) {
 	}
 }
 
+// A run that measured nothing, or whose purges failed, fails, and the page says so.
+func TestOtherTroubleMakesItFail(t *testing.T) {
+	url := origin(t)
+	for want, args := range map[string][]string{
+		"the warm-up covers all requests": {"-n", "10", "--warmup", "1h"},
+		"1 of 1 purges failed":            {"-d", "500ms", "-r", "100", "--purge", "at=0s,for=100ms,rate=10", "--purge-api", "http://127.0.0.1:1"},
+	} {
+		page := filepath.Join(t.TempDir(), "r.html")
+		out, _, err := weirload(t.Context(), append([]string{"run", url, "-q", "--html", page}, args...)...)
+		b, rerr := os.ReadFile(page)
+		if err == nil || !strings.Contains(err.Error(), want) || rerr != nil || !bytes.Contains(b, []byte(want)) {
+			t.Errorf("%s: %v\n%s", want, err, out)
+		}
+	}
+}
+
 // What an earlier server logged is sent again, and everything is what the log says.
 func TestReplay(t *testing.T) {
 	const text = `1.2.3.4 - - [02/Jan/2026:15:04:05 +0000] "GET /a HTTP/1.1" 200 5000

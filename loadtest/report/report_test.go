@@ -106,6 +106,42 @@ func TestHTMLOfNothing(t *testing.T) {
 	}
 }
 
+// The page says what the exit status says.
+func TestHeadline(t *testing.T) {
+	right := func() *load.Result {
+		return &load.Result{Complete: true, Verified: true, DurationS: 2, MeasuredS: 2, Requests: 40, Answers: 40}
+	}
+	for _, tc := range []struct {
+		want string
+		bad  bool
+		with func(*load.Result)
+	}{
+		{"Every one of 40 answers was right", false, func(*load.Result) {}},
+		{"No faults by status and framing; bodies were not compared", false, func(r *load.Result) { r.Verified = false }},
+		{"1 of 40 answers were faulty: 1 stale, 0 wrong, 0 broken", true, func(r *load.Result) { r.Faults.Total, r.Faults.Stale = 1, 1 }},
+		{"7 of 9 purges failed; the first: 403 for /a", true, func(r *load.Result) {
+			r.Purges = &load.PurgeResult{Asked: 9, Done: 2, Failed: 7, First: []string{"403 for /a", "503 for /b"}}
+		}},
+		{"Nothing was answered", true, func(r *load.Result) { r.Answers = 0 }},
+		{"Nothing was measured: the warm-up covers all requests", true, func(r *load.Result) { r.Answers, r.Requests, r.MeasuredS = 0, 0, 0 }},
+		{"Not complete: gave up", true, func(r *load.Result) { r.Complete, r.Ended, r.Answers = false, "gave up", 0 }},
+	} {
+		r := &Report{Result: right()}
+		tc.with(r.Result)
+		var b bytes.Buffer
+		if err := r.WriteHTML(&b); err != nil {
+			t.Fatal(err)
+		}
+		class := map[bool]string{true: "verdict bad", false: "verdict"}[tc.bad]
+		if !strings.Contains(b.String(), `<p class="`+class+`">`+tc.want+"</p>") {
+			t.Errorf("no %s %q", class, tc.want)
+		}
+		if p := r.Result.Purges; p != nil && !strings.Contains(b.String(), "<td>503 for /b</td>") {
+			t.Error("the page does not say why the second purge failed")
+		}
+	}
+}
+
 func TestUnits(t *testing.T) {
 	for _, tc := range []struct{ got, want string }{
 		{Micros(1.2), "1.2 µs"},

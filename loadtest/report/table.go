@@ -131,7 +131,7 @@ func verdict(b *strings.Builder, res *load.Result) {
 	f := res.Faults
 	switch {
 	case f.Total == 0 && res.Answers == 0:
-		b.WriteString("\nnothing was answered\n")
+		fmt.Fprintf(b, "\n%s\n", Trouble(res))
 		return
 	case f.Total == 0 && res.Verified:
 		fmt.Fprintf(b, "\nfaults: none; 0 stale, 0 wrong, 0 broken of %s\n", Thousands(res.Requests))
