@@ -190,10 +190,11 @@ func isUnreserved(c byte) bool {
 }
 
 // WireTarget is the request target that is sent for an entry: the logged bytes, with only those escaped that would break
-// the request line. The absolute form becomes the origin form, since its host is not the target's. ok is false for what
-// no proxy could map to a resource (no request line, CONNECT, a target that is no path).
+// the request line. The absolute form becomes the origin form, since its host is not the target's. A fragment is left out: it
+// is no part of a target (RFC 9112 section 3.2), and each proxy does something else with it. ok is false for what no proxy could
+// map to a resource (no request line, CONNECT, a target that is no path).
 func WireTarget(e *accesslog.Entry) (target string, ok bool) {
-	target = e.Target
+	target, _, _ = strings.Cut(e.Target, "#")
 	switch {
 	case e.Method == "" || e.Method == http.MethodConnect:
 		return "", false

@@ -42,7 +42,8 @@ func TestCatalogue(t *testing.T) {
 		entry("GET //double", 200, 30),
 		entry("GET http://other.test/abs?x", 200, 40),
 		entry("GET /a b\xe4", 200, 50),
-		entry("GET nowhere", 200, 60), entry("CONNECT a:1", 200, 60), entry(" ", 400, 0),
+		entry("GET /frag?x#top/y", 200, 70), entry("GET http://other.test#top", 200, 80),
+		entry("GET #top", 200, 60), entry("GET nowhere", 200, 60), entry("CONNECT a:1", 200, 60), entry(" ", 400, 0),
 	}, CatalogueOptions{MaxSize: 900})
 	for _, w := range []struct {
 		method, target string
@@ -61,6 +62,8 @@ func TestCatalogue(t *testing.T) {
 		{"GET", "//double", 200, 30},
 		{"GET", "/abs?x", 200, 40},
 		{"GET", "/a%20b%E4", 200, 50},
+		{"GET", "/frag?x", 200, 70},
+		{"GET", "/", 200, 80},
 	} {
 		r, ok := c.Lookup(w.method, w.target)
 		if !ok || r.Status != w.status || r.Size != w.size {
@@ -79,8 +82,8 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("%s is there: %+v", target, r)
 		}
 	}
-	if c.Len() != 13 {
-		t.Errorf("%d resources, want 13", c.Len())
+	if c.Len() != 15 {
+		t.Errorf("%d resources, want 15", c.Len())
 	}
 }
 
