@@ -4,17 +4,21 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"weir/loadtest/accesslog"
 	"weir/loadtest/replay"
 )
 
+// SteerPrefix begins the paths by which the scripted origin is steered.
+const SteerPrefix = "/-/weirload/"
+
 // Log are the requests of an access log, ready for a run.
 type Log struct {
 	Entries []Entry   // by their times, those of one time in the order of the log
 	Start   time.Time // of the first
-	Skipped int       // lines that cannot be sent: without a request, CONNECT, targets that are no path
+	Skipped int       // lines that cannot be sent: without a request, CONNECT, targets that are no path or steer the scripted origin
 }
 
 // FromLog makes the entries of a run from those of a log. What each has to get follows from the whole log, as package replay
@@ -29,12 +33,13 @@ func FromLog(log []accesslog.Entry) Log {
 		e := &log[i]
 		target, ok := replay.WireTarget(e)
 		want, known := c.Lookup(e.Method, target)
-		if !ok || !known {
+		name := replay.Canonical(target)
+		if !ok || !known || strings.HasPrefix(name, SteerPrefix) {
 			out.Skipped++
 			continue
 		}
 		one := Entry{
-			At: e.Time.Sub(out.Start), Method: e.Method, Target: target, Name: replay.Canonical(target),
+			At: e.Time.Sub(out.Start), Method: e.Method, Target: target, Name: name,
 			Status: want.Status, Size: want.Size, RangeEnd: -1,
 		}
 		// The log does not say which range was asked for; its length it does.

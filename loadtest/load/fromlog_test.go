@@ -81,3 +81,11 @@ func TestTimesOfLog(t *testing.T) {
 		t.Errorf("%d lines cannot be sent, the first request is of %v", l.Skipped, l.Start)
 	}
 }
+
+// A log of a run has them, and the origin would answer with its counts, or change its versions.
+func TestWhatSteersTheOriginIsNotSent(t *testing.T) {
+	l := fromLog(t, "04:05 GET "+load.StatsPath, "04:05 POST "+load.BumpPath, "04:05 GET /%2D/weirload/stats?x", "04:05 GET /-/weirload")
+	if targets, _ := timesOf(l); targets != "/-/weirload" || l.Skipped != 3 {
+		t.Errorf("%s, and %d skipped", targets, l.Skipped)
+	}
+}

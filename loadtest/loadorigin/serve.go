@@ -59,7 +59,7 @@ func (o *Origin) serveConn(ctx context.Context, conn net.Conn) {
 }
 
 func (c *connection) answer() error {
-	if strings.HasPrefix(c.req.target, "/-/weirload/") {
+	if strings.HasPrefix(c.req.target, load.SteerPrefix) {
 		return c.steer()
 	}
 	o := c.origin
