@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"math"
 	"strconv"
 	"time"
 )
@@ -72,7 +73,7 @@ func AppendTag(b []byte, tag int64) []byte {
 	return strconv.AppendInt(append(b, 'g'), tag, 10)
 }
 
-// Bytes estimates the sum of all sizes from a sample of at most 10,000 objects.
+// Bytes estimates the sum of all sizes from a sample of at most 10,000 objects. What does not fit is the largest number.
 func (c *Catalogue) Bytes() int64 {
 	n := min(c.Objects, 10_000)
 	if n == 0 {
@@ -83,5 +84,9 @@ func (c *Catalogue) Bytes() int64 {
 		// Spread over all numbers; they do not depend on each other.
 		sum += float64(c.Object(i * (c.Objects / n)).Size)
 	}
-	return int64(sum / float64(n) * float64(c.Objects))
+	all := sum / float64(n) * float64(c.Objects)
+	if all >= math.MaxInt64 {
+		return math.MaxInt64 // a conversion would make anything of it, even less than 0
+	}
+	return int64(all)
 }

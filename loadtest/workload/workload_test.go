@@ -255,3 +255,16 @@ func TestStormHasItsPurges(t *testing.T) {
 		t.Error("a storm without a length has no purge")
 	}
 }
+
+func TestCatalogueBytes(t *testing.T) {
+	for _, tc := range []struct{ objects, size, want int64 }{
+		{3, 100, 300},
+		{1_000_000_000, 1 << 30, 1_000_000_000 << 30},
+		{1_000_000_000, 1 << 40, math.MaxInt64}, // a thousand times what fits
+	} {
+		c := Catalogue{Objects: tc.objects, Sizes: Sizes{Median: tc.size, Min: tc.size, Max: tc.size}}
+		if got := c.Bytes(); got != tc.want {
+			t.Errorf("%d objects of %d B: %d B, want %d", tc.objects, tc.size, got, tc.want)
+		}
+	}
+}
