@@ -228,6 +228,22 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// Of most matters the first rule decides; what can be there more than once adds up.
+func TestTagsAndHeadersOfRulesAddUp(t *testing.T) {
+	base, _ := start(t, `
+rules:
+  - {match: /img/*, size: 100B, tags: ["img-{1}"], tag_field: Cache-Tag, headers: {Vary: Accept}}
+  - {match: /other, tags: [other], headers: {X-Other: "1"}}
+  - {match: "*", size: 200B, tags: [all], tag_field: Surrogate-Key, headers: {Vary: Origin, X-Rule: "*"}}
+`)
+	resp, body := get(t, "GET", base+"/img/7;tag=url")
+	h := resp.Header
+	if len(body) != 100 || h.Get("Cache-Tag") != "url img-7 all" || h.Get("Surrogate-Key") != "" ||
+		strings.Join(h.Values("Vary"), ", ") != "Accept, Origin" || h.Get("X-Rule") != "*" || h.Get("X-Other") != "" {
+		t.Errorf("%d bytes, %v", len(body), h)
+	}
+}
+
 // Every fault is named, with its rule.
 func TestRulesWithFaults(t *testing.T) {
 	_, err := ParseRules([]byte(`

@@ -16,7 +16,7 @@ import (
 )
 
 // Rule says how the URLs that match are answered. What it leaves out, a later rule that matches too says, and at last the
-// defaults: 10 KiB, an hour, no delay.
+// defaults: 10 KiB, an hour, no delay. Tags and headers are added to those of other rules.
 type Rule struct {
 	Match        string            `yaml:"match"`         // a path, in which * stands for any text; "*" for all
 	Size         string            `yaml:"size"`          // "10KiB" or "lognormal:10KiB,1.2,64B,4MiB"
@@ -44,7 +44,7 @@ type Errors struct {
 	How   string  `yaml:"how"`   // a status from 400 to 599, "reset" (no answer at all) or "cut" (half a body)
 }
 
-// Rules is a file of rules. The first that says something about a matter decides it.
+// Rules is a file of rules. The first that says something about a matter decides it; tags and headers of all that match add up.
 type Rules struct {
 	Rules []Rule `yaml:"rules"`
 }
