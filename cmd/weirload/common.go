@@ -80,12 +80,18 @@ func (f *commonFlags) finishOptions() error {
 	return nil
 }
 
-// refuseZero refuses a 0 that somebody wrote where load takes 0 for the default.
+// refuseZero refuses a 0 that somebody wrote where load takes 0 for the default, and what is below. The default stands in for it
+// from then on: else what follows from it would be refused too, in flags that nobody set.
 func (f *commonFlags) refuseZero(c *cobra.Command) {
 	for _, name := range []string{"connections", "threads", "timeout", "give-up", "duration", "requests"} {
 		flag := c.Flags().Lookup(name)
-		if zero := flag.Value.String() == "0" || flag.Value.String() == "0s"; zero && flag.Changed {
-			f.fault = append(f.fault, fmt.Errorf("--%s 0: above 0 is possible, or to leave it out", name))
+		v := flag.Value.String()
+		if !flag.Changed || v != "0" && v != "0s" && v[0] != '-' {
+			continue
+		}
+		f.fault = append(f.fault, fmt.Errorf("--%s %s: above 0 is possible, or to leave it out", name, v))
+		if err := flag.Value.Set(flag.DefValue); err != nil {
+			panic("BUG: the default of --" + name + ": " + err.Error())
 		}
 	}
 }
@@ -110,9 +116,8 @@ func knownKind(name string) bool {
 	return false
 }
 
-// execute runs the load and writes what it measured, also of a run that ended early.
+// execute runs the load, after refuseZero, and writes what it measured, also of a run that ended early.
 func (f *commonFlags) execute(c *cobra.Command, settings []report.Setting) error {
-	f.refuseZero(c)
 	if err := f.finishOptions(); err != nil {
 		return err
 	}

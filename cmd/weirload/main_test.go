@@ -259,6 +259,17 @@ func TestImpossibleSettings(t *testing.T) {
 	}
 }
 
+// A flag that is impossible is named once, and no other for its sake.
+func TestImpossibleSettingsHaveNoFollowUps(t *testing.T) {
+	_, _, err := weirload(t.Context(), "run", "http://127.0.0.1:1", "-c", "-1", "-d", "-5s", "-r", "10")
+	const want = "cannot run with these settings:\n" +
+		"  --connections -1: above 0 is possible, or to leave it out\n" +
+		"  --duration -5s: above 0 is possible, or to leave it out"
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
 func TestOriginRefusesToBeReachable(t *testing.T) {
 	if _, _, err := weirload(t.Context(), "origin", "--listen", "0.0.0.0:0"); err == nil || !strings.Contains(err.Error(), "not loopback") {
 		t.Error(err)

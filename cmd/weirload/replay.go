@@ -53,6 +53,7 @@ func (f *replayFlags) run(c *cobra.Command, target string) error {
 	if err != nil {
 		return err
 	}
+	f.refuseZero(c)
 	f.options.Target = target
 	if u, err := url.Parse(target); err == nil && (u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "") {
 		f.fault = append(f.fault, fmt.Errorf("URL %q: the log says which paths; leave its own out", target))

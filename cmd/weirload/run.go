@@ -73,6 +73,7 @@ func runCommand() *cobra.Command {
 }
 
 func (f *runFlags) run(c *cobra.Command, target string) error {
+	f.refuseZero(c)
 	o := &f.options
 	if f.options.Requests > 0 && !c.Flags().Changed("duration") {
 		o.Duration = 0
