@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -115,6 +117,19 @@ func TestRunWritesEverything(t *testing.T) {
 	}
 	if b, err := os.ReadFile(htmlFile); err != nil || !bytes.Contains(b, []byte("Every one of 500 answers was right")) {
 		t.Errorf("the page: %v", err)
+	}
+}
+
+// A URL that was copied from a browser may have a fragment, which is not sent.
+func TestFragmentIsNotSent(t *testing.T) {
+	got := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.RequestURI }))
+	defer server.Close()
+	if _, _, err := weirload(t.Context(), "run", server.URL+"/x?y#top", "-n", "1", "-q", "--no-verify"); err != nil {
+		t.Error(err)
+	}
+	if uri := <-got; uri != "/x?y" {
+		t.Errorf("%s was sent", uri)
 	}
 }
 

@@ -110,6 +110,7 @@ func (f *runFlags) aim(c *cobra.Command, target string) {
 	o := &f.options
 	sizes, err := workload.ParseSizes(f.size)
 	f.add("--size", err)
+	target, _, _ = strings.Cut(target, "#") // a fragment is no part of what is asked for
 	u, uerr := url.Parse(target)
 	if uerr == nil && u.Host != "" && (u.Path != "" && u.Path != "/" || u.RawQuery != "") {
 		o.Target = u.Scheme + "://" + u.Host
