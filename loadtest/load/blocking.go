@@ -97,7 +97,7 @@ func (c *blockingConn) exchange(t ticket) {
 			c.shard.mu.Lock()
 			c.shard.rec.reopened++
 			c.shard.mu.Unlock()
-			c.x.retried, c.x.served = true, 0
+			c.x.retried = true
 			c.x.arm(c.run)
 			continue
 		}
@@ -165,8 +165,8 @@ func (c *blockingConn) ended(err error) (rest []byte, again bool, f *fault) {
 	if errors.Is(err, io.EOF) {
 		err = errEnd
 	}
+	_, again, f = c.x.closed(err) // before the connection's count of answers is gone
 	c.close()
-	_, again, f = c.x.closed(err)
 	return nil, again, f
 }
 
@@ -178,7 +178,6 @@ func (c *blockingConn) connect() *fault {
 		return &fault{FaultConnect, err.Error()}
 	}
 	c.conn = conn
-	c.x.served = 0
 	c.stop = context.AfterFunc(c.run.ctx, func() { conn.Close() })
 	c.shard.mu.Lock()
 	c.shard.rec.opened++
@@ -226,4 +225,5 @@ func (c *blockingConn) close() {
 		c.conn.Close()
 		c.conn = nil
 	}
+	c.x.served = 0 // the next request is armed for a new connection, before that is opened
 }

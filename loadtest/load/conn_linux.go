@@ -67,7 +67,6 @@ func (c *conn) start(t ticket, now time.Duration) {
 // connect begins to open the connection.
 func (c *conn) connect() {
 	c.age++
-	c.x.served = 0
 	now := c.now()
 	c.moved = now
 	sa, family := socketAddress(c.loop.run.addr)
@@ -232,7 +231,6 @@ func (c *conn) broken(err error) {
 		c.loop.rec.reopened++
 		c.close()
 		c.x.retried = true
-		c.x.served = 0
 		c.x.arm(c.loop.run)
 		c.connect()
 	default:
@@ -259,4 +257,5 @@ func (c *conn) close() {
 		c.fd = -1
 	}
 	c.state, c.write, c.rest = connClosed, false, nil
+	c.x.served = 0 // the next request is armed for a new connection, before that is opened
 }
