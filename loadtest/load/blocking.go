@@ -137,8 +137,7 @@ func (c *blockingConn) once() (rest []byte, again bool, f *fault) {
 			return nil, false, f
 		}
 	}
-	timeout := c.run.opts.Timeout
-	c.conn.SetDeadline(time.Now().Add(timeout))
+	c.extend()
 	if _, err := c.conn.Write(c.x.out); err != nil {
 		return c.ended(err)
 	}
@@ -149,7 +148,7 @@ func (c *blockingConn) once() (rest []byte, again bool, f *fault) {
 			if f != nil || done {
 				return rest, false, f
 			}
-			c.conn.SetDeadline(time.Now().Add(timeout)) // a slow answer that progresses is no fault
+			c.extend() // a slow answer that progresses is no fault
 		}
 		if err != nil {
 			return c.ended(err)
@@ -157,9 +156,17 @@ func (c *blockingConn) once() (rest []byte, again bool, f *fault) {
 	}
 }
 
+// extend gives the answer the timeout for its next progress, up to its limit.
+func (c *blockingConn) extend() {
+	c.conn.SetDeadline(c.run.start.Add(min(c.run.now()+c.run.opts.Timeout, c.run.limit(c.x.sent))))
+}
+
 func (c *blockingConn) ended(err error) (rest []byte, again bool, f *fault) {
 	var ne net.Error
 	if errors.As(err, &ne) && ne.Timeout() {
+		if now := c.run.now(); now >= c.run.limit(c.x.sent) {
+			return nil, false, unfinished(&c.x, now)
+		}
 		return nil, false, faultf(FaultTimeout, "no progress for %v", c.run.opts.Timeout)
 	}
 	if errors.Is(err, io.EOF) {

@@ -43,8 +43,8 @@ func (x *exchange) arm(r *run) {
 	x.out = x.req.appendTo(x.out[:0], r.fields, x.last)
 }
 
-// feed takes bytes that came at a moment. done: the answer is whole. rest are the bytes behind it, a part of b. The fault is
-// one of framing: the connection is of no use any more.
+// feed takes bytes that came at a moment. done: the answer is whole. rest are the bytes behind it, a part of b. After a fault the
+// connection is of no use any more: its framing is wrong, or its body has outgrown the object and need not end.
 func (x *exchange) feed(b []byte, now time.Duration) (rest []byte, done bool, f *fault) {
 	if x.first < 0 && len(b) > 0 {
 		x.first = now
@@ -58,7 +58,9 @@ func (x *exchange) feed(b []byte, now time.Duration) (rest []byte, done bool, f 
 			x.check.header(&x.req, &x.parser.answer)
 		}
 		if len(body) > 0 {
-			x.check.bytes(body)
+			if f := x.check.piece(body); f != nil {
+				return nil, false, f
+			}
 		}
 		b = b[n:]
 		if x.parser.state == atEnd {
@@ -68,6 +70,21 @@ func (x *exchange) feed(b []byte, now time.Duration) (rest []byte, done bool, f 
 			return nil, false, nil
 		}
 	}
+}
+
+// piece takes the next piece of the body. It is a fault as soon as there are more bytes than the object has: what comes after
+// them cannot make it right, and need not end. A fault that was found before says more.
+func (c *check) piece(b []byte) *fault {
+	over := c.got + int64(len(b)) - c.want
+	if c.want < 0 || over <= 0 {
+		c.bytes(b)
+		return nil
+	}
+	c.bytes(b[:int64(len(b))-over])
+	if c.fault != nil {
+		return c.fault
+	}
+	return faultf(FaultSize, "the body goes on after %d bytes, where it should end", c.want)
 }
 
 // closed takes the end of the connection, err being io.EOF or what the read said. done: that completes the answer.

@@ -18,7 +18,7 @@ const (
 	FaultStatus
 	// FaultConnect is a target that took no connection.
 	FaultConnect
-	// FaultTimeout is an answer that made no progress for the whole timeout.
+	// FaultTimeout is an answer that made no progress for the whole timeout, or was not whole so long after the end of the run.
 	FaultTimeout
 	// FaultCut is a connection that ended before the answer did.
 	FaultCut

@@ -145,7 +145,7 @@ func (l *loop) dispatch() {
 	}
 }
 
-// scan looks for answers that make no progress, now and then.
+// scan looks for answers that make no progress, or that hold up the end of the run, now and then.
 func (l *loop) scan() {
 	now := l.run.now()
 	if now-l.scanned < min(100*time.Millisecond, l.run.opts.Timeout/4) {
@@ -153,6 +153,10 @@ func (l *loop) scan() {
 	}
 	l.scanned = now
 	for _, c := range l.conns {
+		if c.state == connBusy && now > l.run.limit(c.x.sent) {
+			c.fail(now, unfinished(&c.x, now))
+			continue
+		}
 		if c.state.waits() && now-c.moved > l.run.opts.Timeout {
 			kind := FaultTimeout
 			if c.state == connConnecting {

@@ -36,7 +36,7 @@ type Options struct {
 	Connections   int           // default 64, 1 to 20000
 	Loops         int           // threads that send, each with its share of the connections; default: one a core, at most one a connection
 	PerConnection int           // requests on a connection before it is closed; 0: no limit
-	Timeout       time.Duration // without any progress of an answer; default 10 s
+	Timeout       time.Duration // without any progress of an answer, and for the last answers to come whole; default 10 s
 	GiveUp        int           // so many broken answers in a row end the run; default: twice the connections, at least 20
 	NoVerify      bool          // look at status and framing only
 	TLS           *tls.Config   // for https; default: the system's roots

@@ -41,11 +41,16 @@ type parser struct {
 	answer answer
 	held   []byte // the beginning of a header or of a line that has not ended yet
 	lines  int    // bytes of trailer so far
+	inter  int    // interim answers so far
 }
+
+// maxInterim bounds the interim answers before a final one. A proxy sends one or two; without a bound a target that sends nothing
+// else would make progress for ever.
+const maxInterim = 64
 
 // reset makes it ready for the next answer. noBody: the request was HEAD.
 func (p *parser) reset(noBody bool) {
-	p.state, p.noBody, p.left, p.lines = inHeader, noBody, 0, 0
+	p.state, p.noBody, p.left, p.lines, p.inter = inHeader, noBody, 0, 0, 0
 	p.held = p.held[:0]
 }
 
@@ -122,6 +127,9 @@ func (p *parser) header(b []byte) (n int, headed bool, err error) {
 	if p.answer.status < 200 {
 		if p.answer.status == 101 {
 			return n, false, malformed("status 101, which nobody asked for")
+		}
+		if p.inter++; p.inter > maxInterim {
+			return n, false, malformed("more than %d interim answers, the last with status %d", maxInterim, p.answer.status)
 		}
 		return n, false, nil // an interim answer; the final one follows
 	}

@@ -37,6 +37,7 @@ type run struct {
 	begin   chan struct{} // closed when all connections are there
 	ready   sync.WaitGroup
 	tickets atomic.Int64
+	spent   atomic.Int64 // when the last of a limited number of requests was due; Forever: not yet
 	broken  atomic.Int64 // broken answers in a row
 	purged  atomic.Int64
 
@@ -81,6 +82,7 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 
 func newRun(ctx context.Context, opts Options, addr *net.TCPAddr, v *versions) *run {
 	r := &run{opts: opts, addr: addr, versions: v, begin: make(chan struct{}), length: opts.Length()}
+	r.spent.Store(int64(workload.Forever))
 	r.timeline = newTimeline(cmp.Or(r.length, time.Minute))
 	var b strings.Builder
 	b.WriteString("Host: " + opts.Host + "\r\n")
@@ -106,6 +108,11 @@ func (o *Options) Length() time.Duration {
 	case workload.Times:
 		if len(s) > 0 {
 			d = s[len(s)-1]
+		}
+	}
+	if o.Schedule != nil && o.Requests > 0 {
+		if due, ok := o.Schedule.At(o.Requests - 1); ok {
+			d = min(d, due+1)
 		}
 	}
 	if o.Duration > 0 {
@@ -227,7 +234,28 @@ func (r *run) claim(now time.Duration) (t ticket, ok bool) {
 		r.tickets.Add(-1)
 		return ticket{}, false
 	}
+	if !r.within(i + 1) {
+		r.spent.Store(int64(max(due, now)))
+	}
 	return ticket{number: i, due: due}, true
+}
+
+// limit is when the answer to a request sent at a moment has to be whole: the timeout after the time for sending is over.
+// Without it a target that drips would hold the run as long as it likes.
+func (r *run) limit(sent time.Duration) time.Duration {
+	over := time.Duration(r.spent.Load())
+	if r.length > 0 {
+		over = min(over, r.length)
+	}
+	if over == workload.Forever {
+		return workload.Forever
+	}
+	return max(sent, over) + r.opts.Timeout
+}
+
+// unfinished is the fault of an answer that is not whole at its limit.
+func unfinished(x *exchange, now time.Duration) *fault {
+	return faultf(FaultTimeout, "not whole %v after it was sent, and the run is over", (now - x.sent).Round(time.Millisecond))
 }
 
 // within tells whether the run has a request of this number.
