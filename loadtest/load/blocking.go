@@ -57,7 +57,13 @@ func (c *blockingConn) do() {
 	<-c.run.begin
 	for {
 		t, ok := c.run.claim(c.run.now())
-		if !ok || !c.wait(t.due) {
+		if !ok {
+			return
+		}
+		if !c.wait(t.due) {
+			c.shard.mu.Lock()
+			c.shard.rec.held = append(c.shard.rec.held, t.due)
+			c.shard.mu.Unlock()
 			return
 		}
 		c.exchange(t)
@@ -90,10 +96,7 @@ func (c *blockingConn) exchange(t ticket) {
 	c.x.sent = c.run.now()
 	for {
 		rest, again, f := c.once()
-		if again && c.run.stopped() {
-			return // the end of the run closed the connection, not the target
-		}
-		if again {
+		if again && !c.run.stopped() {
 			c.shard.mu.Lock()
 			c.shard.rec.reopened++
 			c.shard.mu.Unlock()
@@ -101,22 +104,23 @@ func (c *blockingConn) exchange(t ticket) {
 			c.x.arm(c.run)
 			continue
 		}
-		c.settle(rest, f)
+		c.settle(rest, again, f)
 		return
 	}
 }
 
-// settle counts how an exchange ended.
-func (c *blockingConn) settle(rest []byte, f *fault) {
+// settle counts how an exchange ended. again: it would have been sent once more.
+func (c *blockingConn) settle(rest []byte, again bool, f *fault) {
 	now := c.run.now()
 	if f != nil {
 		c.close()
 	}
-	if f != nil && c.run.stopped() {
-		return // the end of the run broke it, not the target
-	}
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
+	if (again || f != nil) && c.run.stopped() {
+		c.shard.cutShort(&c.x, now) // the end of the run broke it, not the target
+		return
+	}
 	if f != nil {
 		c.shard.broke(&c.x, now, f)
 		return

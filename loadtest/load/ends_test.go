@@ -159,6 +159,10 @@ func TestRunThatIsCutShort(t *testing.T) {
 		if res.Answers != 20 || res.Faults.Total != 0 || res.Reopened != 0 {
 			t.Errorf("%d answers, %d opened again, faults %+v", res.Answers, res.Reopened, res.Faults)
 		}
+		if res.InFlight != 4 || res.Requests != 24 || res.LongestUS <= 0 || res.Latency.Count != 24 || res.Service.Count != 20 {
+			t.Errorf("%d in flight, the longest for %v us; %d requests, %d latencies, %d of answers", res.InFlight, res.LongestUS, res.Requests,
+				res.Latency.Count, res.Service.Count)
+		}
 	})
 }
 

@@ -132,6 +132,11 @@ func (w *worker) broke(x *exchange, now time.Duration, f *fault) {
 	w.run.faulty(x, now, f)
 }
 
+// cutShort counts a request that was in flight when the run was cut short.
+func (w *worker) cutShort(x *exchange, now time.Duration) {
+	w.rec.cutShort(&sample{due: x.due, sent: x.sent, end: now})
+}
+
 // surplus counts bytes that came behind a whole answer.
 func (w *worker) surplus(x *exchange, now time.Duration, rest []byte) {
 	f := faultf(FaultSurplus, "%d bytes after the answer: %q", len(rest), clip(rest))

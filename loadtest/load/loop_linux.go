@@ -92,10 +92,24 @@ func (l *loop) do() {
 			return
 		}
 		if l.run.stopped() {
+			l.cut()
 			return
 		}
 		l.poll(l.patience())
 		l.scan()
+	}
+}
+
+// cut counts what was taken and is neither answered nor broken when the run is cut short.
+func (l *loop) cut() {
+	now := l.run.now()
+	for _, c := range l.conns {
+		if c.request {
+			l.cutShort(&c.x, now)
+		}
+	}
+	if l.hasTicket {
+		l.rec.held = append(l.rec.held, l.ticket.due)
 	}
 }
 

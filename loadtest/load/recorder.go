@@ -47,6 +47,9 @@ type recorder struct {
 
 	tiers    [Tiers]*tierRecord
 	failed   *hdrhistogram.Histogram // from due to the end, of what got no whole answer
+	flying   int64                   // requests in flight when the run was cut short
+	longest  time.Duration           // that one of them had waited, from when it was due
+	held     []time.Duration         // when the requests were due that were taken and never sent
 	service  *hdrhistogram.Histogram // from sending to the end
 	lag      *hdrhistogram.Histogram // from due to sending
 	statuses [600]int64
@@ -113,6 +116,17 @@ func (r *recorder) fail(s *sample, f *fault) {
 	record(r.service, s.end-s.sent)
 	record(r.lag, s.sent-s.due)
 	r.count(f)
+}
+
+// cutShort counts a request that was in flight when the run was cut short: no answer and no fault. What it had waited is a lower
+// bound of its latency; without it a target that hangs until somebody loses patience would look fast.
+func (r *recorder) cutShort(s *sample) {
+	if s.due < r.skip {
+		return
+	}
+	r.flying++
+	r.longest = max(r.longest, s.end-s.due)
+	record(r.failed, s.end-s.due)
 }
 
 // note counts a fault that is no answer.

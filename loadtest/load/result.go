@@ -14,20 +14,22 @@ type Result struct {
 	Target     string  `json:"target"`
 	Loop       string  `json:"loop"` // "open" or "closed"
 	Engine     string  `json:"engine"`
-	DurationS  float64 `json:"duration_s"`  // of the whole run
-	MeasuredS  float64 `json:"measured_s"`  // without the warm-up
-	Complete   bool    `json:"complete"`    // it ended as planned
-	Ended      string  `json:"ended"`       // why it ended
-	Verified   bool    `json:"verified"`    // bodies were compared
-	Requests   int64   `json:"requests"`    // sent and measured
-	Answers    int64   `json:"answers"`     // that came whole, right or not
-	Unsent     int64   `json:"unsent"`      // due and not sent when the run ended
-	Rate       float64 `json:"rate"`        // answers a second
-	Bytes      int64   `json:"bytes"`       // of bodies
-	ByteRate   float64 `json:"byte_rate"`   // bytes a second
-	Opened     int64   `json:"connections"` // opened in all
-	Reopened   int64   `json:"reopened"`    // kept connections that the target had closed
-	CPUSeconds float64 `json:"cpu_s"`       // of the generator itself
+	DurationS  float64 `json:"duration_s"`           // of the whole run
+	MeasuredS  float64 `json:"measured_s"`           // without the warm-up
+	Complete   bool    `json:"complete"`             // it ended as planned
+	Ended      string  `json:"ended"`                // why it ended
+	Verified   bool    `json:"verified"`             // bodies were compared
+	Requests   int64   `json:"requests"`             // sent and measured: those answered, those broken, and those in flight
+	Answers    int64   `json:"answers"`              // that came whole, right or not
+	Unsent     int64   `json:"unsent"`               // due and not sent when the run ended
+	InFlight   int64   `json:"in_flight"`            // without an answer yet when the run was cut short; their wait is in Latency, they are no faults
+	LongestUS  float64 `json:"in_flight_longest_us"` // that one of them had waited, from when it was due
+	Rate       float64 `json:"rate"`                 // answers a second
+	Bytes      int64   `json:"bytes"`                // of bodies
+	ByteRate   float64 `json:"byte_rate"`            // bytes a second
+	Opened     int64   `json:"connections"`          // opened in all
+	Reopened   int64   `json:"reopened"`             // kept connections that the target had closed
+	CPUSeconds float64 `json:"cpu_s"`                // of the generator itself
 
 	Latency   Latency          `json:"latency"`    // from when a request was due to the end of its answer, failed ones included
 	Service   Latency          `json:"service"`    // from when it was sent: what a closed loop would have seen
@@ -156,6 +158,8 @@ func (r *run) result(took, cpu time.Duration) *Result {
 		res.Bytes += rec.bytes.Load()
 		res.Opened += rec.opened
 		res.Reopened += rec.reopened
+		res.InFlight += rec.flying
+		res.LongestUS = max(res.LongestUS, micros(int64(rec.longest)))
 		all.Merge(rec.failed)
 		service.Merge(rec.service)
 		lag.Merge(rec.lag)
@@ -171,7 +175,7 @@ func (r *run) result(took, cpu time.Duration) *Result {
 	}
 	res.Statuses, res.Faults.Kinds = statuses, kinds
 	res.addTiers(&tiers, all)
-	res.Requests = service.TotalCount()
+	res.Requests = service.TotalCount() + res.InFlight
 	r.addUnsent(res, all, took)
 	res.MeasuredS = seconds(max(took-o.Warmup, 0))
 	if res.MeasuredS > 0 {
@@ -255,10 +259,21 @@ func (r *run) addUnsent(res *Result, all *hdrhistogram.Histogram, took time.Dura
 		high *= 2
 	}
 	last := first + int64(sort.Search(int(high-first), func(i int) bool { return !due(first + int64(i)) }))
-	for i := first; i < last; i++ {
-		if at, _ := r.opts.Schedule.At(i); at >= r.opts.Warmup {
+	unsent := func(at time.Duration) {
+		if at >= r.opts.Warmup {
 			res.Unsent++
 			record(all, took-at)
+		}
+	}
+	for i := first; i < last; i++ {
+		at, _ := r.opts.Schedule.At(i)
+		unsent(at)
+	}
+	for _, w := range r.workers {
+		for _, at := range w.rec.held {
+			if at <= took {
+				unsent(at)
+			}
 		}
 	}
 }

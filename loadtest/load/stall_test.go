@@ -2,6 +2,8 @@ package load_test
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -78,5 +80,52 @@ func TestStallShowsInOpenLoopOnly(t *testing.T) {
 	// From sending, the open loop has seen little more than the closed one: the difference is what had to wait.
 	if open.Lag.P99US < 500_000 {
 		t.Errorf("open loop: p99 of the lag is %.0f us", open.Lag.P99US)
+	}
+}
+
+// A target that hangs until somebody loses patience: what the requests had waited by then is in the latencies, sent or not.
+func TestHangShowsWhenTheRunIsCutShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cut := context.WithTimeout(t.Context(), 6*time.Second)
+		defer cut()
+		begin := time.Now()
+		res, err := load.Run(ctx, load.Options{
+			Target: "http://127.0.0.1:80", Path: "/x;size=64", Connections: 4, Loops: 2,
+			Schedule: workload.Constant{PerSecond: 100, For: time.Minute},
+			Dial: func(string, string) (net.Conn, error) {
+				client, server := net.Pipe()
+				go answerUntil(begin.Add(time.Second), server)
+				return client, nil
+			},
+		})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		// Due at 0, 10, 20 ms and so on; the last that is answered is that of 990 ms, and at 6 s there have been 601.
+		if res.Answers != 100 || res.InFlight != 4 || res.Unsent != 497 || res.Faults.Total != 0 || res.Requests != 104 {
+			t.Errorf("%d requests, %d answers, %d in flight, %d not sent, faults %+v", res.Requests, res.Answers, res.InFlight, res.Unsent, res.Faults)
+		}
+		if res.LongestUS != 5_000_000 || res.Latency.Count != 601 || res.Latency.P50US < 1_900_000 || res.Latency.MaxUS < 4_990_000 {
+			t.Errorf("the longest had waited %v us; latencies %+v", res.LongestUS, res.Latency)
+		}
+	})
+}
+
+// answerUntil answers at once until a moment, and then reads and says nothing more.
+func answerUntil(end time.Time, conn net.Conn) {
+	defer conn.Close()
+	br := bufio.NewReader(conn)
+	for {
+		req, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		if !time.Now().Before(end) {
+			continue
+		}
+		body := selfcheck.Bytes(selfcheck.SeedOf(req.RequestURI, 0), 0, 64)
+		if _, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n%s", body); err != nil {
+			return
+		}
 	}
 }

@@ -22,7 +22,7 @@ func sample() *Report {
 		Settings: []Setting{{"load", "100 requests a second"}},
 		Result: &load.Result{
 			Target: "http://127.0.0.1:80", Loop: "open", Engine: "loop", DurationS: 10, MeasuredS: 9, Ended: "gave up", Verified: true,
-			Requests: 1000, Answers: 990, Unsent: 3, Rate: 110, Bytes: 1_000_000, ByteRate: 111_111, Opened: 64, Reopened: 2, CPUSeconds: 0.5,
+			Requests: 1000, Answers: 990, Unsent: 3, InFlight: 2, LongestUS: 2_500_000, Rate: 110, Bytes: 1_000_000, ByteRate: 111_111, Opened: 64, Reopened: 2, CPUSeconds: 0.5,
 			Latency: l, Service: l, Lag: l, Curve: curve, HitRatio: 0.9,
 			Tiers: []load.TierResult{
 				{Tier: "ram", Answers: 900, Bytes: 900_000, Latency: l, FirstByte: l, Curve: curve},

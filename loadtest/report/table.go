@@ -53,6 +53,9 @@ func totals(res *load.Result) []Setting {
 	if res.Unsent > 0 {
 		add("not sent", "%s were due when the run ended; their wait is in the latencies", Thousands(res.Unsent))
 	}
+	if res.InFlight > 0 {
+		add("in flight", "%s when the run was cut short, the longest had waited %s; their wait is in the latencies", Thousands(res.InFlight), Micros(res.LongestUS))
+	}
 	if p := res.Purges; p != nil {
 		add("purges", "%s acknowledged, %s failed; acknowledged in p50 %s, p99 %s, at most %s", Thousands(p.Done), Thousands(p.Failed),
 			Micros(p.Ack.P50US), Micros(p.Ack.P99US), Micros(p.Ack.MaxUS))
