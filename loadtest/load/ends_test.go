@@ -166,6 +166,23 @@ func TestRunThatIsCutShort(t *testing.T) {
 	})
 }
 
+// An open loop that is so late that it gives the rest up has not gone as planned.
+func TestOpenLoopThatCannotKeepUp(t *testing.T) {
+	engines(t, func(t *testing.T, blocking bool) {
+		origin, _ := startOrigin(t, loadorigin.Options{})
+		res, err := load.Run(t.Context(), load.Options{
+			Target: origin, Path: "/x;size=64;delay=100ms", Connections: 1, Schedule: workload.Constant{PerSecond: 1000, For: 200 * time.Millisecond},
+			Timeout: 500 * time.Millisecond, Blocking: blocking,
+		})
+		if !errors.Is(err, load.ErrLate) || res.Complete || !strings.Contains(res.Ended, "cannot keep up") {
+			t.Fatalf("%v, complete %v, ended %q", err, res.Complete, res.Ended)
+		}
+		if res.Answers+res.Unsent != 200 || res.Unsent < 150 || res.Latency.Count != 200 || res.Faults.Total != 0 {
+			t.Errorf("%d answers, %d not sent, %d latencies, faults %+v", res.Answers, res.Unsent, res.Latency.Count, res.Faults)
+		}
+	})
+}
+
 // A server that closes a kept connection after each answer, without saying so, does nothing wrong (RFC 9112 section 9.3.1).
 func TestClosedKeptConnectionIsNoFault(t *testing.T) {
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -18,6 +18,8 @@ import (
 var (
 	// ErrGaveUp ends a run whose target does not answer any more, or answers with what is no HTTP.
 	ErrGaveUp = errors.New("gave up")
+	// ErrLate ends an open loop whose target is so slow that what was due is not sent even the timeout after the schedule's end.
+	ErrLate = errors.New("the target cannot keep up")
 	// errDone ends a run that is over.
 	errDone = errors.New("done")
 )
@@ -40,6 +42,7 @@ type run struct {
 	spent   atomic.Int64 // when the last of a limited number of requests was due; Forever: not yet
 	broken  atomic.Int64 // broken answers in a row
 	purged  atomic.Int64
+	late    atomic.Bool // no more is sent, though more was due
 
 	ctx  context.Context
 	stop context.CancelCauseFunc
@@ -203,7 +206,11 @@ func (r *run) do(p *purger) (*Result, error) {
 	if p != nil {
 		res.Purges = p.result()
 	}
-	if err := context.Cause(r.ctx); err != nil {
+	err := context.Cause(r.ctx)
+	if err == nil && r.late.Load() && res.Unsent > 0 {
+		err = fmt.Errorf("%w: %d requests were not sent %v after the last was due", ErrLate, res.Unsent, r.opts.Timeout)
+	}
+	if err != nil {
 		res.Complete = false
 		res.Ended = err.Error()
 		return res, fmt.Errorf("the run ended after %.1f s: %w", took.Seconds(), err)
@@ -223,6 +230,7 @@ func (r *run) claim(now time.Duration) (t ticket, ok bool) {
 		return ticket{}, false
 	}
 	if r.opts.Schedule != nil && r.length > 0 && now > r.length+r.opts.Timeout {
+		r.late.Store(true)
 		return ticket{}, false // hopelessly late: what is left counts as not sent
 	}
 	i := r.tickets.Add(1) - 1
