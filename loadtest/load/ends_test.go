@@ -256,6 +256,19 @@ func TestPrefillAndOpenLoop(t *testing.T) {
 	}
 }
 
+// A flash crowd asks for what nobody asked for before, prefill included.
+func TestPrefillLeavesFlashCrowdsOut(t *testing.T) {
+	origin, _ := startOrigin(t, loadorigin.Options{})
+	m := mix(50, 256)
+	m.Flashes = []workload.Flash{{For: time.Minute, Share: 1, Objects: 10}}
+	res := run(t, load.Options{
+		Target: startCache(t, &cache{origin: origin}), Mix: m, Connections: 1, Prefill: true, Origin: origin, Requests: 200,
+	})
+	if misses := res.Tiers[len(res.Tiers)-1]; misses.Tier != "miss" || misses.Answers != 10 || res.Origin.Requests != 10 {
+		t.Errorf("tiers %+v, origin %+v; want a miss for each of 10 objects", res.Tiers, res.Origin)
+	}
+}
+
 // Every fault of the settings is named at once, with what would be possible.
 func TestImpossibleSettings(t *testing.T) {
 	m := mix(0, 10)

@@ -31,7 +31,7 @@ type Options struct {
 	Duration time.Duration     // of a closed loop, and of the whole if the schedule is longer; 0: no limit
 	Requests int64             // at most so many; 0: no limit
 	Warmup   time.Duration     // at the start; what is due in it is sent and not measured
-	Prefill  bool              // ask for every object of Mix once before the start
+	Prefill  bool              // ask for every object of Mix's catalogue once before the start
 
 	Connections   int           // default 64, 1 to 20000
 	Loops         int           // threads that send, each with its share of the connections; default: one a core, at most one a connection

@@ -164,10 +164,10 @@ func (r *run) source(worker int) source {
 	return &m
 }
 
-// prefill asks for every object once, in a closed loop, and measures nothing.
+// prefill asks for every object of the catalogue once, in a closed loop, and measures nothing.
 func prefill(ctx context.Context, opts Options, addr *net.TCPAddr, v *versions) error {
 	opts.Schedule, opts.Duration, opts.Warmup = nil, 0, 0
-	opts.Requests = opts.Mix.Objects()
+	opts.Requests = opts.Mix.Catalogue.Objects // not those of flash crowds, which nobody asks for before
 	opts.Purges = PurgeOptions{}
 	r := newRun(ctx, opts, addr, v)
 	res, err := r.do(nil)
