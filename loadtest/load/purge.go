@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,6 +58,7 @@ type purger struct {
 	run    *run
 	opts   *Options
 	client *http.Client
+	before originCounts // when the measurement began
 
 	mu     sync.Mutex // protects the fields below
 	ack    *hdrhistogram.Histogram
@@ -311,28 +313,52 @@ type OriginResult struct {
 	Bytes       int64 `json:"bytes"` // of bodies
 }
 
-// originStats asks the origin for its counts. nil: there is none, or it does not say.
-func (p *purger) originStats(ctx context.Context) *OriginResult {
-	if p.opts.Origin == "" {
-		return nil
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.opts.Origin+StatsPath, nil)
-	if err != nil {
-		return nil
-	}
-	var r OriginResult
-	if p.send(req, &r) != nil {
-		return nil
-	}
-	return &r
+// originCounts are what the origin has been asked for at a moment, or why nobody knows.
+type originCounts struct {
+	counts OriginResult
+	err    error
 }
 
-func (r *OriginResult) since(before *OriginResult) *OriginResult {
-	if r == nil || before == nil {
-		return nil
+// errNoBase are the counts of a run that ended in its warm-up.
+var errNoBase = errors.New("the run ended in its warm-up")
+
+// originStats asks the origin for its counts.
+func (p *purger) originStats(ctx context.Context) (c originCounts) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.opts.Origin+StatsPath, nil)
+	if err != nil {
+		return originCounts{err: err}
 	}
-	return &OriginResult{
-		Requests: r.Requests - before.Requests, NotModified: r.NotModified - before.NotModified,
-		Errors: r.Errors - before.Errors, Bytes: r.Bytes - before.Bytes,
+	c.err = p.send(req, &c.counts)
+	return c
+}
+
+// countOrigin takes the origin's counts when the measurement begins, and wg waits for it. What is under way at the end of a
+// warm-up may be counted on either side: nobody but the origin knows when it asked.
+func (p *purger) countOrigin(ctx context.Context, wg *sync.WaitGroup) {
+	if p.opts.Origin == "" || p.opts.Warmup == 0 {
+		return
+	}
+	p.before = originCounts{err: errNoBase}
+	wg.Go(func() {
+		if sleep(ctx, p.opts.Warmup-p.run.now()) {
+			p.before = p.originStats(ctx)
+		}
+	})
+}
+
+// originResult puts into the result what the origin was asked for since the measurement began, or why that is not known.
+func (p *purger) originResult(ctx context.Context, res *Result) {
+	if p.opts.Origin == "" {
+		return
+	}
+	after := p.originStats(ctx)
+	if err := cmp.Or(p.before.err, after.err); err != nil {
+		res.OriginError = err.Error()
+		return
+	}
+	a, b := &after.counts, &p.before.counts
+	res.Origin = &OriginResult{
+		Requests: a.Requests - b.Requests, NotModified: a.NotModified - b.NotModified,
+		Errors: a.Errors - b.Errors, Bytes: a.Bytes - b.Bytes,
 	}
 }

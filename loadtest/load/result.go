@@ -31,19 +31,20 @@ type Result struct {
 	Reopened   int64   `json:"reopened"`             // kept connections that the target had closed
 	CPUSeconds float64 `json:"cpu_s"`                // of the generator itself
 
-	Latency   Latency          `json:"latency"`    // from when a request was due to the end of its answer, failed ones included
-	Service   Latency          `json:"service"`    // from when it was sent: what a closed loop would have seen
-	Lag       Latency          `json:"lag"`        // from when it was due to when it was sent
-	Curve     []CurvePoint     `json:"curve"`      // of Latency
-	Tiers     []TierResult     `json:"tiers"`      // in the order of Tier, those without answers left out
-	HitRatio  float64          `json:"hit_ratio"`  // share of the answers that say they are hits
-	Statuses  map[string]int64 `json:"statuses"`   //
-	Faults    Faults           `json:"faults"`     //
-	Examples  []Example        `json:"examples"`   // the first ones of each kind
-	IntervalS float64          `json:"interval_s"` // of Timeline
-	Timeline  []Slot           `json:"timeline"`   // the warm-up included, with nothing in it
-	Purges    *PurgeResult     `json:"purges,omitempty"`
-	Origin    *OriginResult    `json:"origin,omitempty"`
+	Latency     Latency          `json:"latency"`    // from when a request was due to the end of its answer, failed ones included
+	Service     Latency          `json:"service"`    // from when it was sent: what a closed loop would have seen
+	Lag         Latency          `json:"lag"`        // from when it was due to when it was sent
+	Curve       []CurvePoint     `json:"curve"`      // of Latency
+	Tiers       []TierResult     `json:"tiers"`      // in the order of Tier, those without answers left out
+	HitRatio    float64          `json:"hit_ratio"`  // share of the answers that say they are hits
+	Statuses    map[string]int64 `json:"statuses"`   //
+	Faults      Faults           `json:"faults"`     //
+	Examples    []Example        `json:"examples"`   // the first ones of each kind
+	IntervalS   float64          `json:"interval_s"` // of Timeline
+	Timeline    []Slot           `json:"timeline"`   // the warm-up included, with nothing in it
+	Purges      *PurgeResult     `json:"purges,omitempty"`
+	Origin      *OriginResult    `json:"origin,omitempty"`       // what it was asked for in MeasuredS
+	OriginError string           `json:"origin_error,omitempty"` // why Origin is not known
 }
 
 // Latency are figures in microseconds, to three significant digits.

@@ -75,11 +75,13 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 		}
 		opts.Prefill = false // the source of the run itself draws by popularity
 	}
-	before := p.originStats(ctx)
+	if opts.Origin != "" {
+		p.before = p.originStats(ctx)
+	}
 	r := newRun(ctx, opts, addr, v)
 	p.run = r
 	res, err := r.do(p)
-	res.Origin = p.originStats(context.WithoutCancel(ctx)).since(before)
+	p.originResult(context.WithoutCancel(ctx), res)
 	return res, err
 }
 
@@ -192,6 +194,7 @@ func (r *run) do(p *purger) (*Result, error) {
 	var sideways sync.WaitGroup
 	if p != nil {
 		p.start(side, &sideways)
+		p.countOrigin(side, &sideways)
 		if r.opts.Progress != nil {
 			sideways.Go(func() { r.tell(side) })
 		}

@@ -69,6 +69,9 @@ func totals(res *load.Result) []Setting {
 			add("offload", "%s of the requests, %s of the bytes", offload(o.Requests, res.Answers), offload(o.Bytes, res.Bytes))
 		}
 	}
+	if res.OriginError != "" {
+		add("origin", "its counts are not known: %s", res.OriginError)
+	}
 	add("generator", "%.2f s of CPU, %.0f %% of one core", res.CPUSeconds, 100*res.CPUSeconds/max(res.DurationS, 1e-9))
 	return out
 }
