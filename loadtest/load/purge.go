@@ -85,8 +85,10 @@ func newPurger(ctx context.Context, o *Options) (*purger, error) {
 	return &purger{
 		opts: o, ack: newHistogram(),
 		client: &http.Client{
-			Timeout:   o.Timeout,
-			Transport: &http.Transport{MaxIdleConnsPerHost: workers, TLSClientConfig: o.TLS, DisableCompression: true},
+			Timeout: o.Timeout,
+			// A redirect is no acknowledgement, and may lead to where nobody allowed to go.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			Transport:     &http.Transport{MaxIdleConnsPerHost: workers, TLSClientConfig: o.TLS, DisableCompression: true},
 		},
 	}, nil
 }

@@ -1,0 +1,56 @@
+package load_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"weir/loadtest/load"
+	"weir/loadtest/loadorigin"
+	"weir/loadtest/workload"
+)
+
+// purging is a short run with a storm that one worker sends to an API.
+func purging(t *testing.T, api http.HandlerFunc, storm workload.PurgeStorm) load.Options {
+	origin, _ := startOrigin(t, loadorigin.Options{})
+	s := httptest.NewServer(api)
+	t.Cleanup(s.Close)
+	return load.Options{
+		Target: origin, Mix: mix(10, 64), Connections: 1, Schedule: workload.Constant{PerSecond: 100, For: time.Second}, Origin: origin, Timeout: 20 * time.Second,
+		Purges: load.PurgeOptions{API: s.URL, Workers: 1, Storms: []workload.PurgeStorm{storm}},
+	}
+}
+
+// A redirect acknowledges nothing, and nothing goes where it leads.
+func TestRedirectedPurgeHasFailed(t *testing.T) {
+	var led atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { led.Add(1) }))
+	defer elsewhere.Close()
+	redirect := func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+	}
+	for _, method := range []bool{false, true} {
+		o := purging(t, redirect, workload.PurgeStorm{PerSecond: 1})
+		if o.Purges.Method = method; method {
+			o.Target, o.Purges.API, o.NoVerify = o.Purges.API, "", true
+		}
+		res := run(t, o)
+		if p := res.Purges; p.Done != 0 || p.Failed != 1 || !strings.Contains(p.First[0], "307") || led.Load() != 0 {
+			t.Errorf("PURGE %v: %+v, %d went on", method, p, led.Load())
+		}
+	}
+}
+
+// Neither do the origin's counts come from where it redirects to.
+func TestRedirectedOrigin(t *testing.T) {
+	origin, _ := startOrigin(t, loadorigin.Options{})
+	s := httptest.NewServer(http.RedirectHandler(origin+load.StatsPath, http.StatusFound))
+	defer s.Close()
+	res := run(t, load.Options{Target: origin, Path: "/x;size=64", Connections: 1, Origin: s.URL, Requests: 10})
+	if res.Origin != nil || !strings.Contains(res.OriginError, "302") {
+		t.Errorf("%+v, %q", res.Origin, res.OriginError)
+	}
+}
