@@ -33,7 +33,9 @@ type PurgeResult struct {
 	Asked  int64    `json:"asked"`
 	Done   int64    `json:"done"` // acknowledged
 	Failed int64    `json:"failed"`
-	Ack    Latency  `json:"ack"` // from when a purge was due to its acknowledgement, the new version at the origin not counted
+	Cut    int64    `json:"cut"`    // under way when the run ended
+	Unsent int64    `json:"unsent"` // due and not asked when the run ended
+	Ack    Latency  `json:"ack"`    // from when a purge was due to its acknowledgement, the making of its new version at the origin not counted
 	First  []string `json:"first_failures,omitempty"`
 }
 
@@ -62,8 +64,9 @@ type purger struct {
 
 	mu     sync.Mutex // protects the fields below
 	ack    *hdrhistogram.Histogram
-	asked  int64
+	asked  []int64 // by storm
 	failed int64
+	cut    int64
 	first  []string
 }
 
@@ -83,7 +86,7 @@ func newPurger(ctx context.Context, o *Options) (*purger, error) {
 	}
 	o.Purges.Workers = workers
 	return &purger{
-		opts: o, ack: newHistogram(),
+		opts: o, ack: newHistogram(), asked: make([]int64, len(o.Purges.Storms)),
 		client: &http.Client{
 			Timeout: o.Timeout,
 			// A redirect is no acknowledgement, and may lead to where nobody allowed to go.
@@ -97,17 +100,19 @@ func (p *purger) close() { p.client.CloseIdleConnections() }
 
 // start begins the storms; wg waits for them, and they end with ctx.
 func (p *purger) start(ctx context.Context, wg *sync.WaitGroup) {
-	for n, storm := range p.opts.Purges.Storms {
+	for n := range p.opts.Purges.Storms {
 		var next atomic.Int64
 		for w := range p.opts.Purges.Workers {
 			// Far from the numbers of the workers that send, so that it draws something else.
 			seed := 1_000_000 + n*1000 + w
-			wg.Go(func() { p.storm(ctx, storm, &next, seed) })
+			wg.Go(func() { p.storm(ctx, n, &next, seed) })
 		}
 	}
 }
 
-func (p *purger) storm(ctx context.Context, s workload.PurgeStorm, next *atomic.Int64, seed int) {
+// storm is one worker of storm number n.
+func (p *purger) storm(ctx context.Context, n int, next *atomic.Int64, seed int) {
+	s := &p.opts.Purges.Storms[n]
 	var picker *workload.Picker
 	if p.opts.Mix != nil {
 		picker = workload.NewPicker(p.opts.Mix, seed)
@@ -121,8 +126,11 @@ func (p *purger) storm(ctx context.Context, s workload.PurgeStorm, next *atomic.
 		if picker != nil {
 			id = picker.Next(due).ID
 		}
-		if err := p.purge(ctx, s.Kind, id, due); err != nil && ctx.Err() == nil {
-			p.fail(err)
+		p.mu.Lock()
+		p.asked[n]++
+		p.mu.Unlock()
+		if err := p.purge(ctx, s.Kind, id, due); err != nil {
+			p.fail(err, ctx.Err() != nil)
 		}
 	}
 }
@@ -145,15 +153,13 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // purge makes a new version at the origin, purges, and notes, once that is acknowledged, that the old one is stale. The order matters:
 // a purge before the new version would be undone by a fetch in between, and that would be nobody's fault.
 func (p *purger) purge(ctx context.Context, kind workload.PurgeKind, id int64, due time.Duration) error {
-	p.mu.Lock()
-	p.asked++
-	p.mu.Unlock()
 	target, tag := p.target(id)
+	late := max(p.run.now()-due, 0) // for want of a free worker
 	version, err := p.bump(ctx, kind, target, tag)
 	if err != nil {
 		return err
 	}
-	begin := max(due, p.run.now())
+	begin := p.run.now()
 	if p.opts.Purges.Method {
 		err = p.purgeMethod(ctx, target)
 	} else {
@@ -176,7 +182,7 @@ func (p *purger) purge(ctx context.Context, kind workload.PurgeKind, id int64, d
 	p.run.timeline.purged(now)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	record(p.ack, now-begin)
+	record(p.ack, late+now-begin)
 	return nil
 }
 
@@ -289,22 +295,37 @@ func (p *purger) send(req *http.Request, answer any) error {
 	return json.Unmarshal(b, answer)
 }
 
-func (p *purger) fail(err error) {
+// fail counts a purge that was not acknowledged. cut: the end of the run is why.
+func (p *purger) fail(err error, cut bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if cut {
+		p.cut++
+		return
+	}
 	p.failed++
 	if len(p.first) < examplesOfKind {
 		p.first = append(p.first, err.Error())
 	}
 }
 
-func (p *purger) result() *PurgeResult {
+// result is what became of the purges of a run that took so long.
+func (p *purger) result(took time.Duration) *PurgeResult {
 	if len(p.opts.Purges.Storms) == 0 {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return &PurgeResult{Asked: p.asked, Done: p.ack.TotalCount(), Failed: p.failed, Ack: latencyOf(p.ack), First: p.first}
+	res := &PurgeResult{Done: p.ack.TotalCount(), Failed: p.failed, Cut: p.cut, Ack: latencyOf(p.ack), First: p.first}
+	for n := range p.opts.Purges.Storms {
+		due := firstNot(0, func(i int64) bool {
+			at, ok := p.opts.Purges.Storms[n].Due(i)
+			return ok && at <= took
+		})
+		res.Asked += p.asked[n]
+		res.Unsent += max(due-p.asked[n], 0)
+	}
+	return res
 }
 
 // OriginResult is what the scripted origin was asked for during a run.

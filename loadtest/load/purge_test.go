@@ -1,9 +1,11 @@
 package load_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,6 +23,31 @@ func purging(t *testing.T, api http.HandlerFunc, storm workload.PurgeStorm) load
 	return load.Options{
 		Target: origin, Mix: mix(10, 64), Connections: 1, Schedule: workload.Constant{PerSecond: 100, For: time.Second}, Origin: origin, Timeout: 20 * time.Second,
 		Purges: load.PurgeOptions{API: s.URL, Workers: 1, Storms: []workload.PurgeStorm{storm}},
+	}
+}
+
+// A purge that has to wait for the one before it waits on the clock.
+func TestPurgesCountFromWhenTheyWereDue(t *testing.T) {
+	var once sync.Once
+	o := purging(t, func(http.ResponseWriter, *http.Request) {
+		once.Do(func() { time.Sleep(300 * time.Millisecond) })
+	}, workload.PurgeStorm{For: 300 * time.Millisecond, PerSecond: 10})
+	res := run(t, o)
+	// They are due at 0, 100 and 200 ms, and none is acknowledged before 300.
+	if p := res.Purges; p.Asked != 3 || p.Done != 3 || p.Ack.MeanUS < 199_000 || p.Unsent+p.Cut != 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
+// Purges that no worker came to, and those under way at the end, are counted.
+func TestPurgesThatWereDueAndNotSent(t *testing.T) {
+	o := purging(t, func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // so that the end of the connection is seen
+		<-r.Context().Done()
+	}, workload.PurgeStorm{For: 200 * time.Millisecond, PerSecond: 100})
+	res := run(t, o)
+	if p := res.Purges; p.Asked != 1 || p.Cut != 1 || p.Unsent != 19 || p.Done != 0 || p.Failed != 0 {
+		t.Errorf("%+v", p)
 	}
 }
 

@@ -255,11 +255,7 @@ func (r *run) addUnsent(res *Result, all *hdrhistogram.Histogram, took time.Dura
 		return ok && at <= took && r.within(i) && (r.opts.Duration == 0 || at < r.opts.Duration)
 	}
 	first := r.tickets.Load()
-	high := first + 1
-	for due(high) {
-		high *= 2
-	}
-	last := first + int64(sort.Search(int(high-first), func(i int) bool { return !due(first + int64(i)) }))
+	last := firstNot(first, due)
 	unsent := func(at time.Duration) {
 		if at >= r.opts.Warmup {
 			res.Unsent++
@@ -277,6 +273,15 @@ func (r *run) addUnsent(res *Result, all *hdrhistogram.Histogram, took time.Dura
 			}
 		}
 	}
+}
+
+// firstNot is the first number from a given one that is not due; after it none is.
+func firstNot(from int64, due func(i int64) bool) int64 {
+	step := int64(1)
+	for due(from + step) {
+		step *= 2
+	}
+	return from + int64(sort.Search(int(step), func(i int) bool { return !due(from + int64(i)) }))
 }
 
 func (t *timeline) result(took time.Duration) []Slot {

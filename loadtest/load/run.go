@@ -207,7 +207,7 @@ func (r *run) do(p *purger) (*Result, error) {
 	sideways.Wait()
 	res := r.result(took, cpu)
 	if p != nil {
-		res.Purges = p.result()
+		res.Purges = p.result(took)
 	}
 	err := context.Cause(r.ctx)
 	if err == nil && r.late.Load() && res.Unsent > 0 {

@@ -59,6 +59,9 @@ func totals(res *load.Result) []Setting {
 	if p := res.Purges; p != nil {
 		add("purges", "%s acknowledged, %s failed; acknowledged in p50 %s, p99 %s, at most %s", Thousands(p.Done), Thousands(p.Failed),
 			Micros(p.Ack.P50US), Micros(p.Ack.P99US), Micros(p.Ack.MaxUS))
+		if p.Unsent+p.Cut > 0 {
+			add("purges unsent", "%s were due and not sent when the run ended, %s more were under way; they are in no figure above", Thousands(p.Unsent), Thousands(p.Cut))
+		}
 		for _, f := range p.First {
 			add("", "%s", f)
 		}
