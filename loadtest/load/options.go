@@ -147,8 +147,9 @@ func (o *Options) checkContent(f *faults) {
 	if o.Path != "" {
 		f.check(o.Path[0] == '/' && !strings.ContainsFunc(o.Path, func(r rune) bool { return r <= ' ' || r >= 0x7f }),
 			"path %q: it must begin with / and hold no spaces", o.Path)
-		f.check(o.NoVerify || o.Size == 0 || o.Size >= workload.MinVerified, "size %d B: with verification %d B and more are possible; or switch verification off",
-			o.Size, workload.MinVerified)
+		size := o.pathSize()
+		f.check(o.NoVerify || size == -1 || size >= workload.MinVerified, "size %d B: with verification %d B and more are possible; or switch verification off",
+			size, workload.MinVerified)
 	}
 	if o.Mix == nil {
 		return
@@ -198,15 +199,29 @@ func (f *faults) share(what string, v float64) {
 
 func (f *faults) err() error { return errors.Join(f.list...) }
 
-// SizeOf reads the size that a path asks the scripted origin for (";size=1024"), or returns -1.
-func SizeOf(path string) int64 {
-	path, _, _ = strings.Cut(path, "?")
-	for part := range strings.SplitSeq(path, ";") {
-		if text, ok := strings.CutPrefix(part, "size="); ok {
-			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-				return n
+// pathSize is the size that the body of Path has to have; -1: not known.
+func (o *Options) pathSize() int64 {
+	if o.Size != 0 {
+		return o.Size
+	}
+	return SizeOf(o.Path)
+}
+
+// SizeOf reads the size that a target asks the scripted origin for, by a parameter of its path (";size=1024") or of its query
+// ("?size=1024"), or returns -1. As there, the last one decides.
+func SizeOf(target string) int64 {
+	path, query, _ := strings.Cut(target, "?")
+	_, params, _ := strings.Cut(path, ";")
+	size := int64(-1)
+	take := func(params, sep string) {
+		for part := range strings.SplitSeq(params, sep) {
+			text, ok := strings.CutPrefix(part, "size=")
+			if n, err := strconv.ParseInt(text, 10, 64); ok && err == nil && n >= 0 && n <= 1<<40 {
+				size = n
 			}
 		}
 	}
-	return -1
+	take(params, ";")
+	take(query, "&")
+	return size
 }

@@ -19,6 +19,7 @@ type Result struct {
 	Complete   bool    `json:"complete"`             // it ended as planned
 	Ended      string  `json:"ended"`                // why it ended
 	Verified   bool    `json:"verified"`             // bodies were compared
+	Lengths    bool    `json:"lengths_compared"`     // and so was their length; it is not when nothing says how long the body of one URL is
 	Requests   int64   `json:"requests"`             // sent and measured: those answered, those broken, and those in flight
 	Answers    int64   `json:"answers"`              // that came whole, right or not
 	Unsent     int64   `json:"unsent"`               // due and not sent when the run ended
@@ -141,7 +142,7 @@ func (r *run) result(took, cpu time.Duration) *Result {
 	o := &r.opts
 	res := &Result{
 		Target: o.Target, Loop: "closed", Engine: "loop", DurationS: seconds(took), Complete: true, Ended: "as planned",
-		Verified: !o.NoVerify, CPUSeconds: seconds(cpu), IntervalS: r.timeline.interval.Seconds(),
+		Verified: !o.NoVerify, Lengths: !o.NoVerify && (o.Path == "" || o.pathSize() >= 0), CPUSeconds: seconds(cpu), IntervalS: r.timeline.interval.Seconds(),
 	}
 	if o.Schedule != nil {
 		res.Loop = "open"

@@ -153,11 +153,7 @@ func (r *run) source(worker int) source {
 	case o.Entries != nil:
 		return &entrySource{entries: o.Entries, verify: !o.NoVerify}
 	case o.Path != "":
-		size := o.Size
-		if size == 0 {
-			size = SizeOf(o.Path)
-		}
-		return &pathSource{target: o.Path, size: size, versions: r.versions, verify: !o.NoVerify}
+		return &pathSource{target: o.Path, size: o.pathSize(), versions: r.versions, verify: !o.NoVerify}
 	}
 	m := mixSource{picker: workload.NewPicker(o.Mix, worker), mix: o.Mix, versions: r.versions, verify: !o.NoVerify}
 	if o.Prefill {

@@ -21,7 +21,7 @@ func sample() *Report {
 		Tool: "weirload", Version: "v1", Started: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Command: []string{"run", "http://127.0.0.1:80", "--rate", "100"},
 		Settings: []Setting{{"load", "100 requests a second"}},
 		Result: &load.Result{
-			Target: "http://127.0.0.1:80", Loop: "open", Engine: "loop", DurationS: 10, MeasuredS: 9, Ended: "gave up", Verified: true,
+			Target: "http://127.0.0.1:80", Loop: "open", Engine: "loop", DurationS: 10, MeasuredS: 9, Ended: "gave up", Verified: true, Lengths: true,
 			Requests: 1000, Answers: 990, Unsent: 3, InFlight: 2, LongestUS: 2_500_000, Rate: 110, Bytes: 1_000_000, ByteRate: 111_111, Opened: 64, Reopened: 2, CPUSeconds: 0.5,
 			Latency: l, Service: l, Lag: l, Curve: curve, HitRatio: 0.9,
 			Tiers: []load.TierResult{

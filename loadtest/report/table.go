@@ -33,7 +33,10 @@ func (r *Report) WriteTable(w io.Writer) error {
 }
 
 func verified(res *load.Result) string {
-	if res.Verified {
+	switch {
+	case res.Verified && !res.Lengths:
+		return ", every body compared, its length not: neither the URL nor --size says it"
+	case res.Verified:
 		return ", every body compared"
 	}
 	return ", bodies not compared"
