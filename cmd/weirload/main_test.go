@@ -285,6 +285,15 @@ func TestImpossibleSettingsHaveNoFollowUps(t *testing.T) {
 	}
 }
 
+// A rate at which nothing would be sent is refused, with what is possible.
+func TestRatesThatAreTooLow(t *testing.T) {
+	for _, rate := range []string{"1e-10", "0:1e-10"} {
+		if _, _, err := weirload(t.Context(), "run", "http://127.0.0.1:1", "--rate", rate); err == nil || !strings.Contains(err.Error(), "0.001") {
+			t.Errorf("%s: %v", rate, err)
+		}
+	}
+}
+
 func TestOriginRefusesToBeReachable(t *testing.T) {
 	if _, _, err := weirload(t.Context(), "origin", "--listen", "0.0.0.0:0"); err == nil || !strings.Contains(err.Error(), "not loopback") {
 		t.Error(err)

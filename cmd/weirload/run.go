@@ -152,16 +152,16 @@ func (f *runFlags) schedule() {
 	from, to, isRamp := strings.Cut(f.rate, ":")
 	low, err1 := strconv.ParseFloat(from, 64)
 	if !isRamp {
-		if err1 != nil || !(low > 0 && low <= load.MaxRate) {
-			f.add("--rate", fmt.Errorf("%q: above 0 up to %d requests a second are possible; leave it out for a closed loop", f.rate, load.MaxRate))
+		if err1 != nil || !(low >= load.MinRate && low <= load.MaxRate) {
+			f.add("--rate", fmt.Errorf("%q: %v to %d requests a second are possible; leave it out for a closed loop", f.rate, load.MinRate, load.MaxRate))
 			low = 1
 		}
 		f.options.Schedule = workload.Constant{PerSecond: low, For: length}
 		return
 	}
 	high, err2 := strconv.ParseFloat(to, 64)
-	if errors.Join(err1, err2) != nil || !(low >= 0 && low <= load.MaxRate && high > 0 && high <= load.MaxRate) {
-		f.add("--rate", fmt.Errorf("%q: FROM:TO is possible, FROM from 0 and TO from above 0, both up to %d", f.rate, load.MaxRate))
+	if errors.Join(err1, err2) != nil || !(low >= 0 && low <= load.MaxRate && high >= load.MinRate && high <= load.MaxRate) {
+		f.add("--rate", fmt.Errorf("%q: FROM:TO is possible, FROM from 0 and TO from %v, both up to %d", f.rate, load.MinRate, load.MaxRate))
 		low, high = 1, 1
 	}
 	over := f.ramp

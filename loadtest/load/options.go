@@ -92,8 +92,12 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// MaxRate is the highest rate of an open loop, in requests a second.
-const MaxRate = 10_000_000
+// MinRate and MaxRate bound the rate of an open loop, in requests a second. Below one in a quarter of an hour there is no load to
+// speak of.
+const (
+	MinRate = 0.001
+	MaxRate = 10_000_000
+)
 
 // maxConnections is what a process may usually open, less a reserve.
 const maxConnections = 20_000
@@ -126,11 +130,11 @@ func (o *Options) Check() error {
 func (o *Options) checkSchedule(f *faults) {
 	switch s := o.Schedule.(type) {
 	case workload.Constant:
-		f.check(s.PerSecond > 0 && s.PerSecond <= MaxRate, "rate %v: above 0 up to %d requests a second are possible", s.PerSecond, MaxRate)
+		f.check(s.PerSecond >= MinRate && s.PerSecond <= MaxRate, "rate %v: %v to %d requests a second are possible", s.PerSecond, MinRate, MaxRate)
 		f.check(s.For > 0, "duration %v: it must be above 0", s.For)
 		f.check(s.For < workload.Forever || o.Duration > 0 || o.Requests > 0, "no end: an open loop needs a duration or a number of requests")
 	case workload.Ramp:
-		f.check(s.From >= 0 && s.From <= MaxRate && s.To > 0 && s.To <= MaxRate, "rate %v to %v: 0 to %d, then above 0 to %d are possible", s.From, s.To, MaxRate, MaxRate)
+		f.check(s.From >= 0 && s.From <= MaxRate && s.To >= MinRate && s.To <= MaxRate, "rate %v to %v: 0 to %d, then %v to %d are possible", s.From, s.To, MaxRate, MinRate, MaxRate)
 		f.check(s.Over > 0 && s.Over <= s.For, "ramp %v: above 0 up to the duration, %v, is possible", s.Over, s.For)
 	}
 }

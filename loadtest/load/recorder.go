@@ -19,9 +19,11 @@ func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(shortest, 
 // newSlotHistogram has two digits only: a timeline has hundreds of them.
 func newSlotHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(shortest, longest, 2) }
 
-func record(h *hdrhistogram.Histogram, d time.Duration) {
+func record(h *hdrhistogram.Histogram, d time.Duration) { recordMany(h, d, 1) }
+
+func recordMany(h *hdrhistogram.Histogram, d time.Duration, n int64) {
 	// Within the bounds it cannot fail.
-	_ = h.RecordValue(min(max(int64(d), 0), longest))
+	_ = h.RecordValues(min(max(int64(d), 0), longest), n)
 }
 
 // sample is one answer, or one request that got none, as the recorder wants it. All moments count from the start of the run.

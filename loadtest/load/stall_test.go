@@ -111,6 +111,33 @@ func TestHangShowsWhenTheRunIsCutShort(t *testing.T) {
 	})
 }
 
+// Two hundred million requests that were never sent are counted, each with about the wait that it had, in no time to speak of.
+func TestUnsentOfAHighRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		res, err := load.Run(t.Context(), load.Options{
+			Target: "http://127.0.0.1:80", Path: "/x;size=64", Connections: 1, Timeout: time.Second, Warmup: 10 * time.Second, GiveUp: 1000,
+			Schedule: workload.Constant{PerSecond: load.MaxRate, For: 20 * time.Second}, Duration: 20 * time.Second,
+			Dial: func(string, string) (net.Conn, error) {
+				client, server := net.Pipe()
+				go answerUntil(begin, server)
+				return client, nil
+			},
+		})
+		if !errors.Is(err, load.ErrLate) {
+			t.Fatal(err)
+		}
+		// The warm-up apart, they were due from 10 s to 20, and nobody sent them until 22.
+		if res.DurationS != 22 || res.Unsent != 10*load.MaxRate || res.Latency.Count != res.Unsent {
+			t.Errorf("%v s, %d requests, %d not sent, %d latencies", res.DurationS, res.Requests, res.Unsent, res.Latency.Count)
+		}
+		near := func(us, want float64) bool { return us > 0.998*want && us < 1.002*want }
+		if l := res.Latency; !near(l.MeanUS, 7e6) || !near(l.P50US, 7e6) || !near(l.P99US, 11.9e6) || !near(l.MaxUS, 12e6) {
+			t.Errorf("%+v", l)
+		}
+	})
+}
+
 // answerUntil answers at once until a moment, and then reads and says nothing more.
 func answerUntil(end time.Time, conn net.Conn) {
 	defer conn.Close()

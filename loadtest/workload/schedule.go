@@ -21,9 +21,18 @@ type Constant struct {
 	For       time.Duration // requests due at or after this are not part of it
 }
 
+// duration converts seconds. What is beyond a Duration is Forever, and not the negative that Go makes of it.
+func duration(seconds float64) time.Duration {
+	ns := seconds * float64(time.Second)
+	if ns >= float64(Forever) {
+		return Forever
+	}
+	return time.Duration(ns)
+}
+
 // At is i divided by the rate.
 func (c Constant) At(i int64) (time.Duration, bool) {
-	due := time.Duration(float64(i) / c.PerSecond * float64(time.Second))
+	due := duration(float64(i) / c.PerSecond)
 	return due, due < c.For
 }
 
@@ -50,7 +59,7 @@ func (r Ramp) At(i int64) (time.Duration, bool) {
 			t = 2 * float64(i) / (r.From + root)
 		}
 	}
-	due := time.Duration(t * float64(time.Second))
+	due := duration(t)
 	return due, due < r.For
 }
 

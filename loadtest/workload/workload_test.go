@@ -162,6 +162,28 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
+// What is due beyond the longest Duration is not due, and not at once.
+func TestSchedulesOfTinyRates(t *testing.T) {
+	for _, s := range []Schedule{
+		Constant{PerSecond: 1e-10, For: time.Minute},
+		Constant{PerSecond: 1e-10, For: Forever},
+		Ramp{To: 1e-10, Over: time.Second, For: time.Minute},
+		Ramp{From: 1e-12, To: 1e-12, Over: time.Hour, For: Forever},
+	} {
+		if at, ok := s.At(0); at != 0 || !ok {
+			t.Errorf("%+v: the first is due at %v, %v", s, at, ok)
+		}
+		for _, i := range []int64{1, 2, 1000, math.MaxInt64} {
+			if at, ok := s.At(i); ok {
+				t.Errorf("%+v: request %d is due at %v", s, i, at)
+			}
+		}
+	}
+	if at, ok := (PurgeStorm{At: time.Second, For: time.Second, PerSecond: 1e-300}).Due(1); ok {
+		t.Errorf("a purge is due at %v", at)
+	}
+}
+
 func TestFlashCrowd(t *testing.T) {
 	m := &Mix{Catalogue: Catalogue{Objects: 10, Sizes: Sizes{Median: 100}}, Flashes: []Flash{
 		{At: time.Second, For: time.Second, Share: 0.8, Objects: 2}, {At: 5 * time.Second, For: time.Second, Share: 1, Objects: 3},
