@@ -137,8 +137,12 @@ func (w *worker) cutShort(x *exchange, now time.Duration) {
 	w.rec.cutShort(&sample{due: x.due, sent: x.sent, end: now})
 }
 
-// surplus counts bytes that came behind a whole answer.
+// surplus counts bytes that came behind a whole answer. An answer has one fault, the first: of one that was wrong already they
+// are no news. Nor are they before any request, whose answer they will spoil and count with.
 func (w *worker) surplus(x *exchange, now time.Duration, rest []byte) {
+	if x.served == 0 || x.check.fault != nil {
+		return
+	}
 	f := faultf(FaultSurplus, "%d bytes after the answer: %q", len(rest), clip(rest))
 	w.rec.note(now, f)
 	w.run.faulty(x, now, f)

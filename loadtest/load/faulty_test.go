@@ -286,3 +286,49 @@ func TestFindsBytesAfterAnAnswer(t *testing.T) {
 		wantOnly(t, run(t, o), load.FaultSurplus, 20)
 	})
 }
+
+// An answer that is wrong and has bytes behind it is one faulty answer, not two.
+func TestAnAnswerHasOneFault(t *testing.T) {
+	engines(t, func(t *testing.T, blocking bool) {
+		origin, _ := startOrigin(t, loadorigin.Options{})
+		o := closed(startCache(t, &cache{origin: origin, bad: every(1), wrong: func(_ *cache, w http.ResponseWriter, e *entry) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%ssurplus", len(e.body), bytes.ToUpper(e.body))
+		}}))
+		o.Blocking, o.Requests = blocking, 30
+		wantOnly(t, run(t, o), load.FaultContent, 30)
+	})
+}
+
+// Bytes that come before any request are no answer's; they spoil the first one.
+func TestBytesBeforeARequest(t *testing.T) {
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer conn.Close()
+				io.WriteString(conn, "220 ready\r\n")
+				io.Copy(io.Discard, conn)
+			})
+		}
+	})
+	defer wg.Wait()
+	defer ln.Close()
+	engines(t, func(t *testing.T, blocking bool) {
+		o := closed("http://" + ln.Addr().String())
+		o.Blocking, o.Requests = blocking, 10
+		wantOnly(t, run(t, o), load.FaultMalformed, 10)
+	})
+}
