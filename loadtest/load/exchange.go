@@ -144,6 +144,6 @@ func (w *worker) surplus(x *exchange, now time.Duration, rest []byte) {
 		return
 	}
 	f := faultf(FaultSurplus, "%d bytes after the answer: %q", len(rest), clip(rest))
-	w.rec.note(now, f)
+	w.rec.note(x.due, now, f)
 	w.run.faulty(x, now, f)
 }

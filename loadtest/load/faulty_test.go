@@ -332,3 +332,26 @@ func TestBytesBeforeARequest(t *testing.T) {
 		wantOnly(t, run(t, o), load.FaultMalformed, 10)
 	})
 }
+
+// What is wrong in the warm-up is not measured: no fault, and no example of one.
+func TestFaultsOfTheWarmup(t *testing.T) {
+	engines(t, func(t *testing.T, blocking bool) {
+		origin, _ := startOrigin(t, loadorigin.Options{})
+		o := closed(startCache(t, &cache{origin: origin, bad: every(1), wrong: func(c *cache, w http.ResponseWriter, e *entry) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			defer conn.Close()
+			surplus := "surplus"
+			if c.served.Load()%2 == 0 {
+				surplus, e = "", &entry{body: bytes.ToUpper(e.body)}
+			}
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s%s", len(e.body), e.body, surplus)
+		}}))
+		o.Blocking, o.Requests, o.Warmup = blocking, 30, time.Hour
+		if res := run(t, o); res.Requests != 0 || res.Faults.Total != 0 || len(res.Examples) != 0 {
+			t.Errorf("%d requests, faults %+v, examples %+v", res.Requests, res.Faults, res.Examples)
+		}
+	})
+}

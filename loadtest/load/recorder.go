@@ -131,10 +131,12 @@ func (r *recorder) cutShort(s *sample) {
 	record(r.failed, s.end-s.due)
 }
 
-// note counts a fault that is no answer.
-func (r *recorder) note(at time.Duration, f *fault) {
+// note counts a fault that was found at a moment, after the answer to a request that was due at another had been counted.
+func (r *recorder) note(due, at time.Duration, f *fault) {
 	r.roll(at)
-	r.count(f)
+	if due >= r.skip {
+		r.count(f)
+	}
 }
 
 func (r *recorder) count(f *fault) {

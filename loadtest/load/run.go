@@ -282,7 +282,9 @@ func (r *run) answered(req *request, a *answer) {
 
 // faulty notes an answer that is not right, and ends the run when nothing else has come for too long.
 func (r *run) faulty(x *exchange, now time.Duration, f *fault) {
-	r.examples.add(x, now, f)
+	if x.due >= r.opts.Warmup {
+		r.examples.add(x, now, f)
+	}
 	if f.kind.Class() != "broken" {
 		r.broken.Store(0)
 		return
