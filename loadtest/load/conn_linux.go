@@ -77,7 +77,6 @@ func (c *conn) connect() {
 	}
 	c.fd, c.state = fd, connConnecting
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // without it requests are late, no more
-	c.loop.rec.opened++
 	if !c.loop.begun {
 		c.loop.connects++
 	}
@@ -128,6 +127,7 @@ func (c *conn) connected() {
 		c.fail(c.now(), faultf(FaultConnect, "%v", unix.Errno(errno)))
 		return
 	}
+	c.loop.rec.opened++
 	c.settle()
 	c.state = connIdle
 	c.watch(false)

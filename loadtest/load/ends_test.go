@@ -110,7 +110,7 @@ func TestTargetThatRefuses(t *testing.T) {
 		o := closed("http://" + ln.Addr().String())
 		o.Blocking = blocking
 		res, err := load.Run(t.Context(), o)
-		if !errors.Is(err, load.ErrGaveUp) || res == nil || res.Answers != 0 || res.Faults.Kinds["connect"] < 20 {
+		if !errors.Is(err, load.ErrGaveUp) || res == nil || res.Answers != 0 || res.Faults.Kinds["connect"] < 20 || res.Opened != 0 {
 			t.Errorf("%v, %+v", err, res)
 		}
 	})
