@@ -355,3 +355,16 @@ func TestFaultsOfTheWarmup(t *testing.T) {
 		}
 	})
 }
+
+// A status that no standard has is counted like any other.
+func TestOddStatuses(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(999) }))
+	defer s.Close()
+	o := closed(s.URL)
+	o.Requests = 10
+	res := run(t, o)
+	wantOnly(t, res, load.FaultStatus, 10)
+	if res.Statuses["999"] != 10 {
+		t.Errorf("statuses %v", res.Statuses)
+	}
+}

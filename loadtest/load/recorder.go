@@ -54,7 +54,7 @@ type recorder struct {
 	held     []time.Duration         // when the requests were due that were taken and never sent
 	service  *hdrhistogram.Histogram // from sending to the end
 	lag      *hdrhistogram.Histogram // from due to sending
-	statuses [600]int64
+	statuses [1000]int64             // three digits are what a status has
 	faults   [FaultKinds]int64
 	slot     int64 // of the timeline, that now is filled
 	now      slotRecord
