@@ -161,40 +161,33 @@ func (c *conn) flush() {
 	}
 }
 
+// read takes what has come, once: the kernel tells again when there is more. To read until nothing is left would let a target that
+// sends faster than it is read keep the thread from all its other connections, from what is due, and from the end of the run.
 func (c *conn) read() {
-	for {
-		n, err := unix.Read(c.fd, c.loop.buf)
-		switch {
-		case errors.Is(err, unix.EAGAIN):
-			return
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			c.broken(err)
-			return
-		case n == 0:
-			c.broken(errEnd)
-			return
-		}
-		now := c.now()
-		c.moved = now
-		if c.state != connBusy {
-			c.loop.surplus(&c.x, now, c.loop.buf[:n])
-			c.close()
-			return
-		}
-		rest, done, f := c.x.feed(c.loop.buf[:n], now)
-		if f != nil {
-			c.fail(now, f)
-			return
-		}
-		if done {
-			c.done(now, rest)
-			return
-		}
-		if n < len(c.loop.buf) {
-			return // the kernel tells when there is more
-		}
+	n, err := unix.Read(c.fd, c.loop.buf)
+	switch {
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return
+	case err != nil:
+		c.broken(err)
+		return
+	case n == 0:
+		c.broken(errEnd)
+		return
+	}
+	now := c.now()
+	c.moved = now
+	if c.state != connBusy {
+		c.loop.surplus(&c.x, now, c.loop.buf[:n])
+		c.close()
+		return
+	}
+	rest, done, f := c.x.feed(c.loop.buf[:n], now)
+	switch {
+	case f != nil:
+		c.fail(now, f)
+	case done:
+		c.done(now, rest)
 	}
 }
 

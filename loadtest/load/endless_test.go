@@ -17,6 +17,7 @@ import (
 
 // again writes a text over and over until the connection ends.
 func again(text string) func(net.Conn) {
+	text = strings.Repeat(text, 100)
 	return func(c net.Conn) {
 		for {
 			if _, err := io.WriteString(c, text); err != nil {
@@ -52,10 +53,6 @@ func TestRunEndsWhateverTheTargetDoes(t *testing.T) {
 		"drips":            {drip, load.FaultTimeout, "not whole "},
 		"never ends":       {chunks, load.FaultTimeout, "not whole "},
 		"interim for ever": {again("HTTP/1.1 103 Early Hints\r\n\r\n"), load.FaultMalformed, "interim answers"},
-		"trailers for ever": {func(c net.Conn) {
-			io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
-			again("a: b\r\n")(c)
-		}, load.FaultMalformed, "trailer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			engines(t, func(t *testing.T, blocking bool) {
@@ -84,7 +81,7 @@ func TestRunOfSoManyRequestsEnds(t *testing.T) {
 		ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 		defer stop()
 		res, err := load.Run(ctx, load.Options{
-			Target: breaking(t, 0, drip), Path: "/x", Connections: 2, Requests: 2, Timeout: 300 * time.Millisecond, NoVerify: true, Blocking: blocking,
+			Target: breaking(t, 0, drip), Path: "/x", Connections: 2, Requests: 2, Timeout: time.Second, NoVerify: true, Blocking: blocking,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -172,7 +172,7 @@ func TestOpenLoopThatCannotKeepUp(t *testing.T) {
 		origin, _ := startOrigin(t, loadorigin.Options{})
 		res, err := load.Run(t.Context(), load.Options{
 			Target: origin, Path: "/x;size=64;delay=100ms", Connections: 1, Schedule: workload.Constant{PerSecond: 1000, For: 200 * time.Millisecond},
-			Timeout: 500 * time.Millisecond, Blocking: blocking,
+			Timeout: time.Second, Blocking: blocking,
 		})
 		if !errors.Is(err, load.ErrLate) || res.Complete || !strings.Contains(res.Ended, "cannot keep up") {
 			t.Fatalf("%v, complete %v, ended %q", err, res.Complete, res.Ended)
