@@ -170,15 +170,17 @@ func (r *recorder) finish() {
 	}
 }
 
-// timeline gathers the slots of all workers.
+// timeline gathers the slots of all workers. When there are too many, two neighbours become one, as often as it takes: nobody
+// knows the length of every run before it ends.
 type timeline struct {
-	interval time.Duration
+	interval time.Duration // of the workers' slots
 
-	mu    sync.Mutex // protects the fields below
-	slots []slotRecord
+	mu     sync.Mutex // protects the fields below
+	slots  []slotRecord
+	merged int // how often: a slot of these is 1<<merged of the workers' ones
 }
 
-// maxSlots bounds a timeline, whatever a run's length.
+// maxSlots is how many slots a timeline has at most when the run's length is known; twice as many when it is not.
 const maxSlots = 600
 
 // newTimeline chooses the interval so that a run of this length has some hundred slots.
@@ -191,29 +193,59 @@ func newTimeline(length time.Duration) *timeline {
 	return &timeline{interval: max(time.Second, (length/maxSlots).Truncate(time.Second)+time.Second)}
 }
 
-func (t *timeline) at(slot int64) *slotRecord {
-	slot = min(slot, 4*maxSlots)
+// atLocked is where what happened in a slot of the workers goes.
+func (t *timeline) atLocked(slot int64) *slotRecord {
+	for slot>>t.merged >= 2*maxSlots {
+		t.halveLocked()
+	}
+	slot >>= t.merged
 	for int64(len(t.slots)) <= slot {
 		t.slots = append(t.slots, slotRecord{})
 	}
 	return &t.slots[slot]
 }
 
+// halveLocked makes one slot of each two.
+func (t *timeline) halveLocked() {
+	half := t.slots[:0]
+	for i := 0; i < len(t.slots); i += 2 {
+		s := t.slots[i]
+		if i+1 < len(t.slots) {
+			s.merge(&t.slots[i+1])
+		}
+		half = append(half, s)
+	}
+	clear(t.slots[len(half):])
+	t.slots = half
+	t.merged++
+}
+
+func (s *slotRecord) merge(o *slotRecord) {
+	s.answers += o.answers
+	s.bytes += o.bytes
+	s.faults += o.faults
+	s.purges += o.purges
+	switch {
+	case o.latency == nil:
+	case s.latency == nil:
+		s.latency = o.latency
+	default:
+		s.latency.Merge(o.latency)
+	}
+}
+
 func (t *timeline) add(slot int64, r *slotRecord) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := t.at(slot)
-	s.answers += r.answers
-	s.bytes += r.bytes
-	s.faults += r.faults
+	s := t.atLocked(slot)
 	if s.latency == nil {
-		s.latency = newSlotHistogram()
+		s.latency = newSlotHistogram() // r's own belongs to the worker
 	}
-	s.latency.Merge(r.latency)
+	s.merge(r)
 }
 
 func (t *timeline) purged(at time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.at(int64(at/t.interval)).purges++
+	t.atLocked(int64(at/t.interval)).purges++
 }

@@ -142,7 +142,7 @@ func (r *run) result(took, cpu time.Duration) *Result {
 	o := &r.opts
 	res := &Result{
 		Target: o.Target, Loop: "closed", Engine: "loop", DurationS: seconds(took), Complete: true, Ended: "as planned",
-		Verified: !o.NoVerify, Lengths: !o.NoVerify && (o.Path == "" || o.pathSize() >= 0), CPUSeconds: seconds(cpu), IntervalS: r.timeline.interval.Seconds(),
+		Verified: !o.NoVerify, Lengths: !o.NoVerify && (o.Path == "" || o.pathSize() >= 0), CPUSeconds: seconds(cpu),
 	}
 	if o.Schedule != nil {
 		res.Loop = "open"
@@ -189,7 +189,7 @@ func (r *run) result(took, cpu time.Duration) *Result {
 	if res.Examples == nil {
 		res.Examples = []Example{}
 	}
-	res.Timeline = r.timeline.result(took)
+	res.Timeline, res.IntervalS = r.timeline.result(took)
 	return res
 }
 
@@ -293,16 +293,17 @@ func firstNot(from int64, due func(i int64) bool) int64 {
 	return from + int64(sort.Search(int(step), func(i int) bool { return !due(from + int64(i)) }))
 }
 
-func (t *timeline) result(took time.Duration) []Slot {
+func (t *timeline) result(took time.Duration) (slots []Slot, interval float64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	each := t.interval << t.merged
 	out := []Slot{}
 	for i := range t.slots {
 		s := &t.slots[i]
-		at := time.Duration(i) * t.interval
+		at := time.Duration(i) * each
 		slot := Slot{AtS: round(at.Seconds(), 3), Answers: s.answers, Bytes: s.bytes, Faults: s.faults, Purges: s.purges}
 		// The last slot is seldom whole.
-		if length := min(t.interval, took-at); length > 0 {
+		if length := min(each, took-at); length > 0 {
 			slot.Rate = round(float64(s.answers)/length.Seconds(), 1)
 		}
 		if h := s.latency; h != nil && h.TotalCount() > 0 {
@@ -311,5 +312,5 @@ func (t *timeline) result(took time.Duration) []Slot {
 		}
 		out = append(out, slot)
 	}
-	return out
+	return out, each.Seconds()
 }

@@ -138,6 +138,53 @@ func TestUnsentOfAHighRate(t *testing.T) {
 	})
 }
 
+// Nobody knows how long a closed loop of so many requests takes. Whatever it takes, its timeline spreads over all of it.
+func TestTimelineOfALongRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		res, err := load.Run(t.Context(), load.Options{
+			Target: "http://127.0.0.1:80", Path: "/x;size=64", Connections: 1, Requests: 5000, Timeout: time.Minute,
+			Dial: func(string, string) (net.Conn, error) {
+				client, server := net.Pipe()
+				go slowServer(server)
+				return client, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.DurationS != 5000 || res.IntervalS < 4 || len(res.Timeline) < 500 || len(res.Timeline) > 1300 {
+			t.Fatalf("%v s in %d slots of %v", res.DurationS, len(res.Timeline), res.IntervalS)
+		}
+		n := int64(0)
+		for i, s := range res.Timeline {
+			n += s.Answers
+			if whole := i > 0 && i < len(res.Timeline)-1; whole && (s.Rate < 0.7 || s.Rate > 1.3 || s.P50US < 990_000 || s.P50US > 1_010_000) {
+				t.Fatalf("slot %d of %v s: %+v", i, res.IntervalS, s)
+			}
+		}
+		if n != 5000 {
+			t.Errorf("%d answers", n)
+		}
+	})
+}
+
+// slowServer answers in a second.
+func slowServer(conn net.Conn) {
+	defer conn.Close()
+	br := bufio.NewReader(conn)
+	for {
+		req, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		time.Sleep(time.Second)
+		body := selfcheck.Bytes(selfcheck.SeedOf(req.RequestURI, 0), 0, 64)
+		if _, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n%s", body); err != nil {
+			return
+		}
+	}
+}
+
 // answerUntil answers at once until a moment, and then reads and says nothing more.
 func answerUntil(end time.Time, conn net.Conn) {
 	defer conn.Close()
