@@ -294,6 +294,25 @@ func TestRatesThatAreTooLow(t *testing.T) {
 	}
 }
 
+// What would have no effect is refused and not passed over.
+func TestSettingsWithoutEffect(t *testing.T) {
+	const url = "http://127.0.0.1:1"
+	for _, tc := range []struct {
+		want string
+		args []string
+	}{
+		{"--ramp", []string{"--rate", "100", "--ramp", "5s"}},
+		{"flash crowd at 1m40s", []string{"--flash", "at=100s,for=1s"}},
+		{"flash crowd at 10s", []string{"--rate", "100", "--flash", "at=10s,for=1s"}},
+		{"purge storm at 1m40s", []string{"--purge", "at=100s,for=1s", "--purge-method"}},
+		{"purge storm at 2s", []string{"--rate", "100", "-n", "100", "--purge", "at=2s,for=1s", "--purge-method"}},
+	} {
+		if _, _, err := weirload(t.Context(), append([]string{"run", url}, tc.args...)...); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%v: %v", tc.args, err)
+		}
+	}
+}
+
 func TestOriginRefusesToBeReachable(t *testing.T) {
 	if _, _, err := weirload(t.Context(), "origin", "--listen", "0.0.0.0:0"); err == nil || !strings.Contains(err.Error(), "not loopback") {
 		t.Error(err)

@@ -152,6 +152,9 @@ func (f *runFlags) schedule() {
 	from, to, isRamp := strings.Cut(f.rate, ":")
 	low, err1 := strconv.ParseFloat(from, 64)
 	if !isRamp {
+		if f.ramp != 0 {
+			f.add("--ramp", fmt.Errorf("needs a rate to go to, as in --rate 1:%s", f.rate))
+		}
 		if err1 != nil || !(low >= load.MinRate && low <= load.MaxRate) {
 			f.add("--rate", fmt.Errorf("%q: %v to %d requests a second are possible; leave it out for a closed loop", f.rate, load.MinRate, load.MaxRate))
 			low = 1

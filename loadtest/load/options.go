@@ -124,6 +124,7 @@ func (o *Options) Check() error {
 	f.check(!strings.ContainsFunc(o.Host, func(r rune) bool { return r <= ' ' || r == 0x7f }), "host %q: it must not hold spaces", o.Host)
 	o.checkContent(&f)
 	o.checkPurges(&f)
+	o.checkEvents(&f)
 	return f.err()
 }
 
@@ -136,6 +137,22 @@ func (o *Options) checkSchedule(f *faults) {
 	case workload.Ramp:
 		f.check(s.From >= 0 && s.From <= MaxRate && s.To >= MinRate && s.To <= MaxRate, "rate %v to %v: 0 to %d, then %v to %d are possible", s.From, s.To, MaxRate, MinRate, MaxRate)
 		f.check(s.Over > 0 && s.Over <= s.For, "ramp %v: above 0 up to the duration, %v, is possible", s.Over, s.For)
+	}
+}
+
+// checkEvents refuses what would begin when the run is over.
+func (o *Options) checkEvents(f *faults) {
+	length := o.Length()
+	if length <= 0 {
+		return
+	}
+	if o.Mix != nil {
+		for _, e := range o.Mix.Flashes {
+			f.check(e.At < length, "flash crowd at %v: the run is over after %v; an earlier one is possible", e.At, length)
+		}
+	}
+	for _, s := range o.Purges.Storms {
+		f.check(s.At < length, "purge storm at %v: the run is over after %v; an earlier one is possible", s.At, length)
 	}
 }
 
