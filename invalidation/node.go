@@ -269,16 +269,31 @@ func (n *Node) Stats() Stats {
 	return s
 }
 
+// closePatience is how long Close waits for the device under the log.
+const closePatience = 10 * time.Second
+
 // Close ends the node; purges that were not acknowledged may or may not be in
-// the log.
+// the log. A device that takes nothing would keep it waiting for ever: after ten
+// seconds it gives the log up, with an error.
 func (n *Node) Close() error {
 	err := ErrClosed
 	n.closed.Do(func() {
 		close(n.stop)
-		<-n.done
-		err = nil
-		if n.file != nil {
-			err = n.file.close()
+		ended := make(chan error, 1)
+		go func() {
+			<-n.done
+			if n.file != nil {
+				ended <- n.file.close()
+				return
+			}
+			ended <- nil
+		}()
+		t := time.NewTimer(closePatience)
+		defer t.Stop()
+		select {
+		case err = <-ended:
+		case <-t.C:
+			err = fmt.Errorf("the device has taken nothing for %v; purges that were not acknowledged may be missing", closePatience)
 		}
 	})
 	return err

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/valyala/fasthttp"
+
+	"weir/policy"
 )
 
 // interims passes the origin's interim responses on to the client that caused the
@@ -46,12 +48,16 @@ func (in *interims) got(code int, h textproto.MIMEHeader) error {
 		// An HTTP/1.0 client knows no interim responses.
 		return nil
 	}
+	fields, err := policy.EndToEnd(h)
+	if err != nil {
+		return err
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.over {
 		return nil
 	}
-	in.waiting = appendInterim(in.waiting, code, h)
+	in.waiting = appendInterim(in.waiting, code, fields)
 	if in.writer == nil {
 		in.writer = make(chan struct{})
 		go in.write(in.writer)
@@ -87,23 +93,20 @@ func (in *interims) write(ended chan struct{}) {
 	}
 }
 
-func appendInterim(b []byte, code int, h textproto.MIMEHeader) []byte {
+func appendInterim(b []byte, code int, fields policy.Fields) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(code), 10)
 	b = append(b, ' ')
 	b = append(b, statusMessage(code)...)
 	b = append(b, "\r\n"...)
-	for name, values := range h {
-		switch name {
-		case "Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length", "Upgrade", "Trailer", "Te":
+	for _, f := range fields {
+		if f.Name == "Content-Length" { // which it has none of (RFC 9110 section 8.6)
 			continue
 		}
-		for _, v := range values {
-			b = append(b, name...)
-			b = append(b, ": "...)
-			b = append(b, v...)
-			b = append(b, "\r\n"...)
-		}
+		b = append(b, f.Name...)
+		b = append(b, ": "...)
+		b = append(b, f.Value...)
+		b = append(b, "\r\n"...)
 	}
 	return append(b, "\r\n"...)
 }

@@ -98,7 +98,10 @@ func (o *hintingOrigin) Do(_ context.Context, r *origin.Request) (*origin.Respon
 		return o.answer(r)
 	}
 	for i := range o.hints {
-		if err := r.Got1xx(103, textproto.MIMEHeader{"Link": {fmt.Sprintf("<%s?%d>", r.Target, i)}}); err != nil {
+		if err := r.Got1xx(103, textproto.MIMEHeader{
+			"Link": {fmt.Sprintf("<%s?%d>", r.Target, i)}, "Connection": {"X-Hop"}, "X-Hop": {"1"}, "Proxy-Connection": {"keep-alive"},
+			"Transfer-Encoding": {"chunked"}, "Content-Length": {"5"},
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -150,8 +153,8 @@ func wantHints(t *testing.T, r *bufio.Reader, path string, n int) {
 			t.Fatal(err)
 		}
 		h, err := tr.ReadMIMEHeader()
-		if want := fmt.Sprintf("<%s?%d>", path, i); err != nil || !strings.HasPrefix(line, "HTTP/1.1 103 ") || h.Get("Link") != want {
-			t.Fatalf("%q, %v, %v; want 103 with %s", line, h, err, want)
+		if want := fmt.Sprintf("<%s?%d>", path, i); err != nil || !strings.HasPrefix(line, "HTTP/1.1 103 ") || h.Get("Link") != want || len(h) != 1 {
+			t.Fatalf("%q, %v, %v; want 103 with %s and nothing of the connection", line, h, err, want)
 		}
 	}
 }

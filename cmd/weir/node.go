@@ -435,6 +435,9 @@ func (n *node) close() {
 		}
 	}
 	if n.accessLog != nil {
+		// The tiers may have taken all the time that ctx had.
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
 		if err := n.accessLog.Close(ctx); err != nil {
 			n.log.Error("cannot close the access log", "error", err)
 		}

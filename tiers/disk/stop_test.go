@@ -101,6 +101,58 @@ func TestStopOnAFrozenDevice(t *testing.T) {
 	}
 }
 
+// TestStopWhileTheIndexIsRead: somebody who waits for the index, whose reads cannot be given up, keeps a stop waiting for a
+// bounded time as well.
+func TestStopWhileTheIndexIsRead(t *testing.T) {
+	o := smallOptions(t.TempDir())
+	s := mustOpen(t, o)
+	const n = 2000
+	for i := range n {
+		mustPut(t, s, i, 1, 100)
+	}
+	mustClose(t, s) // the index is in tables
+	hang := make(chan struct{})
+	var armed atomic.Bool
+	var in atomic.Int64
+	o.closePatience = 100 * time.Millisecond
+	o.indexFS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if armed.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsRead && strings.HasSuffix(op.Path, ".sst") {
+			in.Add(1)
+			<-hang
+		}
+		return nil
+	}))
+	s = mustOpen(t, o)
+	waitRebuilt(t, s)
+	armed.Store(true)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for i := range n {
+			if in.Load() > 0 {
+				return
+			}
+			h, k := keyOf(i)
+			if e, err := s.Get(h, k); err == nil {
+				e.Close()
+			}
+		}
+	}()
+	eventually(t, "somebody waits for the index", func() bool { return in.Load() > 0 })
+	if err := closes(t, s); !errors.Is(err, ErrSlow) {
+		t.Errorf("close: %v", err)
+	}
+	close(hang)
+	<-read
+	eventually(t, "the lock is gone", func() bool {
+		var err error
+		s, err = Open(smallOptions(o.Dir))
+		return err == nil
+	})
+	defer mustClose(t, s)
+	wantObject(t, s, 1, 1, 100)
+}
+
 // TestStopWhileALargeObjectIsMoved: a stop does not wait for all of it. It stays where it is, and is moved another time.
 func TestStopWhileALargeObjectIsMoved(t *testing.T) {
 	o := smallOptions(t.TempDir())

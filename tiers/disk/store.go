@@ -173,15 +173,6 @@ func (s *Store) rebuilding() bool {
 // A device that takes nothing would keep it waiting for ever: after ten seconds it answers ErrSlow. Then the store is what a
 // crash would leave, which costs the next start some time and no object; its lock goes when the device comes back.
 func (s *Store) Close() error {
-	s.life.Lock()
-	if s.closed {
-		s.life.Unlock()
-		return ErrClosed
-	}
-	s.closed = true
-	s.life.Unlock()
-
-	close(s.stop)
 	ended := make(chan error, 1)
 	go func() { ended <- s.end() }()
 	t := time.NewTimer(s.o.closePatience)
@@ -195,6 +186,15 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) end() error {
+	s.life.Lock() // an operation that waits for the device has it
+	if s.closed {
+		s.life.Unlock()
+		return ErrClosed
+	}
+	s.closed = true
+	s.life.Unlock()
+
+	close(s.stop)
 	// Eviction ends what it has in hand first: only this process knows which objects were hit.
 	s.keeper.Wait()
 	s.segs.rotate()
