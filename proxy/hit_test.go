@@ -50,6 +50,8 @@ func (o staticOrigin) Do(_ context.Context, _ *origin.Request) (*origin.Response
 type bench struct {
 	t testing.TB
 	p *Proxy
+	// base, when not nil, is the header that answers begin with: the server's has settings that cannot be made.
+	base *fasthttp.ResponseHeader
 }
 
 func newBench(t testing.TB, o Options, dir string, up Origin, rules ...policy.Rule) *bench {
@@ -59,6 +61,20 @@ func newBench(t testing.TB, o Options, dir string, up Origin, rules ...policy.Ru
 		to.Disk, to.DiskMaxObject = &disk.Options{Dir: dir, Size: 256 << 20}, 64<<20
 	}
 	return newBenchOver(t, o, to, up, rules...)
+}
+
+// serve serves what is accepted by ln until the test ends.
+func (b *bench) serve(ln net.Listener) {
+	served := make(chan error, 1)
+	go func() { served <- b.p.Serve(ln, false) }()
+	b.t.Cleanup(func() {
+		if err := b.p.Shutdown(context.Background()); err != nil {
+			b.t.Error(err)
+		}
+		if err := <-served; err != nil {
+			b.t.Error(err)
+		}
+	})
 }
 
 // newBenchOver is newBench with tiers of any size.
@@ -108,6 +124,9 @@ func (b *bench) request(raw string) *fasthttp.RequestCtx {
 // do handles one request and returns its Cache-Status.
 func (b *bench) do(ctx *fasthttp.RequestCtx) string {
 	ctx.Response.Reset()
+	if b.base != nil {
+		b.base.CopyTo(&ctx.Response.Header)
+	}
 	b.p.handle(ctx)
 	if ctx.Response.IsBodyStream() {
 		// The real server writes it; the exchange ends when it is closed.

@@ -60,19 +60,9 @@ func (l *pipes) dial(t *testing.T) (net.Conn, *bufio.Reader) {
 }
 
 // servePipes serves the bench on connections without buffers until the test ends.
-func (b *bench) servePipes(t *testing.T) *pipes {
-	t.Helper()
+func (b *bench) servePipes() *pipes {
 	l := newPipes()
-	served := make(chan error, 1)
-	go func() { served <- b.p.Serve(l, false) }()
-	t.Cleanup(func() {
-		if err := b.p.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	b.serve(l)
 	return l
 }
 
@@ -166,7 +156,7 @@ const getHinted = "GET /hinted HTTP/1.1\r\nHost: h.example\r\n\r\n"
 func TestInterimsHoldUpNobody(t *testing.T) {
 	o := &hintingOrigin{hints: 8, asked: make(chan struct{}, 1)}
 	b := newBenchOver(t, Options{}, tiers.Options{RAMSize: 1 << 20, RAMMaxObject: 64 << 10}, o)
-	l := b.servePipes(t)
+	l := b.servePipes()
 	lead, lr := l.dial(t)
 	say(lead, getHinted)
 	<-o.asked // all hints were handed over, and the client has read nothing
@@ -184,7 +174,7 @@ func TestInterimAfterTheExchange(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			o := &hintingOrigin{hints: 1, asked: make(chan struct{}, 1), err: errors.New("given up")}
 			b := newBenchOver(t, Options{}, tiers.Options{RAMSize: 1 << 20, RAMMaxObject: 64 << 10}, o)
-			l := b.servePipes(t)
+			l := b.servePipes()
 			c, r := l.dial(t)
 			say(c, strings.Replace(getHinted, "GET", method, 1))
 			wantHints(t, r, "/hinted", 1)
@@ -215,7 +205,7 @@ func TestPipelineKeepsItsOrder(t *testing.T) {
 	b := newBenchOver(t, Options{}, tiers.Options{RAMSize: 1 << 20, RAMMaxObject: 64 << 10}, o)
 	b.do(b.request(strings.TrimSuffix(strings.ReplaceAll(hit, "\r\n", "\n"), "\n\n")))
 	b.p.fetching.wait()
-	l := b.servePipes(t)
+	l := b.servePipes()
 	t.Run("slow answer with interim responses behind it", func(t *testing.T) {
 		c, r := l.dial(t)
 		say(c, hit, hit, getHinted, hit)

@@ -46,16 +46,7 @@ func TestLentBodies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- b.p.Serve(ln, false) }()
-	t.Cleanup(func() {
-		if err := b.p.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	b.serve(ln)
 
 	// On both sides of the write buffer, of the buffers' classes and of what is read in one piece.
 	sizes := []int{1<<10 + 1, 3 << 10, 4 << 10, 10 << 10, 64 << 10, 100 << 10, 128 << 10, 600 << 10}

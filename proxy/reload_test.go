@@ -95,6 +95,7 @@ func TestReloadReachesWhatWasHit(t *testing.T) {
 		{"the key is shown", config{"weir", rule(false)}, config{"weir", withKey}},
 		{"the key is not shown", config{"weir", withKey}, config{"weir", rule(false)}},
 	}
+	base := serverHeader(t)
 	now := time.Date(2026, 11, 26, 10, 0, 0, 0, time.UTC)
 	for _, tier := range []string{"ram", "disk"} {
 		for _, header := range []http.Header{plain, twice} {
@@ -106,6 +107,7 @@ func TestReloadReachesWhatWasHit(t *testing.T) {
 					o.Disk = &disk.Options{Dir: t.TempDir(), Size: 256 << 20}
 				}
 				b := newBenchOver(t, Options{Now: func() time.Time { return now }}, o, staticOrigin{header, make([]byte, 10<<10)}, c.rule)
+				b.base = base
 				b.reloaded(c.name, c.rule)
 				b.hitUntil(b.request("GET"+reloadRequest), "detail="+tier)
 				return b, b.hits()
