@@ -287,7 +287,7 @@ func (p *purger) send(req *http.Request, answer any) error {
 		return err
 	}
 	if resp.StatusCode/100 != 2 && !(req.Method == "PURGE" && resp.StatusCode == http.StatusNotFound) {
-		return fmt.Errorf("%w: %s %s answered %s: %s", errStatus, req.Method, req.URL, resp.Status, clip(bytes.TrimSpace(b)))
+		return fmt.Errorf("%w: %s %s answered %s: %s", errStatus, req.Method, req.URL.Redacted(), resp.Status, clip(bytes.TrimSpace(b)))
 	}
 	if answer == nil {
 		return nil

@@ -51,6 +51,17 @@ func TestPurgesThatWereDueAndNotSent(t *testing.T) {
 	}
 }
 
+// What a report shows of a failed purge is passed on: it must not hold the password of the API's address.
+func TestFailedPurgeShowsNoPassword(t *testing.T) {
+	o := purging(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
+		workload.PurgeStorm{For: 100 * time.Millisecond, PerSecond: 10})
+	o.Purges.API = strings.Replace(o.Purges.API, "http://", "http://me:hunter2@", 1)
+	p := run(t, o).Purges
+	if p.Failed != 1 || len(p.First) != 1 || !strings.Contains(p.First[0], "403") || strings.Contains(p.First[0], "hunter2") {
+		t.Errorf("%+v", p)
+	}
+}
+
 // A redirect acknowledges nothing, and nothing goes where it leads.
 func TestRedirectedPurgeHasFailed(t *testing.T) {
 	var led atomic.Int64
