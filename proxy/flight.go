@@ -43,8 +43,8 @@ type flight struct {
 	rule *policy.Rule
 	// req is a copy of the leader's request that outlives the leader.
 	req policy.Request
-	// interims gets the origin's interim responses while the leader waits; nil
-	// for a background flight.
+	// interims gets the origin's interim responses; nil when nobody waits for
+	// the flight as its leader.
 	interims *interims
 	// trusted: the leader's word about who asked is taken.
 	trusted bool
@@ -236,7 +236,6 @@ func (x *exchange) newFlight() *flight {
 	f.req.Method = "GET"
 	f.forwarded, f.trusted = x.forwardedFields(), x.trusted()
 	f.stale = x.stale
-	f.interims = x.passInterims()
 	return f
 }
 
@@ -361,7 +360,6 @@ func (p *Proxy) refresh(x *exchange, o *tiers.Object) {
 		}
 		return
 	}
-	x.endInterims()
-	f.leading, f.interims = false, nil
+	f.leading = false
 	f.start()
 }

@@ -34,9 +34,7 @@ func (x *exchange) join() state {
 		if f.part = x.partToComplete(); f.part != nil {
 			x.verdict = policy.PartialMiss
 		}
-		f.start()
-		<-f.ready
-		return x.take(f, true)
+		return x.lead(f)
 	}
 	if settled(f) && !x.maySettleFor(&f.answer) {
 		// The losing interleaving: the answer's head came before this request
@@ -121,8 +119,16 @@ func (x *exchange) again() state {
 func (x *exchange) goAlone() state {
 	f := x.newFlight()
 	f.ranged = x.fetchesPart()
+	return x.lead(f)
+}
+
+// lead starts the flight and waits for its answer. The client gets the origin's
+// interim responses meanwhile.
+func (x *exchange) lead(f *flight) state {
+	f.interims = x.passInterims()
 	f.start()
 	<-f.ready
+	x.endInterims()
 	return x.take(f, true)
 }
 
@@ -130,9 +136,6 @@ func (x *exchange) goAlone() state {
 func (x *exchange) take(f *flight, leads bool) state {
 	a := &f.answer
 	x.originTime = a.took
-	if leads {
-		x.endInterims()
-	}
 	// The answer is younger than the request: its age counts from here.
 	x.now = x.p.now().UnixNano()
 	if !leads {

@@ -152,11 +152,8 @@ func (u *upload) Read(p []byte) (int, error) {
 // Close ends a Read in progress: the origin wants no more of the body.
 func (u *upload) Close() error {
 	u.closed.Store(true)
-	return u.x.ctx.SetReadDeadline(passed)
+	return u.x.ctx.SetReadDeadline(longPast)
 }
-
-// passed is a deadline that ends a read at once.
-var passed = time.Unix(1, 0)
 
 // lastChunkSeen tells whether fasthttp's stream of a chunked body ended with its
 // last chunk. Read gives io.EOF also when the connection ended in its place (RFC
@@ -188,7 +185,7 @@ func (u *upload) extend() error {
 	err := u.x.ctx.SetReadDeadline(u.deadline)
 	if u.closed.Load() {
 		// Looked at behind setting ours: a Close that comes later sets its own behind it.
-		return u.x.ctx.SetReadDeadline(passed)
+		return u.x.ctx.SetReadDeadline(longPast)
 	}
 	return err
 }

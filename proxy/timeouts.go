@@ -80,6 +80,9 @@ func (k *clientConn) serve() {
 	}
 }
 
+// longPast is a deadline that ends a read at once.
+var longPast = time.Unix(1, 0)
+
 // hold ends what a connection waits for when it has overstayed.
 func (k *clientConn) hold(now, header, idle, round int64) {
 	was := phase(k.phase.Load())
@@ -90,7 +93,7 @@ func (k *clientConn) hold(now, header, idle, round int64) {
 	case phaseOver:
 		// Again: whoever reads a PROXY header or shakes hands sets deadlines
 		// of their own.
-		_ = k.conn.SetReadDeadline(time.Unix(1, 0))
+		_ = k.conn.SetReadDeadline(longPast)
 		return
 	case phaseIdle:
 		limit = idle
@@ -98,7 +101,7 @@ func (k *clientConn) hold(now, header, idle, round int64) {
 	}
 	// since may be a round too early.
 	if limit > 0 && now-k.since.Load() > limit+round && k.phase.CompareAndSwap(uint32(was), uint32(phaseOver)) {
-		_ = k.conn.SetReadDeadline(time.Unix(1, 0)) // one that fails is closed
+		_ = k.conn.SetReadDeadline(longPast) // one that fails is closed
 	}
 }
 
