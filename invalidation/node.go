@@ -282,11 +282,11 @@ func (n *Node) Close() error {
 		ended := make(chan error, 1)
 		go func() {
 			<-n.done
+			var err error
 			if n.file != nil {
-				ended <- n.file.close()
-				return
+				err = n.file.close()
 			}
-			ended <- nil
+			ended <- err
 		}()
 		t := time.NewTimer(closePatience)
 		defer t.Stop()

@@ -18,15 +18,13 @@ import (
 	"weir/loadtest/workload"
 )
 
-// breaking is a target that answers so many requests rightly, and then does something else with every connection.
-func breaking(t *testing.T, after int64, then func(net.Conn)) string {
+// listen is a target whose connections are served by serve, each in a goroutine, and closed then. It ends with the test.
+func listen(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
-	origin, _ := startOrigin(t, loadorigin.Options{})
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var answered atomic.Int64
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -36,36 +34,46 @@ func breaking(t *testing.T, after int64, then func(net.Conn)) string {
 			}
 			wg.Go(func() {
 				defer conn.Close()
-				up, err := (&net.Dialer{}).Dial("tcp", strings.TrimPrefix(origin, "http://"))
-				if err != nil {
-					return
-				}
-				defer up.Close()
-				buf := make([]byte, 16<<10)
-				for {
-					n, err := conn.Read(buf)
-					if err != nil {
-						return
-					}
-					if answered.Add(1) > after {
-						then(conn)
-						return
-					}
-					if _, err := up.Write(buf[:n]); err != nil {
-						return
-					}
-					if n, err = up.Read(buf); err != nil { // small enough for one piece
-						return
-					}
-					if _, err := conn.Write(buf[:n]); err != nil {
-						return
-					}
-				}
+				serve(conn)
 			})
 		}
 	})
 	t.Cleanup(func() { ln.Close(); wg.Wait() })
 	return "http://" + ln.Addr().String()
+}
+
+// breaking is a target that answers so many requests rightly, and then does something else with every connection.
+func breaking(t *testing.T, after int64, then func(net.Conn)) string {
+	t.Helper()
+	origin, _ := startOrigin(t, loadorigin.Options{})
+	var answered atomic.Int64
+	return listen(t, func(conn net.Conn) {
+		up, err := (&net.Dialer{}).Dial("tcp", strings.TrimPrefix(origin, "http://"))
+		if err != nil {
+			return
+		}
+		defer up.Close()
+		buf := make([]byte, 16<<10)
+		for {
+			n, err := conn.Read(buf)
+			if err != nil {
+				return
+			}
+			if answered.Add(1) > after {
+				then(conn)
+				return
+			}
+			if _, err := up.Write(buf[:n]); err != nil {
+				return
+			}
+			if n, err = up.Read(buf); err != nil { // small enough for one piece
+				return
+			}
+			if _, err := conn.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	})
 }
 
 // The run ends by itself, with what was measured and with what happened.

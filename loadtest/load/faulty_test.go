@@ -306,28 +306,12 @@ func TestAnAnswerHasOneFault(t *testing.T) {
 
 // Bytes that come before any request are no answer's; they spoil the first one.
 func TestBytesBeforeARequest(t *testing.T) {
-	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer conn.Close()
-				io.WriteString(conn, "220 ready\r\n")
-				io.Copy(io.Discard, conn)
-			})
-		}
+	target := listen(t, func(conn net.Conn) {
+		io.WriteString(conn, "220 ready\r\n")
+		io.Copy(io.Discard, conn)
 	})
-	defer wg.Wait()
-	defer ln.Close()
 	engines(t, func(t *testing.T, blocking bool) {
-		o := closed("http://" + ln.Addr().String())
+		o := closed(target)
 		o.Blocking, o.Requests = blocking, 10
 		wantOnly(t, run(t, o), load.FaultMalformed, 10)
 	})

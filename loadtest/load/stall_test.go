@@ -16,6 +16,13 @@ import (
 	"weir/loadtest/workload"
 )
 
+// answer64 gives the request its right answer, 64 bytes long.
+func answer64(conn net.Conn, req *http.Request) error {
+	body := selfcheck.Bytes(selfcheck.SeedOf(req.RequestURI, 0), 0, 64)
+	_, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n%s", body)
+	return err
+}
+
 // stallingServer answers in 2 ms, and stops for a second once in ten: whatever is under way then waits until the end of it.
 func stallingServer(begin time.Time, conn net.Conn) {
 	defer conn.Close()
@@ -29,8 +36,7 @@ func stallingServer(begin time.Time, conn net.Conn) {
 		if in := time.Since(begin) % (10 * time.Second); in > 5*time.Second && in < 6*time.Second {
 			time.Sleep(6*time.Second - in)
 		}
-		body := selfcheck.Bytes(selfcheck.SeedOf(req.RequestURI, 0), 0, 64)
-		if _, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n%s", body); err != nil {
+		if answer64(conn, req) != nil {
 			return
 		}
 	}
@@ -178,8 +184,7 @@ func slowServer(conn net.Conn) {
 			return
 		}
 		time.Sleep(time.Second)
-		body := selfcheck.Bytes(selfcheck.SeedOf(req.RequestURI, 0), 0, 64)
-		if _, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n%s", body); err != nil {
+		if answer64(conn, req) != nil {
 			return
 		}
 	}
@@ -197,8 +202,7 @@ func answerUntil(end time.Time, conn net.Conn) {
 		if !time.Now().Before(end) {
 			continue
 		}
-		body := selfcheck.Bytes(selfcheck.SeedOf(req.RequestURI, 0), 0, 64)
-		if _, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n%s", body); err != nil {
+		if answer64(conn, req) != nil {
 			return
 		}
 	}

@@ -158,6 +158,22 @@ func TestHitObjectsAreReappended(t *testing.T) {
 	}
 }
 
+// putUntil puts objects of a size until done, also while the store is closed. None is of a stripe in held, which eviction
+// holds while the stop waits for puts.
+func putUntil(t *testing.T, s *Store, size int, held map[int]bool, done func() bool) {
+	t.Helper()
+	for i := 1000; !done(); i++ {
+		h, k := keyOf(i)
+		if held[stripeOf(h)] {
+			continue
+		}
+		err := s.Put(h, k, nil, bodyOf(i, 1, size), later)
+		if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A stop in the middle of an eviction: which objects were hit is known to this process only, so it writes them again before
 // it ends.
 func TestStopDuringEviction(t *testing.T) {
@@ -173,7 +189,7 @@ func TestStopDuringEviction(t *testing.T) {
 	}
 	s = mustOpen(t, o)
 	const hot = 10
-	held := map[int]bool{} // the stripes one of which eviction holds then; the stop waits for puts
+	held := map[int]bool{}
 	ours.Store(true)
 	for i := range hot {
 		mustPut(t, s, i, 1, 8000)
@@ -182,16 +198,7 @@ func TestStopDuringEviction(t *testing.T) {
 		held[stripeOf(h)] = true
 	}
 	ours.Store(false)
-	for i := 1000; !stopped.Load(); i++ {
-		h, k := keyOf(i)
-		if held[stripeOf(h)] {
-			continue
-		}
-		err := s.Put(h, k, nil, bodyOf(i, 1, 10_000), later)
-		if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrFull) {
-			t.Fatal(err)
-		}
-	}
+	putUntil(t, s, 10_000, held, stopped.Load)
 	if err := <-closed; err != nil {
 		t.Fatal(err)
 	}

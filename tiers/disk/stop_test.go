@@ -173,20 +173,11 @@ func TestStopWhileALargeObjectIsMoved(t *testing.T) {
 	}
 	s = mustOpen(t, o)
 	h, k := keyOf(1)
-	held := stripeOf(h)
 	if err := s.In("pinned").Put(h, k, metaOf(1, 1, 800_000), bodyOf(1, 1, 800_000), later); err != nil {
 		t.Fatal(err)
 	}
 	armed.Store(true)
-	for i := 1000; moved.Load() < 3; i++ {
-		if h, _ := keyOf(i); stripeOf(h) == held {
-			continue // eviction may hold it, and the stop waits for puts
-		}
-		h, k := keyOf(i)
-		if err := s.Put(h, k, nil, bodyOf(i, 1, 4000), later); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrFull) {
-			t.Fatal(err)
-		}
-	}
+	putUntil(t, s, 4000, map[int]bool{stripeOf(h): true}, func() bool { return moved.Load() >= 3 })
 	if err := <-closed; err != nil {
 		t.Fatal(err)
 	}
