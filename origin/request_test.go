@@ -139,7 +139,11 @@ func TestRequestFraming(t *testing.T) {
 				}
 				body += string(c)
 			}
-			p.say(hello)
+			answer := hello
+			if strings.HasPrefix(h, "HEAD ") { // what came behind it would begin the next answer
+				answer = strings.TrimSuffix(hello, "hello")
+			}
+			p.say(answer)
 			_, h, _ = strings.Cut(h, "a.test\r\n")
 			got <- h + body + end
 		}
