@@ -182,7 +182,9 @@ type Policy struct {
 	Vary Vary
 	// Reuse are the kinds of reuse that can be switched off.
 	Reuse Reuse
-	Tags  Tags
+	// Cookies says what the cookies of a request mean that are not in the key.
+	Cookies Cookies
+	Tags    Tags
 	// CacheStatusKey shows the key in Cache-Status.
 	CacheStatusKey bool
 	Purge          Purge
@@ -222,6 +224,32 @@ func (a Admit) String() string {
 		return "second-hit"
 	}
 	return "always"
+}
+
+// Cookies is policies[].cookies.
+type Cookies uint8
+
+const (
+	// CookiesAuto takes cookies that are not in the key for something that the
+	// answer may depend on.
+	CookiesAuto Cookies = iota
+	// CookiesStrip keeps them from the origin.
+	CookiesStrip
+	// CookiesIgnore vouches that they change nothing.
+	CookiesIgnore
+)
+
+// String is the configuration's word.
+func (c Cookies) String() string {
+	switch c {
+	case CookiesAuto:
+		return "auto"
+	case CookiesStrip:
+		return "strip"
+	case CookiesIgnore:
+		return "ignore"
+	}
+	return "unknown"
 }
 
 // Vary is policies[].vary.

@@ -74,6 +74,7 @@ func decodePolicy(v value) (Policy, value, policyLink) {
 	p.TTL = decodeTTL(ttl.object("a mapping such as {default: 1h, stale_if_error: 24h}"))
 	p.Key = decodeKey(key.object("a mapping with query, headers and cookies"))
 	p.ClientDirectives = ClientDirectives(o.key("client_directives").choice(int(ClientHonor), ClientHonor.String(), ClientIgnore.String()))
+	p.Cookies = Cookies(o.key("cookies").choice(int(CookiesAuto), CookiesAuto.String(), CookiesStrip.String(), CookiesIgnore.String()))
 	reserve, pin, admit := o.key("reserve"), o.key("pin"), o.key("admit")
 	p.Reserve = decodeShare(reserve)
 	p.Pin = pin.boolean(false)

@@ -1,6 +1,9 @@
 package policy
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // nextCookie takes the first pair off the value of a Cookie field, as
 // leniently as RFC 6265 section 5.4 is read by servers: pairs end at ";",
@@ -31,6 +34,71 @@ func appendCookie(dst []byte, header RequestHeader, name string) []byte {
 			dst = append(append(dst, "\n c:"...), name...)
 			if value != nil {
 				dst = appendPrintable(append(dst, '='), value)
+			}
+		}
+	}
+	return dst
+}
+
+// StripsCookies reports whether the rule keeps from the origin those cookies of
+// a request with that method that the key does not hold.
+func (r *Rule) StripsCookies(method string) bool {
+	return r.Cookies == CookiesStrip && (method == "GET" || method == "HEAD")
+}
+
+// CookieFree reports whether every cookie of q that reaches the origin is in
+// the key. A piece of the field that has a value and no name counts as a cookie
+// that is not. Allocates nothing.
+func (r *Rule) CookieFree(q *Request) bool {
+	if q.Header == nil || r.StripsCookies(q.Method) || slices.Contains(r.Key.Headers, "Cookie") {
+		return true
+	}
+	for _, line := range q.Header.PeekAll("Cookie") {
+		for len(line) > 0 {
+			var name, value []byte
+			name, value, line = nextCookie(line)
+			if (len(name) > 0 || value != nil) && !r.keysCookie(name) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// keysCookie reports whether the key holds cookies of that name.
+func (r *Rule) keysCookie(name []byte) bool {
+	for _, n := range r.Key.Cookies {
+		if string(name) == n {
+			return true
+		}
+	}
+	return false
+}
+
+// AppendCookies appends the value of the Cookie field that the origin is sent
+// under a rule that strips cookies: those that the key holds, in the order of
+// the key, so that requests with one key send one value. It appends nothing
+// where none is left.
+func (r *Rule) AppendCookies(dst []byte, q *Request) []byte {
+	if q.Header == nil {
+		return dst
+	}
+	base := len(dst)
+	for _, name := range r.Key.Cookies {
+		for _, line := range q.Header.PeekAll("Cookie") {
+			for len(line) > 0 {
+				var n, value []byte
+				n, value, line = nextCookie(line)
+				if string(n) != name {
+					continue
+				}
+				if len(dst) > base {
+					dst = append(dst, "; "...)
+				}
+				dst = append(dst, name...)
+				if value != nil {
+					dst = append(append(dst, '='), value...)
+				}
 			}
 		}
 	}

@@ -37,6 +37,45 @@ func TestAppendCookie(t *testing.T) {
 	}
 }
 
+func TestCookieFree(t *testing.T) {
+	keyed := KeySpec{Cookies: []string{"currency", "theme"}}
+	for _, c := range []struct {
+		name   string
+		rule   Rule
+		method string
+		lines  []string
+		free   bool
+		sent   string // with strip
+	}{
+		{"no cookie", Rule{}, "GET", nil, true, ""},
+		{"an empty field", Rule{}, "GET", []string{"Cookie: ;; "}, true, ""},
+		{"one that the key lacks", Rule{}, "GET", []string{"Cookie: s=1"}, false, ""},
+		{"a value without a name", Rule{}, "GET", []string{"Cookie: =1"}, false, ""},
+		{"a name without a value", Rule{}, "GET", []string{"Cookie: s"}, false, ""},
+		{"in the key", Rule{Key: keyed}, "GET", []string{"Cookie: theme=dark; currency=EUR"}, true, "currency=EUR; theme=dark"},
+		{"one of several lines", Rule{Key: keyed}, "GET", []string{"Cookie: theme=dark", "Cookie: s=1"}, false, "theme=dark"},
+		{"another case of a name", Rule{Key: keyed}, "GET", []string{"Cookie: Theme=dark"}, false, ""},
+		{"twice", Rule{Key: keyed}, "GET", []string{"Cookie: theme=a; theme; theme=b"}, true, "theme=a; theme; theme=b"},
+		{"the whole field in the key", Rule{Key: KeySpec{Headers: []string{"Cookie"}}}, "GET", []string{"Cookie: s=1"}, true, ""},
+		{"stripped", Rule{Cookies: CookiesStrip}, "GET", []string{"Cookie: s=1"}, true, ""},
+		{"stripped for HEAD", Rule{Cookies: CookiesStrip}, "HEAD", []string{"Cookie: s=1"}, true, ""},
+		{"not stripped for POST", Rule{Cookies: CookiesStrip}, "POST", []string{"Cookie: s=1"}, false, ""},
+		{"ignored and sent", Rule{Cookies: CookiesIgnore}, "GET", []string{"Cookie: s=1"}, false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := get(c.lines...)
+			q.Method = c.method
+			if got := c.rule.CookieFree(q); got != c.free {
+				t.Errorf("cookie-free: %t, want %t", got, c.free)
+			}
+			if got := string(c.rule.AppendCookies(nil, q)); got != c.sent {
+				t.Errorf("what strip leaves: %q, want %q", got, c.sent)
+			}
+			zeroAllocs(t, "CookieFree", func() { c.rule.CookieFree(q) })
+		})
+	}
+}
+
 func FuzzNextCookie(f *testing.F) {
 	for _, s := range []string{"a=b; c=d", ";;", "=", "a", " \t=\t "} {
 		f.Add(s)

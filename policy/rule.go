@@ -25,6 +25,8 @@ type Rule struct {
 	Vary VaryRule
 	// Forgo are kinds of reuse that RFC 9111 allows and this rule does without.
 	Forgo Forgo
+	// Cookies says what the cookies of a request mean that are not in the key.
+	Cookies CookieMode
 
 	// Purge says who may use the PURGE method.
 	Purge PurgeRule
@@ -54,6 +56,32 @@ type VaryRule struct {
 	Encodings, Languages []string
 	// Ignore are the canonical names of fields that do not count.
 	Ignore []string
+}
+
+// CookieMode says what the cookies of a request mean that are not in the key.
+type CookieMode uint8
+
+const (
+	// CookiesAuto takes them for something that the answer may depend on.
+	CookiesAuto CookieMode = iota
+	// CookiesStrip keeps them from the origin, for GET and HEAD.
+	CookiesStrip
+	// CookiesIgnore sends them and vouches that the answer does not depend on
+	// them.
+	CookiesIgnore
+)
+
+// String is the word of the configuration.
+func (m CookieMode) String() string {
+	switch m {
+	case CookiesAuto:
+		return "auto"
+	case CookiesStrip:
+		return "strip"
+	case CookiesIgnore:
+		return "ignore"
+	}
+	return "unknown"
 }
 
 // PurgeRule says who may use the PURGE method: whoever is in one of the networks,

@@ -18,6 +18,7 @@ import (
 func (t *fetch) request() *origin.Request {
 	h := t.req.Header.(*fasthttp.RequestHeader)
 	header := forwardable(h, t.trusted)
+	stripCookies(header, t.rule, &t.req)
 	for _, name := range []string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
 		// These are the client's; ours ask for what can be stored.
 		delete(header, name)
@@ -55,6 +56,18 @@ func (t *fetch) request() *origin.Request {
 		r.Got1xx = t.interims.got
 	}
 	return r
+}
+
+// stripCookies leaves the origin only those cookies that the key holds, where
+// the rule says so.
+func stripCookies(header http.Header, rule *policy.Rule, q *policy.Request) {
+	if header["Cookie"] == nil || !rule.StripsCookies(q.Method) {
+		return
+	}
+	delete(header, "Cookie")
+	if left := rule.AppendCookies(nil, q); len(left) > 0 {
+		header["Cookie"] = []string{string(left)}
+	}
 }
 
 // target is the request-target for the origin, from the same bytes that the

@@ -19,6 +19,7 @@ import (
 func (x *exchange) pass() state {
 	h := &x.ctx.Request.Header
 	header := forwardable(h, x.trusted())
+	stripCookies(header, x.rule, &x.req)
 	add(header, x.forwardedFields())
 	if n, ok := x.hopsLeft(); ok {
 		header["Max-Forwards"] = []string{strconv.FormatUint(n-1, 10)}

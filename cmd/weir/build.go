@@ -45,6 +45,7 @@ func rule(p *configs.Policy) policy.Rule {
 			MustUnderstand: !p.Reuse.MustUnderstand, Parts: !p.Reuse.Parts, Post: !p.Reuse.Post,
 		},
 		IgnoreClient: p.ClientDirectives == configs.ClientIgnore,
+		Cookies:      cookies(p.Cookies),
 		ShowKey:      p.CacheStatusKey,
 		TagFields:    append([]string{}, p.Tags.Headers...),
 		StripTags:    p.Tags.Strip,
@@ -65,6 +66,17 @@ func rule(p *configs.Policy) policy.Rule {
 	case configs.QueryAll:
 	}
 	return r
+}
+
+func cookies(c configs.Cookies) policy.CookieMode {
+	switch c {
+	case configs.CookiesStrip:
+		return policy.CookiesStrip
+	case configs.CookiesIgnore:
+		return policy.CookiesIgnore
+	case configs.CookiesAuto:
+	}
+	return policy.CookiesAuto
 }
 
 // orNever turns the configuration's 0 into policy's "never".
