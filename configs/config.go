@@ -264,7 +264,7 @@ type Vary struct {
 }
 
 // Reuse is policies[].reuse: what RFC 9111 allows and not everybody wants. All
-// true by default.
+// but Cookies are true by default.
 type Reuse struct {
 	Authorization, Cookies, Date, Head, MustUnderstand, Parts, Post bool
 }
@@ -334,6 +334,12 @@ type TTL struct {
 	// StaleIfUnreachable holds where neither states a stale-if-error, and only
 	// while the origin cannot be reached at all; 0 is never.
 	StaleIfUnreachable time.Duration
+	// ErrorMax is the longest that an error is kept, stated or guessed; 0 keeps
+	// none.
+	ErrorMax time.Duration
+	// StaleDespite are the directives, in lower case, that the stale times of
+	// the policy override.
+	StaleDespite []string
 	// HitForMiss is how long an uncacheable answer is remembered; never zero.
 	HitForMiss time.Duration
 	// Targets are the targeted cache control fields that win over

@@ -16,7 +16,9 @@ const (
 	// the effective configuration holds it.
 	DefaultStaleIfUnreachable = day
 	DefaultHeuristicFraction  = 0.1
-	DefaultHeuristicMax       = 7 * day
+	DefaultHeuristicMax       = time.Hour
+	// DefaultErrorMax is policy's default, as above.
+	DefaultErrorMax = 10 * time.Second
 
 	// longestTTL is ten years: more is a slip, or means for ever, which the
 	// protocol's seconds do not reach.
@@ -81,7 +83,7 @@ func decodePolicy(v value) (Policy, value, policyLink) {
 	p.Admit = Admit(admit.choice(int(AdmitAlways), AdmitAlways.String(), AdmitSecondHit.String()))
 	vary, reuse := o.key("vary"), o.key("reuse")
 	p.Vary = decodeVary(vary.object("a mapping with normalize, encodings, languages and ignore"))
-	p.Reuse = decodeReuse(reuse.object("a mapping of switches, such as {cookies: false}"))
+	p.Reuse = decodeReuse(reuse.object("a mapping of switches, such as {parts: false}"))
 	p.Tags = decodeTags(o.key("tags").object("a mapping with headers and strip"))
 	p.CacheStatusKey = o.key("cache_status_key").boolean(false)
 	purge, purgeTokens := decodePurge(o.key("purge"))
@@ -156,7 +158,9 @@ func decodeTTL(o *object) TTL {
 	t.Negative = decodeNegative(o.key("negative"))
 	t.StaleWhileRevalidate, _ = span("stale_while_revalidate", 0, 0)
 	t.StaleIfError, _ = span("stale_if_error", 0, 0)
+	t.StaleDespite = decodeStaleDespite(o.key("stale_despite"))
 	t.StaleIfUnreachable, _ = span("stale_if_unreachable", DefaultStaleIfUnreachable, 0)
+	t.ErrorMax, _ = span("error_max", DefaultErrorMax, 0)
 	t.HitForMiss, _ = span("hit_for_miss", DefaultHitForMiss, shortestTTL)
 	targets := o.key("targets")
 	t.Targets = []string{"Weir-Cache-Control", "Cdn-Cache-Control"}
@@ -173,6 +177,18 @@ func decodeTTL(o *object) TTL {
 		vOverride.fault("override, or min and max", "ttl.override sets every lifetime, so that min and max can bound none")
 	}
 	return t
+}
+
+// decodeStaleDespite reads the directives that the policy's stale times override.
+func decodeStaleDespite(v value) []string {
+	known := []string{"s-maxage", "proxy-revalidate", "must-revalidate"}
+	const valid = "a list of s-maxage, proxy-revalidate, must-revalidate"
+	return words(v.oneOrMany(valid), valid, func(s string) (string, string) {
+		if slices.Contains(known, s) {
+			return s, ""
+		}
+		return "", "is not such a directive" + v.d.didYouMean(s, known)
+	})
 }
 
 // decodeNegative reads one duration for the usual error statuses, or a mapping
@@ -207,7 +223,7 @@ func decodeNegative(v value) map[int]time.Duration {
 
 func decodeHeuristic(v value) Heuristic {
 	h := Heuristic{Enabled: true, Fraction: DefaultHeuristicFraction, Max: DefaultHeuristicMax}
-	const valid = "true, false or {fraction: 0.1, max: 7d}"
+	const valid = "true, false or {fraction: 0.1, max: 1h}"
 	target := v
 	if !isObject(v) {
 		h.Enabled = v.str("true", valid, func(s string) (string, string) {
@@ -303,7 +319,7 @@ func decodeVary(o *object) Vary {
 }
 
 func decodeReuse(o *object) Reuse {
-	on := func(name string) bool { return o.key(name).boolean(true) }
+	on := func(name string) bool { return o.key(name).boolean(name != "cookies") }
 	r := Reuse{
 		Authorization: on("authorization"), Cookies: on("cookies"), Date: on("date"), Head: on("head"),
 		MustUnderstand: on("must_understand"), Parts: on("parts"), Post: on("post"),

@@ -129,7 +129,8 @@ type TTL struct {
 	// Min and Max bound the lifetime a response states; Max 0 is no bound.
 	Min, Max time.Duration
 	// Negative gives error statuses (300 and above) that state no lifetime
-	// one of their own. nil: as the RFC says.
+	// one of their own, and takes the place of ErrorMax for theirs. nil: as the
+	// RFC says.
 	Negative map[int]time.Duration
 	// StaleWhileRevalidate and StaleIfError apply where the response does not
 	// state its own (RFC 5861).
@@ -140,6 +141,13 @@ type TTL struct {
 	// 4.2.4 calls that disconnected), where nothing forbids it; 0 means
 	// DefaultStaleIfUnreachable, less than 0 never.
 	StaleIfUnreachable time.Duration
+	// ErrorMax is the longest that an error (400 and above, but 404, 410 and 451)
+	// is kept whose status Negative does not name, whatever it states; 0 means
+	// DefaultErrorMax, less than 0 keeps none.
+	ErrorMax time.Duration
+	// StaleDespite are the directives that StaleWhileRevalidate, StaleIfError
+	// and StaleIfUnreachable override.
+	StaleDespite Despite
 	// HitForMiss is how long an uncacheable answer is remembered, so that
 	// requests for it do not wait for each other; 0 means DefaultHitForMiss.
 	HitForMiss time.Duration
@@ -155,6 +163,19 @@ type TTL struct {
 	Targets []string
 }
 
+// Despite is a set of directives that forbid stale use.
+type Despite uint8
+
+const (
+	// DespiteSMaxAge is s-maxage, which implies proxy-revalidate (RFC 9111 section
+	// 5.2.2.10).
+	DespiteSMaxAge Despite = 1 << iota
+	// DespiteProxyRevalidate is proxy-revalidate.
+	DespiteProxyRevalidate
+	// DespiteMustRevalidate is must-revalidate.
+	DespiteMustRevalidate
+)
+
 // DefaultTargets are the targeted cache control fields that weir obeys.
 var DefaultTargets = []string{"Weir-Cache-Control", "Cdn-Cache-Control"}
 
@@ -165,7 +186,10 @@ const (
 	// DefaultStaleIfUnreachable carries a site over an outage that somebody
 	// mends the next morning, and no longer.
 	DefaultStaleIfUnreachable = 24 * time.Hour
-	// DefaultHeuristicMax keeps a guess from outliving a week: RFC 9111
-	// warns beyond a day, and ten years old images would else stay a year.
-	DefaultHeuristicMax = 7 * 24 * time.Hour
+	// DefaultErrorMax keeps an error that somebody may have provoked from
+	// staying.
+	DefaultErrorMax = 10 * time.Second
+	// DefaultHeuristicMax keeps a guess from outliving what a person who has
+	// changed a file is willing to wait.
+	DefaultHeuristicMax = time.Hour
 )

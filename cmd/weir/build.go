@@ -31,7 +31,8 @@ func rule(p *configs.Policy) policy.Rule {
 		TTL: policy.TTL{
 			Default: p.TTL.Default, Override: p.TTL.Override, Min: p.TTL.Min, Max: p.TTL.Max, Negative: p.TTL.Negative,
 			StaleWhileRevalidate: p.TTL.StaleWhileRevalidate, StaleIfError: p.TTL.StaleIfError,
-			StaleIfUnreachable: orNever(p.TTL.StaleIfUnreachable),
+			StaleIfUnreachable: orNever(p.TTL.StaleIfUnreachable), ErrorMax: orNever(p.TTL.ErrorMax),
+			StaleDespite:       despite(p.TTL.StaleDespite),
 			HitForMiss:         p.TTL.HitForMiss, HeuristicFraction: p.TTL.Heuristic.Fraction,
 			HeuristicMax: p.TTL.Heuristic.Max, NoHeuristic: !p.TTL.Heuristic.Enabled,
 			// Never nil: an empty list means none, nil the default.
@@ -77,6 +78,22 @@ func cookies(c configs.Cookies) policy.CookieMode {
 	case configs.CookiesAuto:
 	}
 	return policy.CookiesAuto
+}
+
+// despite is the set of the directives that a configuration names.
+func despite(names []string) policy.Despite {
+	var d policy.Despite
+	for _, name := range names {
+		switch name {
+		case "s-maxage":
+			d |= policy.DespiteSMaxAge
+		case "proxy-revalidate":
+			d |= policy.DespiteProxyRevalidate
+		case "must-revalidate":
+			d |= policy.DespiteMustRevalidate
+		}
+	}
+	return d
 }
 
 // orNever turns the configuration's 0 into policy's "never".
