@@ -20,9 +20,13 @@ func ParseAge(value string) (seconds int64, ok bool) {
 func initialAge(r *Response) int64 {
 	apparent := clampSeconds(r.ResponseTime/second-dateOf(r)) * second
 	delay := min(max(r.ResponseTime-r.RequestTime, 0), maxDelta*second)
-	var stated int64
+	return min(max(apparent, statedAge(r)+delay), maxDelta*second)
+}
+
+// statedAge is the age that the response states, in nanoseconds; 0 without one.
+func statedAge(r *Response) int64 {
 	if age, ok := ParseAge(r.Fields.Get("Age")); ok {
-		stated = age * second
+		return age * second
 	}
-	return min(max(apparent, stated+delay), maxDelta*second)
+	return 0
 }

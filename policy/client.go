@@ -9,6 +9,60 @@ type ClientDirectives struct {
 	NoCache, NoStore, OnlyIfCached                       bool
 }
 
+// Asker is a request as it asks for a response that it did not cause.
+type Asker struct {
+	ClientDirectives
+	rule     *Rule
+	request  *Request
+	personal personality
+}
+
+// personality is what is known of whether a request is somebody's own.
+type personality uint8
+
+const (
+	personalityUnknown personality = iota
+	personalityNone
+	personalityOwn
+)
+
+// NewAsker returns q as it asks under the rule. Both must outlive the asker.
+func NewAsker(rule *Rule, q *Request) Asker {
+	return Asker{ClientDirectives: ParseClient(rule, q), rule: rule, request: q}
+}
+
+// Personal reports whether the request carries what may make its answer another
+// than everybody's: see Rule.Personal.
+func (a *Asker) Personal() bool {
+	if a.personal == personalityUnknown {
+		a.personal = personalityNone
+		if a.rule.Personal(a.request) {
+			a.personal = personalityOwn
+		}
+	}
+	return a.personal == personalityOwn
+}
+
+// reloadWindow is how long after it came a response answers those who ask for
+// one that the origin has just confirmed, in nanoseconds: RFC 9111 section
+// 5.2.1.4 has them prefer that, and a crowd's reloads must not become the
+// origin's load.
+const reloadWindow = second
+
+// accepts reports whether the request's own limits on age let a response pass
+// that has ttl left.
+func (a *Asker) accepts(f *Freshness, ttl, now int64) bool {
+	reload := a.NoCache || a.NoStore || a.HasMaxAge && a.MaxAge == 0
+	switch {
+	case reload:
+		since := subSat(now, f.Came)
+		return 0 <= since && since < reloadWindow
+	case a.HasMaxAge && subSat(now, f.Born) > a.MaxAge:
+		return false
+	}
+	return !a.HasMinFresh || ttl >= a.MinFresh
+}
+
 // anyStale is a max-stale without an argument.
 const anyStale = int64(1<<63 - 1)
 

@@ -65,6 +65,54 @@ func (r *Rule) CookieFree(q *Request) bool {
 	return true
 }
 
+// Personal reports whether q carries something of its sender's that reaches the
+// origin, is not in the key, and may make the answer another than everybody's:
+// credentials, or cookies that the rule does not vouch for. Allocates nothing.
+func (r *Rule) Personal(q *Request) bool {
+	if q.Authorization != nil && !slices.Contains(r.Key.Headers, "Authorization") {
+		return true
+	}
+	return r.Cookies != CookiesIgnore && !r.CookieFree(q)
+}
+
+// KeepSession returns the fields of an answer to q without those cookies that q
+// carries and the rule keeps from the origin: it has not seen them, and its new
+// ones would take their place at the client.
+func (r *Rule) KeepSession(q *Request, f Fields) Fields {
+	if !r.StripsCookies(q.Method) || q.Header == nil || !setsCookie(f) {
+		return f
+	}
+	kept := make(Fields, 0, len(f))
+	for i := range f {
+		if !isSetCookie(f[i].Name) || !r.withholds(q, f[i].Value) {
+			kept = append(kept, f[i])
+		}
+	}
+	return kept
+}
+
+// withholds reports whether the cookie that a Set-Cookie value sets is one that
+// q carries and the rule keeps from the origin.
+func (r *Rule) withholds(q *Request, setCookie string) bool {
+	name, _, _ := nextCookie([]byte(setCookie))
+	if r.keysCookie(name) {
+		return false
+	}
+	for _, line := range q.Header.PeekAll("Cookie") {
+		for len(line) > 0 {
+			var sent []byte
+			if sent, _, line = nextCookie(line); bytes.Equal(sent, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Anonymous reports whether the request carries no cookie, whatever the rule
+// says of cookies.
+func Anonymous(q *Request) bool { return q.Header == nil || q.Header.Peek("Cookie") == nil }
+
 // keysCookie reports whether the key holds cookies of that name.
 func (r *Rule) keysCookie(name []byte) bool {
 	for _, n := range r.Key.Cookies {

@@ -109,10 +109,14 @@ func Dated(f Fields, received int64) Fields {
 }
 
 // storedFields is what of a response is kept: not what the response withholds
-// from shared caches, and not Age, which Freshness.Born holds.
-func storedFields(f Fields, c *control) Fields {
+// from shared caches, not Age, which Freshness.Born holds, and cookies only where
+// the rule stores them.
+func storedFields(rule *Rule, f Fields, c *control) Fields {
 	kept := make(Fields, 0, len(f))
 	for i := range f {
+		if isSetCookie(f[i].Name) && !rule.storesCookies() {
+			continue
+		}
 		if f[i].Name != "Age" && !hopByHop(f[i].Name) && !c.withholds(f[i].Name) {
 			kept = append(kept, f[i])
 		}

@@ -85,15 +85,20 @@ func TestHeadUpdates(t *testing.T) {
 		name   string
 		status int
 		head   []string
-		want   bool
+		want   HeadChange
 	}{
-		{"9111 4.3.5 nothing contradicts", 200, []string{"Cache-Control: max-age=9"}, true},
-		{"9111 4.3.5 all the same", 200, []string{`ETag: "a"`, "Last-Modified: @-9", "Content-Length: 5"}, true},
-		{"9111 4.3.5 another tag", 200, []string{`ETag: "b"`}, false},
-		{"9111 4.3.5 a weak tag", 200, []string{`ETag: W/"a"`}, false},
-		{"9111 4.3.5 another date", 200, []string{"Last-Modified: @-8"}, false},
-		{"9111 4.3.5 another length", 200, []string{"Content-Length: 6"}, false},
-		{"9111 4.3.5 another status", 410, nil, false},
+		{"9111 4.3.5 nothing contradicts", 200, []string{"Cache-Control: max-age=9"}, HeadSilent},
+		{"9111 4.3.5 all the same", 200, []string{`ETag: "a"`, "Last-Modified: @-9", "Content-Length: 5"}, HeadConfirms},
+		{"9111 4.3.5 the tag alone", 200, []string{`ETag: "a"`}, HeadConfirms},
+		{"9111 4.3.5 a length proves nothing", 200, []string{"Content-Length: 5"}, HeadSilent},
+		{"9111 4.3.5 no answer about the resource", 403, nil, HeadSilent},
+		{"9111 4.3.5 an answer to a condition", 304, nil, HeadSilent},
+		{"9111 4.3.5 gone", 404, nil, HeadChanged},
+		{"9111 4.3.5 another tag", 200, []string{`ETag: "b"`}, HeadChanged},
+		{"9111 4.3.5 a weak tag", 200, []string{`ETag: W/"a"`}, HeadChanged},
+		{"9111 4.3.5 another date", 200, []string{"Last-Modified: @-8"}, HeadChanged},
+		{"9111 4.3.5 another length", 200, []string{"Content-Length: 6"}, HeadChanged},
+		{"9111 4.3.5 another status", 410, nil, HeadChanged},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

@@ -10,13 +10,19 @@ type Freshness struct {
 	Born int64
 	// Lifetime is how long after Born the response is fresh, in nanoseconds.
 	Lifetime int64
-	// StaleWhileRevalidate and StaleIfError are how long after that it may
+	// Stated is how much of Lifetime the response itself states, in nanoseconds;
+	// the rest is the rule's, or a guess.
+	Stated int64
+	// Came is when the response arrived, or the answer that last validated it, in
+	// unix nanoseconds.
+	Came int64
+	// StaleWhileRevalidate and StaleIfError are how long after Lifetime it may
 	// still serve (RFC 5861), in nanoseconds; -1: neither the response nor the
-	// rule says.
+	// rule says, or it is forbidden.
 	StaleWhileRevalidate int64
 	StaleIfError         int64
-	// MustRevalidate: never served stale (must-revalidate, proxy-revalidate,
-	// or an s-maxage that applies).
+	// MustRevalidate: served stale within those two times only (s-maxage), which
+	// are -1 where must-revalidate or proxy-revalidate forbids that too.
 	MustRevalidate bool
 	// NoCache: validated before every use (no-cache without a field list).
 	NoCache bool
@@ -24,9 +30,11 @@ type Freshness struct {
 	Heuristic bool
 	// Validator: the response has an ETag or a Last-Modified to validate with.
 	Validator bool
+	// Replaced: another response was stored under the key before.
+	Replaced bool
 }
 
-// Use is what may be done with a stored response for one request.
+// Use is what may be done with a response for a request that did not cause it.
 type Use uint8
 
 const (
@@ -34,20 +42,18 @@ const (
 	UseFresh Use = iota
 	// UseStaleRevalidating: serve it, and refresh it once behind the answer.
 	UseStaleRevalidating
-	// UseStale: serve it; the client said that stale is good enough.
+	// UseStale: serve it; the client said that stale is good enough, or the
+	// origin failed and it may stand in.
 	UseStale
 	// UseRevalidate: ask the origin before it is used.
 	UseRevalidate
-	// UseNot: not for this request; fetch as if nothing were stored.
-	UseNot
 
 	// Uses is the number of uses.
 	Uses
 )
 
 var useNames = [Uses]string{
-	UseFresh: "fresh", UseStaleRevalidating: "stale-while-revalidate", UseStale: "stale",
-	UseRevalidate: "revalidate", UseNot: "not",
+	UseFresh: "fresh", UseStaleRevalidating: "stale-while-revalidate", UseStale: "stale", UseRevalidate: "revalidate",
 }
 
 // String names the use for logs and tests.
@@ -58,6 +64,19 @@ func (u Use) String() string {
 	return "unknown"
 }
 
+// Occasion is why a response is asked for that the request did not cause.
+type Occasion uint8
+
+const (
+	// OnRequest: the request has just come.
+	OnRequest Occasion = iota
+	// OnFailure: the origin was asked and failed (RFC 5861 section 4).
+	OnFailure
+	// OnOutage: the origin was asked and could not be reached, which RFC 9111
+	// section 4.2.4 calls disconnected.
+	OnOutage
+)
+
 // Age is the response's current age in whole seconds (RFC 9111 section 4.2.3),
 // never negative and at most 2^31.
 func (f *Freshness) Age(now int64) int64 {
@@ -65,93 +84,80 @@ func (f *Freshness) Age(now int64) int64 {
 }
 
 // TTL is the nanoseconds of freshness left; 0 and below is stale.
-func (f *Freshness) TTL(now int64) int64 {
-	return subSat(f.Lifetime, max(subSat(now, f.Born), 0))
+func (f *Freshness) TTL(now int64) int64 { return f.left(f.Lifetime, now) }
+
+// left is how much is left of a lifetime.
+func (f *Freshness) left(lifetime, now int64) int64 {
+	return subSat(lifetime, max(subSat(now, f.Born), 0))
 }
 
-// Use decides how a stored response serves a request (RFC 9111 section 4 and
-// 5.2.1, RFC 5861 section 3). Allocates nothing.
-func (f *Freshness) Use(d *ClientDirectives, now int64) Use {
-	if d.NoStore {
-		return UseNot
+// Reusable decides whether a response may reach a request that did not cause
+// it, and how (RFC 9111 section 4 and 5.2.1, RFC 5861). It is the one predicate
+// for that: a stored response is held against it, and one that a request has
+// waited for while another request fetched it.
+//
+// A lifetime that the response does not itself state counts for nothing where
+// the asker's cookies or credentials may have made another answer. Stale use
+// needs a lifetime that was once above zero, except within a
+// stale-while-revalidate that the response states. Allocates nothing.
+func (f *Freshness) Reusable(a *Asker, on Occasion, now int64) Use {
+	lifetime := f.Lifetime
+	if f.Stated < lifetime && a.Personal() {
+		if lifetime = f.Stated; lifetime <= 0 {
+			return UseRevalidate
+		}
 	}
-	ttl := f.TTL(now)
-	if f.NoCache || !d.accepts(f, ttl, now) {
+	ttl := f.left(lifetime, now)
+	if f.NoCache || !a.accepts(f, ttl, now) {
 		return UseRevalidate
 	}
 	if ttl > 0 {
 		return UseFresh
 	}
-	if f.MustRevalidate {
-		return UseRevalidate
-	}
-	if d.HasMaxStale && -ttl <= d.MaxStale {
-		return UseStale
-	}
 	// A client that gives a max-age without max-stale wants nothing stale
 	// (RFC 9111 section 5.2.1.1).
-	if -ttl < f.StaleWhileRevalidate && !d.HasMaxAge && !d.HasMaxStale {
+	if -ttl < f.StaleWhileRevalidate && !a.HasMaxAge && !a.HasMaxStale {
 		return UseStaleRevalidating
+	}
+	if lifetime > 0 && f.staleAllowed(a, on, -ttl) {
+		return UseStale
 	}
 	return UseRevalidate
 }
 
-// accepts tells whether the request's own limits on age let the response pass.
-func (d *ClientDirectives) accepts(f *Freshness, ttl, now int64) bool {
-	switch {
-	case d.NoCache:
-		return false
-	case d.HasMaxAge && subSat(now, f.Born) > d.MaxAge:
-		return false
-	case d.HasMinFresh && ttl < d.MinFresh:
-		return false
-	}
-	return true
-}
-
-// StaleIfErrorAllowed tells whether the stored response may stand in for an
-// origin that failed (RFC 5861 section 4, RFC 9111 section 4.2.4), by the
-// response's word, the rule's or the request's. no-cache, must-revalidate and
-// what implies it forbid it, and so does a client that asked for validation.
-func (f *Freshness) StaleIfErrorAllowed(d *ClientDirectives, now int64) bool {
-	ttl := f.TTL(now)
-	if f.NoCache || d.NoStore || !d.accepts(f, ttl, now) {
-		return false
-	}
-	if ttl > 0 {
+// staleAllowed reports whether the response may serve that long after its
+// lifetime, by its own word, the rule's or the request's.
+func (f *Freshness) staleAllowed(a *Asker, on Occasion, stale int64) bool {
+	if on != OnRequest && stale < f.StaleIfError {
 		return true
 	}
 	if f.MustRevalidate {
 		return false
 	}
-	return -ttl < f.StaleIfError || d.HasStaleIfError && -ttl < d.StaleIfError ||
-		d.HasMaxStale && -ttl <= d.MaxStale
-}
-
-// StaleIfUnreachable tells whether the stored response may stand in for an
-// origin that could not be reached: a cache that is disconnected may serve stale
-// (RFC 9111 section 4.2.4) without anybody's word, but not against it. Where the
-// response or the rule says how long, that is how long. It includes what
-// StaleIfErrorAllowed allows.
-func (f *Freshness) StaleIfUnreachable(rule *Rule, d *ClientDirectives, now int64) bool {
-	if f.StaleIfErrorAllowed(d, now) {
+	if a.HasMaxStale && stale <= a.MaxStale {
 		return true
 	}
-	ttl := f.TTL(now)
-	if f.StaleIfError >= 0 || f.NoCache || f.MustRevalidate || d.NoStore || !d.accepts(f, ttl, now) {
-		return false
+	if on != OnRequest && a.HasStaleIfError && stale < a.StaleIfError {
+		return true
 	}
-	limit := int64(rule.TTL.StaleIfUnreachable)
-	if limit == 0 {
-		limit = int64(DefaultStaleIfUnreachable)
+	// Without a word from anybody, but not against one. Where the response or
+	// the rule says how long, that is how long.
+	return on == OnOutage && f.StaleIfError < 0 && stale < a.rule.TTL.staleIfUnreachable()
+}
+
+func (t *TTL) staleIfUnreachable() int64 {
+	if t.StaleIfUnreachable == 0 {
+		return int64(DefaultStaleIfUnreachable)
 	}
-	return -ttl < limit
+	return int64(t.StaleIfUnreachable)
 }
 
 // StaleFrom returns f as a soft purge leaves it: stale from now on at the
-// latest, and otherwise the same.
+// latest, and otherwise the same. What had a lifetime keeps a nanosecond of it,
+// as the sign that it may serve stale.
 func (f Freshness) StaleFrom(now int64) Freshness {
-	f.Lifetime = min(f.Lifetime, max(subSat(now, f.Born), 0))
+	left := max(subSat(now, f.Born), 1)
+	f.Lifetime, f.Stated = min(f.Lifetime, left), min(f.Stated, left)
 	return f
 }
 
@@ -160,7 +166,7 @@ func (f Freshness) StaleFrom(now int64) Freshness {
 // send max-stale may still take it later.
 func (f *Freshness) LastUse() int64 {
 	last := f.Lifetime
-	if !f.MustRevalidate && !f.NoCache {
+	if !f.NoCache {
 		last = addSat(last, max(f.StaleWhileRevalidate, f.StaleIfError, 0))
 	}
 	return addSat(f.Born, last)

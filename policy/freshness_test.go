@@ -46,6 +46,7 @@ func TestUse(t *testing.T) {
 	cc := func(s string) []string { return []string{"Cache-Control: " + s} }
 	fresh := append(cc("max-age=10"), `ETag: "a"`)
 	rule := Rule{TTL: TTL{StaleWhileRevalidate: 20 * time.Second}}
+	despite := func(d Despite) Rule { return Rule{TTL: TTL{StaleWhileRevalidate: 20 * time.Second, StaleDespite: d}} }
 	runStored(t, []stored{
 		{name: "5861 3 within the window", fields: swr, after: 29, use: UseStaleRevalidating},
 		{name: "5861 3 after the window", fields: swr, after: 30, use: UseRevalidate},
@@ -56,7 +57,20 @@ func TestUse(t *testing.T) {
 		{name: "9111 5.2.2.2 must-revalidate beats it", fields: cc("max-age=10, must-revalidate, stale-while-revalidate=20"), after: 12, use: UseRevalidate},
 		{name: "9111 5.2.2.2 must-revalidate beats the rule", rule: rule, fields: cc("max-age=10, must-revalidate"), after: 12, use: UseRevalidate},
 		{name: "9111 5.2.2.8 proxy-revalidate beats it", fields: cc("max-age=10, proxy-revalidate, stale-while-revalidate=20"), after: 12, use: UseRevalidate},
-		{name: "9111 5.2.2.10 s-maxage beats it", fields: cc("s-maxage=10, stale-while-revalidate=20"), after: 12, use: UseRevalidate},
+		{name: "5861 3 what the response states holds beside s-maxage", fields: cc("s-maxage=10, stale-while-revalidate=20"), after: 29, use: UseStaleRevalidating},
+		{name: "5861 3 and not longer", fields: cc("s-maxage=10, stale-while-revalidate=20"), after: 30, use: UseRevalidate},
+		{name: "9111 5.2.2.10 s-maxage beats the rule", rule: rule, fields: cc("s-maxage=10"), after: 12, use: UseRevalidate},
+		{name: "the rule despite s-maxage", rule: despite(DespiteSMaxAge), fields: cc("s-maxage=10"), after: 29, use: UseStaleRevalidating},
+		{name: "the rule despite s-maxage, not must-revalidate", rule: despite(DespiteSMaxAge), fields: cc("s-maxage=10, must-revalidate"), after: 12, use: UseRevalidate},
+		{name: "the rule despite must-revalidate", rule: despite(DespiteMustRevalidate), fields: cc("max-age=10, must-revalidate"), after: 29, use: UseStaleRevalidating},
+		{name: "the response's window despite must-revalidate", rule: Rule{TTL: TTL{StaleDespite: DespiteMustRevalidate}}, fields: cc("max-age=10, must-revalidate, stale-while-revalidate=5"), after: 14, use: UseStaleRevalidating},
+		{name: "the rule despite proxy-revalidate", rule: despite(DespiteProxyRevalidate), fields: cc("max-age=10, proxy-revalidate"), after: 29, use: UseStaleRevalidating},
+		{name: "the rule despite all three", rule: despite(DespiteSMaxAge | DespiteProxyRevalidate | DespiteMustRevalidate), fields: cc("s-maxage=10, proxy-revalidate, must-revalidate"), after: 29, use: UseStaleRevalidating},
+		{name: "no-cache whatever is despised", rule: despite(DespiteSMaxAge | DespiteMustRevalidate), fields: append(fresh, "Cache-Control: no-cache"), after: 12, use: UseRevalidate},
+		{name: "stale for others needs to have been fresh", rule: rule, fields: append(cc("max-age=0"), `ETag: "a"`), use: UseRevalidate},
+		{name: "or the response's word, beside a stated lifetime", rule: rule, fields: []string{"Cache-Control: stale-while-revalidate=20", `ETag: "a"`}, use: UseRevalidate},
+		{name: "max-stale needs it to have been fresh", fields: []string{`ETag: "a"`}, later: cc("max-stale"), use: UseRevalidate},
+		{name: "max-stale needs it to have been fresh, max-age of 0", fields: append(cc("max-age=0"), `ETag: "a"`), later: cc("max-stale"), use: UseRevalidate},
 		{name: "9111 5.2.2.2 must-revalidate while fresh", fields: cc("max-age=10, must-revalidate"), after: 9},
 		{name: "9111 5.2.2.4 no-cache", fields: append(fresh, "Cache-Control: no-cache"), use: UseRevalidate},
 		{name: "9111 5.2.2.4 no-cache in any case", fields: append(fresh, "Cache-Control: No-CaChE"), use: UseRevalidate},
@@ -67,6 +81,10 @@ func TestUse(t *testing.T) {
 		{name: "9111 5.2.1.1 max-age", fields: fresh, later: cc("max-age=5"), after: 5},
 		{name: "9111 5.2.1.1 older than max-age", fields: fresh, later: cc("max-age=5"), after: 6, use: UseRevalidate},
 		{name: "9111 5.2.1.1 max-age of 0", fields: fresh, later: cc("max-age=0"), after: 1, use: UseRevalidate},
+		{name: "9111 5.2.1.1 max-age of 0, just validated", fields: fresh, later: cc("max-age=0")},
+		{name: "9111 5.2.1.4 no-cache, just validated", fields: fresh, later: cc("no-cache")},
+		{name: "9111 5.2.1.5 no-store, just validated", fields: fresh, later: cc("no-store")},
+		{name: "9111 5.2.2.4 no-cache of the response, just validated", fields: append(fresh, "Cache-Control: no-cache"), later: cc("no-cache"), use: UseRevalidate},
 		{name: "9111 5.2.1.1 unreadable max-age", fields: fresh, later: cc("max-age=x"), after: 1, use: UseRevalidate},
 		{name: "9111 5.2.1.1 two max-age", fields: fresh, later: cc("max-age=9, max-age=1"), after: 2, use: UseRevalidate},
 		{name: "9111 5.2.1.1 max-age wants nothing stale", fields: swr, later: cc("max-age=100"), after: 12, use: UseRevalidate},
@@ -80,7 +98,7 @@ func TestUse(t *testing.T) {
 		{name: "9111 5.2.1.3 min-fresh", fields: fresh, later: cc("min-fresh=5"), after: 5},
 		{name: "9111 5.2.1.3 less than min-fresh", fields: fresh, later: cc("min-fresh=5"), after: 6, use: UseRevalidate},
 		{name: "9111 5.2.1.4 no-cache", fields: fresh, later: cc("no-cache"), after: 1, use: UseRevalidate},
-		{name: "9111 5.2.1.5 no-store", fields: fresh, later: cc("no-store"), after: 1, use: UseNot},
+		{name: "9111 5.2.1.5 no-store", fields: fresh, later: cc("no-store"), after: 1, use: UseRevalidate},
 		{name: "9111 5.2.1.6 no-transform changes nothing", fields: fresh, later: cc("no-transform"), after: 1},
 		{name: "9111 5.2.1.7 only-if-cached serves what is fresh", fields: fresh, later: cc("only-if-cached"), after: 1},
 		{name: "9111 5.4 Pragma", fields: fresh, later: []string{"Pragma: foo, No-Cache"}, after: 1, use: UseRevalidate},
@@ -108,7 +126,13 @@ func TestStaleIfError(t *testing.T) {
 		{"9111 5.2.1.2 max-stale", TTL{}, "max-age=10", "max-stale=20", 30, true},
 		{"9111 5.2.2.2 must-revalidate", TTL{StaleIfError: time.Hour}, "max-age=10, must-revalidate, stale-if-error=20", "stale-if-error=99", 11, false},
 		{"9111 5.2.2.8 proxy-revalidate", TTL{}, "max-age=10, proxy-revalidate, stale-if-error=20", "", 11, false},
-		{"9111 5.2.2.10 s-maxage", TTL{}, "s-maxage=10, stale-if-error=20", "", 11, false},
+		{"5861 4 what the response states beside s-maxage", TTL{}, "s-maxage=10, stale-if-error=20", "", 29, true},
+		{"5861 4 and not longer", TTL{}, "s-maxage=10, stale-if-error=20", "", 30, false},
+		{"9111 5.2.2.10 s-maxage beats the rule", TTL{StaleIfError: time.Hour}, "s-maxage=10", "", 11, false},
+		{"9111 5.2.2.10 s-maxage beats the request", TTL{}, "s-maxage=10", "stale-if-error=99", 11, false},
+		{"the rule despite s-maxage", TTL{StaleIfError: time.Hour, StaleDespite: DespiteSMaxAge}, "s-maxage=10", "", 11, true},
+		{"what was never fresh", TTL{StaleIfError: time.Hour}, "max-age=0, stale-if-error=99", "stale-if-error=99", 1, false},
+		{"what states no lifetime", TTL{StaleIfError: time.Hour}, "x", "", 1, false},
 		{"9111 5.2.2.4 no-cache", TTL{}, "max-age=10, no-cache, stale-if-error=20", "", 1, false},
 		{"9111 4.2 fresh", TTL{}, "max-age=10, must-revalidate", "", 9, true},
 		{"9111 5.2.1.4 the client asked for validation", TTL{}, "max-age=10, stale-if-error=20", "no-cache", 9, false},
@@ -118,8 +142,8 @@ func TestStaleIfError(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			rule := &Rule{TTL: row.rule}
 			s := Decide(rule, get(), answer(200, "Cache-Control: "+row.cc, `ETag: "a"`))
-			d := ParseClient(rule, get("Cache-Control: "+row.client))
-			if got := s.Freshness.StaleIfErrorAllowed(&d, t0+row.after*second); got != row.want {
+			a := NewAsker(rule, get("Cache-Control: "+row.client))
+			if got := s.Freshness.Reusable(&a, OnFailure, t0+row.after*second) != UseRevalidate; got != row.want {
 				t.Errorf("%v, want %v (%+v)", got, row.want, s.Freshness)
 			}
 		})
@@ -129,9 +153,9 @@ func TestStaleIfError(t *testing.T) {
 func TestStaleFrom(t *testing.T) {
 	f := Decide(&Rule{}, get(), answer(200, "Cache-Control: max-age=100, stale-while-revalidate=10")).Freshness
 	soft := f.StaleFrom(t0 + 5*second)
-	var d ClientDirectives
+	d := NewAsker(&Rule{}, get())
 	for after, want := range map[int64]Use{5: UseStaleRevalidating, 14: UseStaleRevalidating, 15: UseRevalidate} {
-		if use := soft.Use(&d, t0+after*second); use != want {
+		if use := soft.Reusable(&d, OnRequest, t0+after*second); use != want {
 			t.Errorf("after %d s: %v, want %v", after, use, want)
 		}
 	}
@@ -147,7 +171,7 @@ func TestStaleFrom(t *testing.T) {
 func TestFreshnessSaturates(t *testing.T) {
 	const least, most = -1 << 63, 1<<63 - 1
 	values := []int64{least, least + 1, -1, 0, 1, t0, most - 1, most}
-	var d ClientDirectives
+	d := NewAsker(&Rule{}, get())
 	for _, born := range values {
 		for _, lifetime := range values {
 			for _, now := range values {
@@ -155,10 +179,10 @@ func TestFreshnessSaturates(t *testing.T) {
 				if age := f.Age(now); age < 0 || age > maxDelta {
 					t.Fatalf("age %d of %+v at %d", age, f, now)
 				}
-				if lifetime <= 0 && f.Use(&d, now) == UseFresh {
+				if lifetime <= 0 && f.Reusable(&d, OnRequest, now) == UseFresh {
 					t.Fatalf("%+v is fresh at %d", f, now)
 				}
-				if now > 0 && born < 0 && lifetime <= now && f.Use(&d, now) == UseFresh {
+				if now > 0 && born < 0 && lifetime <= now && f.Reusable(&d, OnRequest, now) == UseFresh {
 					t.Fatalf("%+v is fresh at %d", f, now)
 				}
 				f.LastUse()
@@ -208,12 +232,13 @@ func TestHitPathAllocatesNothing(t *testing.T) {
 	v := ValidatorsOf(s.Fields)
 	spec := VarySpec{Names: []string{"Accept-Encoding", "Accept-Language", "X-A", "X-B"}}
 	key, ranges := make([]byte, 0, 512), make([]ByteRange, 0, MaxRanges)
-	var d ClientDirectives
 	rule := &Rule{}
-	zeroAllocs(t, "ParseClient", func() { d = ParseClient(rule, q) })
-	zeroAllocs(t, "Use", func() { s.Freshness.Use(&d, t0+second) })
+	zeroAllocs(t, "Reusable", func() {
+		a := NewAsker(rule, q)
+		s.Freshness.Reusable(&a, OnRequest, t0+second)
+	})
 	zeroAllocs(t, "Evaluate", func() {
-		if v.Evaluate(q) != NotModified {
+		if v.Evaluate(q, Lent{}) != NotModified {
 			t.Fatal("not 304")
 		}
 	})
@@ -225,7 +250,7 @@ func TestHitPathAllocatesNothing(t *testing.T) {
 	zeroAllocs(t, "AppendVariant", func() { spec.AppendVariant(key, rule, q) })
 	dated := get("If-Modified-Since: " + dateAt(0))
 	zeroAllocs(t, "Evaluate with a date", func() {
-		if v.Evaluate(dated) != NotModified {
+		if v.Evaluate(dated, Lent{}) != NotModified {
 			t.Fatal("not 304")
 		}
 	})
@@ -241,12 +266,12 @@ func BenchmarkParseClient(b *testing.B) {
 	}
 }
 
-func BenchmarkUse(b *testing.B) {
+func BenchmarkReusable(b *testing.B) {
 	f := Decide(&Rule{}, get(), answer(200, "Cache-Control: max-age=1000")).Freshness
-	var d ClientDirectives
+	a := NewAsker(&Rule{}, get())
 	b.ReportAllocs()
 	for b.Loop() {
-		if f.Use(&d, t0) != UseFresh {
+		if f.Reusable(&a, OnRequest, t0) != UseFresh {
 			b.Fatal()
 		}
 	}

@@ -39,24 +39,63 @@ func keptOnUpdate(name string) bool {
 	return false
 }
 
-// HeadUpdates tells whether a 200 answer to HEAD updates a stored response of
-// size bytes (RFC 9111 section 4.3.5): no validator and no length that it
-// carries contradicts the stored one. Where it is false the stored response is
-// stale: the representation has changed.
-func HeadUpdates(stored Fields, size int64, head *Response) bool {
-	if head.Status != 200 {
-		return false
+// HeadChange is what the answer to a HEAD says of a stored response.
+type HeadChange uint8
+
+const (
+	// HeadSilent: nothing that could be held against it.
+	HeadSilent HeadChange = iota
+	// HeadConfirms: the stored response is what a GET would bring.
+	HeadConfirms
+	// HeadChanged: it is not; it counts as stale.
+	HeadChanged
+)
+
+// HeadUpdates says what the answer to a HEAD means for a stored response of size
+// bytes (RFC 9111 section 4.3.5). Only a validator that both have confirms it: a
+// length may be that of another body.
+func HeadUpdates(stored Fields, size int64, head *Response) HeadChange {
+	switch head.Status {
+	case 404, 410:
+		return HeadChanged
+	case 200:
+	default:
+		// An answer to the client's own condition, or none about the resource.
+		return HeadSilent
 	}
 	a, b := ValidatorsOf(stored), ValidatorsOf(head.Fields)
-	if head.Fields.Has("Etag") && (a.ETag != b.ETag || a.Weak != b.Weak) {
-		return false
-	}
-	if head.Fields.Has("Last-Modified") && a.LastModified != b.LastModified {
-		return false
+	tag, modified := head.Fields.Has("Etag"), head.Fields.Has("Last-Modified")
+	if tag && (a.ETag != b.ETag || a.Weak != b.Weak) || modified && a.LastModified != b.LastModified {
+		return HeadChanged
 	}
 	if length := head.Fields.Get("Content-Length"); length != "" {
-		n, err := strconv.ParseInt(length, 10, 64)
-		return err == nil && n == size
+		if n, err := strconv.ParseInt(length, 10, 64); err != nil || n != size {
+			return HeadChanged
+		}
 	}
-	return true
+	if tag && b.ETag != "" || modified && b.LastModified >= 0 {
+		return HeadConfirms
+	}
+	return HeadSilent
+}
+
+// HeadFields is what a stored response learns from the answer to a HEAD that
+// confirms it: what its freshness follows from, and nothing else.
+func HeadFields(rule *Rule, f Fields) Fields {
+	targets := DefaultTargets
+	if rule.TTL.Targets != nil {
+		targets = rule.TTL.Targets
+	}
+	kept := make(Fields, 0, 6)
+	for i := range f {
+		switch name := f[i].Name; name {
+		case "Age", "Cache-Control", "Date", "Expires":
+			kept = append(kept, f[i])
+		default:
+			if slices.Contains(targets, name) {
+				kept = append(kept, f[i])
+			}
+		}
+	}
+	return kept
 }

@@ -14,11 +14,16 @@ type Response struct {
 
 // Storage says whether a response may be stored, and as what.
 type Storage struct {
-	// Reason is ReasonNone when the response may be stored, else why not; then
-	// nothing else here means anything.
+	// Reason is ReasonNone when the response may be stored, else why not. The rest
+	// means something only then, and where the request's no-store is all that
+	// forbids it.
 	Reason Reason
 	// Freshness goes with the stored object.
 	Freshness Freshness
+	// Waiting is Freshness for requests that were waiting when the response
+	// arrived: its age counts from then, without the time that the origin took.
+	// Else a short lifetime from a slow origin would answer none of them.
+	Waiting Freshness
 	// Vary selects the variant.
 	Vary VarySpec
 	// Fields is what is stored: dated, without Age, and without the fields
@@ -39,12 +44,15 @@ func Decide(rule *Rule, q *Request, r *Response) Storage {
 		return s
 	}
 	s.Vary = s.Vary.Counting(rule)
-	l := lifetimeOf(rule, r, &c)
-	s.Freshness = l.freshness(rule, r, &c)
-	if s.Reason = l.useless(&s.Freshness, r, &c); s.Reason != ReasonNone {
+	l := lifetimeOf(rule, q, r, &c)
+	s.Freshness, s.Waiting = l.freshness(rule, r, &c)
+	if s.Reason = l.useless(rule, q, &s.Freshness, r, &c); s.Reason != ReasonNone {
 		return s
 	}
-	s.Fields = Dated(storedFields(r.Fields, &c), r.ResponseTime)
+	s.Fields = Dated(storedFields(rule, r.Fields, &c), r.ResponseTime)
+	if clientNoStore(rule, q) {
+		s.Reason = ReasonRequestNoStore
+	}
 	return s
 }
 
@@ -57,36 +65,56 @@ func Refresh(rule *Rule, q *Request, status int, stored Fields, fresh *Response)
 	r.Status = status
 	r.Fields = Merge(stored, sharable(rule, fresh))
 	s := Decide(rule, q, &r)
-	if s.Reason != ReasonNone {
+	if s.Reason != ReasonNone && s.Reason != ReasonRequestNoStore {
 		// Not to be stored again, and still the answer to whoever asked: whole,
 		// and with no freshness for anybody else.
 		c := controlOf(rule, r.Fields)
-		s.Fields = storedFields(r.Fields, &c)
+		s.Fields = storedFields(rule, r.Fields, &c)
 		s.Freshness = Freshness{Born: r.ResponseTime - initialAge(&r), MustRevalidate: true, NoCache: true}
+		s.Waiting = s.Freshness
 	}
 	return s
 }
 
-// sharable is what of an update is for everybody: its cookie only where the
-// update states by itself that it may be shared. A cookie that comes without is
-// for the client that caused the validation (RFC 9111 section 7.3).
+// sharable is what of an update is for everybody: its cookie only where the rule
+// stores cookies and the update states by itself that it may be shared. A cookie
+// that comes without is for the client that caused the validation (RFC 9111
+// section 7.3).
 func sharable(rule *Rule, fresh *Response) Fields {
 	f := Dated(fresh.Fields, fresh.ResponseTime)
-	if !f.Has("Set-Cookie") && !f.Has("Set-Cookie2") {
+	if !setsCookie(f) {
 		return f
 	}
 	c := controlOf(rule, fresh.Fields)
 	nanos, stated := c.lifetime(fresh)
-	if c.public || stated && nanos > 0 && !c.noCache {
+	if rule.storesCookies() && (c.public || stated && nanos > 0 && !c.noCache) {
 		return f
 	}
+	return withoutCookies(f)
+}
+
+func setsCookie(f Fields) bool { return f.Has("Set-Cookie") || f.Has("Set-Cookie2") }
+
+func isSetCookie(name string) bool { return name == "Set-Cookie" || name == "Set-Cookie2" }
+
+func withoutCookies(f Fields) Fields {
 	out := make(Fields, 0, len(f))
 	for _, v := range f {
-		if v.Name != "Set-Cookie" && v.Name != "Set-Cookie2" {
+		if !isSetCookie(v.Name) {
 			out = append(out, v)
 		}
 	}
 	return out
+}
+
+// storesCookies reports whether Set-Cookie may be stored with a response.
+func (r *Rule) storesCookies() bool { return r.Cookies == CookiesAuto && !r.Forgo.Cookies }
+
+// carriesCookie reports whether the response sets a cookie that storing it would
+// show to others: not one that it withholds itself, and not where the rule says
+// that cookies change nothing, since the field is then left out.
+func carriesCookie(rule *Rule, r *Response, c *control) bool {
+	return rule.Cookies == CookiesAuto && setsCookie(r.Fields) && !c.withholds("Set-Cookie")
 }
 
 // forbidden is why a response must not be stored, whatever its freshness.
@@ -107,10 +135,11 @@ func forbidden(rule *Rule, q *Request, r *Response, c *control) Reason {
 		return ReasonPrivate
 	case q.Authorization != nil && (rule.Forgo.Authorization || !c.public && !c.mustRevalidate && !c.sMaxAge.valid):
 		return ReasonAuthorization
-	case rule.Forgo.Cookies && (r.Fields.Has("Set-Cookie") || r.Fields.Has("Set-Cookie2")):
+	case rule.Forgo.Cookies && carriesCookie(rule, r, c):
 		return ReasonSetCookie
-	case clientNoStore(rule, q):
-		return ReasonRequestNoStore
+	case q.Method != "GET" && rule.Cookies == CookiesStrip && !rule.CookieFree(q):
+		// It was made with cookies, for GETs that never show theirs.
+		return ReasonCookie
 	}
 	return ReasonNone
 }
@@ -154,36 +183,52 @@ func Heuristic(status int) bool {
 
 // lifetime is where a response's freshness lifetime comes from.
 type lifetime struct {
-	nanos     int64
+	nanos int64
+	// own is what the response itself states, 0 when that is nothing or counts for
+	// nothing.
+	own       int64
 	stated    bool // by the response
 	local     bool // by the rule: counted from arrival, not from Born
 	override  bool
 	heuristic bool
+	// personal: the request may have got an answer of its own, so that only what
+	// is stated counts.
+	personal bool
 	// storable: RFC 9111 section 3 lets a response of this kind be stored.
 	storable bool
 }
 
 // lifetimeOf picks the lifetime: the rule's override, what the response
 // states, the rule's negative or default one, the heuristic one.
-func lifetimeOf(rule *Rule, r *Response, c *control) lifetime {
+func lifetimeOf(rule *Rule, q *Request, r *Response, c *control) lifetime {
 	var l lifetime
 	l.nanos, l.stated = c.lifetime(r)
-	cookie := r.Fields.Has("Set-Cookie") && !c.withholds("Set-Cookie")
+	if l.own = l.nanos; c.noCache {
+		l.own = 0
+	}
+	l.personal = rule.Personal(q)
+	cookie := carriesCookie(rule, r, c)
 	shared := c.public || l.stated && l.nanos > 0 && !c.noCache
 	l.storable = (l.stated || c.public || Heuristic(r.Status)) && (!cookie || shared)
 	ttl := &rule.TTL
-	if l.storable && ttl.Override > 0 && r.Status < 500 {
-		return lifetime{nanos: int64(ttl.Override), stated: l.stated, local: true, override: true, storable: true}
-	}
-	if l.stated {
-		l.bound(ttl)
+	switch {
+	case l.personal:
+		l.atMost(ttl)
+		return l
+	case l.storable && ttl.Override > 0 && r.Status < 400:
+		l.nanos, l.local, l.override = int64(ttl.Override), true, true
+		return l
+	case l.stated:
+		l.nanos = max(l.nanos, int64(ttl.Min))
+		l.atMost(ttl)
 		return l
 	}
 	// Neither a guess nor a default may speak for a response that said it
 	// wants validation, or that carries a cookie it did not mean for all.
 	silent := !c.noCache && (!cookie || shared)
 	if negative, ok := ttl.Negative[r.Status]; ok && r.Status >= 300 && silent {
-		return lifetime{nanos: max(int64(negative), 0), local: true, storable: true}
+		l.nanos, l.local, l.storable = max(int64(negative), 0), true, true
+		return l
 	}
 	if !l.storable || !silent || !c.present && hasDirective([]byte(r.Fields.Joined("Pragma")), "no-cache") {
 		return l
@@ -194,16 +239,15 @@ func lifetimeOf(rule *Rule, r *Response, c *control) lifetime {
 	}
 	if !ttl.NoHeuristic {
 		l.nanos, l.heuristic = heuristicLifetime(ttl, r), true
-		l.bound(ttl)
+		l.atMost(ttl)
 	}
 	return l
 }
 
-// bound applies the rule's limits.
-func (l *lifetime) bound(ttl *TTL) {
-	l.nanos = max(l.nanos, int64(ttl.Min))
+// atMost applies the rule's upper limit.
+func (l *lifetime) atMost(ttl *TTL) {
 	if ttl.Max > 0 {
-		l.nanos = min(l.nanos, int64(ttl.Max))
+		l.nanos, l.own = min(l.nanos, int64(ttl.Max)), min(l.own, int64(ttl.Max))
 	}
 }
 
@@ -226,24 +270,80 @@ func heuristicLifetime(ttl *TTL, r *Response) int64 {
 	return min(int64(float64(unchanged)*fraction*float64(time.Second)), int64(most))
 }
 
-// freshness puts together what goes with the stored object.
-func (l *lifetime) freshness(rule *Rule, r *Response, c *control) Freshness {
+// freshness puts together what goes with the stored object, and what holds for
+// those who wait for it.
+func (l *lifetime) freshness(rule *Rule, r *Response, c *control) (stored, waiting Freshness) {
 	age := initialAge(r)
 	v := ValidatorsOf(r.Fields)
 	f := Freshness{
-		Born:           r.ResponseTime - age,
-		Lifetime:       l.nanos,
-		MustRevalidate: c.mustRevalidate || c.proxyRevalidate || c.sMaxAge.stated && !l.override,
-		NoCache:        c.noCache && !l.override,
-		Heuristic:      l.heuristic && l.nanos > 0,
-		Validator:      v.Any(),
+		Born: r.ResponseTime - age, Lifetime: l.nanos, Stated: min(l.own, l.nanos), Came: r.ResponseTime,
+		NoCache:   c.noCache && !l.override,
+		Heuristic: l.heuristic && l.nanos > 0,
+		Validator: v.Any(),
 	}
 	if l.local {
 		f.Lifetime = addSat(f.Lifetime, age)
 	}
-	f.StaleWhileRevalidate = staleWindow(&c.staleWhileRevalidate, rule.TTL.StaleWhileRevalidate)
-	f.StaleIfError = staleWindow(&c.staleIfError, rule.TTL.StaleIfError)
-	return f
+	l.stale(rule, c, &f)
+	if most, bounded := rule.TTL.errorMax(r.Status); bounded {
+		// Whatever it states: it may have been provoked, and nobody is helped by
+		// an error that is over.
+		most = addSat(most, age)
+		f.Lifetime, f.Stated = min(f.Lifetime, most), min(f.Stated, most)
+		f.StaleWhileRevalidate, f.StaleIfError, f.MustRevalidate = -1, -1, true
+	}
+	waiting = f
+	delay := age - statedAge(r)
+	waiting.Born += delay
+	if l.local {
+		waiting.Lifetime -= delay
+	}
+	return f, waiting
+}
+
+// stale sets how long the response may be served stale. s-maxage forbids what
+// the response does not itself state (RFC 9111 section 5.2.2.10, RFC 5861);
+// must-revalidate and proxy-revalidate forbid that too, except where the rule
+// overrides them.
+func (l *lifetime) stale(rule *Rule, c *control, f *Freshness) {
+	ttl := &rule.TTL
+	forbidden := c.mustRevalidate && ttl.StaleDespite&DespiteMustRevalidate == 0 ||
+		c.proxyRevalidate && ttl.StaleDespite&DespiteProxyRevalidate == 0
+	own := c.sMaxAge.stated && !l.override && ttl.StaleDespite&DespiteSMaxAge == 0
+	f.MustRevalidate = forbidden || own
+	f.StaleWhileRevalidate, f.StaleIfError = -1, -1
+	if forbidden {
+		return
+	}
+	revalidating, failing := ttl.StaleWhileRevalidate, ttl.StaleIfError
+	if own {
+		revalidating, failing = 0, 0
+	}
+	f.StaleIfError = staleWindow(&c.staleIfError, failing)
+	switch {
+	case f.Lifetime > 0:
+		f.StaleWhileRevalidate = staleWindow(&c.staleWhileRevalidate, revalidating)
+	case l.stated:
+		// What was never fresh is stale for others by the response's word only.
+		f.StaleWhileRevalidate = staleWindow(&c.staleWhileRevalidate, 0)
+	}
+}
+
+// errorMax is the longest that a response of that status is kept, in
+// nanoseconds; bounded is false where there is no bound: 404, 410 and 451 say
+// something lasting about the resource.
+func (t *TTL) errorMax(status int) (nanos int64, bounded bool) {
+	switch {
+	case status < 400, status == 404, status == 410, status == 451:
+		return 0, false
+	}
+	if negative, named := t.Negative[status]; named {
+		return max(int64(negative), 0), true
+	}
+	if t.ErrorMax == 0 {
+		return int64(DefaultErrorMax), true
+	}
+	return max(int64(t.ErrorMax), 0), true
 }
 
 // staleWindow prefers what the response states to what the rule gives.
@@ -258,26 +358,59 @@ func staleWindow(d *delta, rule time.Duration) int64 {
 }
 
 // useless is why a response that may be stored is not worth it: it could be
-// neither served nor validated.
-func (l *lifetime) useless(f *Freshness, r *Response, c *control) Reason {
+// neither served nor validated, or it may be its asker's own.
+func (l *lifetime) useless(rule *Rule, q *Request, f *Freshness, r *Response, c *control) Reason {
+	served := f.ServesOthers(r.ResponseTime)
+	_, bounded := rule.TTL.errorMax(r.Status)
 	switch {
 	case !l.storable && !Heuristic(r.Status) && !l.stated:
 		return ReasonStatus
 	case !l.storable:
 		return ReasonSetCookie // that nothing makes shareable
+	case l.personal && !l.stated && !c.noCache, l.personal && !served && ValidatorsOf(r.Fields).ETag == "":
+		// Last-Modified says nothing about whose page it is.
+		return ReasonCookie
+	case served:
+		return ReasonNone
+	case bounded:
+		return ReasonExpired
 	case f.Validator:
 		return ReasonNone
 	}
-	var none ClientDirectives
-	switch f.Use(&none, r.ResponseTime) {
-	case UseFresh, UseStaleRevalidating:
-		return ReasonNone
-	}
+	stale := NewAsker(rule, q)
+	stale.ClientDirectives = ClientDirectives{}
 	switch {
-	case f.StaleIfErrorAllowed(&none, r.ResponseTime):
+	case f.Reusable(&stale, OnFailure, r.ResponseTime) != UseRevalidate:
 		return ReasonNone
 	case l.stated || c.noCache:
 		return ReasonExpired
 	}
 	return ReasonNoFreshness
+}
+
+// FailureIsPublic reports whether the words of a failure may reach others who
+// waited for the same answer: they are neither for the asker alone nor withheld
+// from shared caches.
+func FailureIsPublic(rule *Rule, q *Request, r *Response) bool {
+	c := controlOf(rule, r.Fields)
+	return !setsCookie(r.Fields) && !c.private && !c.noStore && len(c.withheld) == 0 && q.Authorization == nil && Anonymous(q)
+}
+
+// Lasting reports whether a status says something lasting about the resource,
+// rather than about one request or the origin's state.
+func Lasting(status int) bool {
+	return status < 400 || status == 404 || status == 410 || status == 451
+}
+
+// StandsInAt reports whether the response is fresh, or may still stand in when
+// the origin fails or cannot be reached.
+func (f *Freshness) StandsInAt(rule *Rule, now int64) bool {
+	nobody := Asker{rule: rule, request: &Request{}}
+	return f.Reusable(&nobody, OnOutage, now) != UseRevalidate || f.ServesOthers(now)
+}
+
+// ServesOthers reports whether a request without directives, cookies or
+// credentials of its own would be answered without asking the origin.
+func (f *Freshness) ServesOthers(now int64) bool {
+	return !f.NoCache && (f.TTL(now) > 0 || -f.TTL(now) < f.StaleWhileRevalidate)
 }

@@ -36,8 +36,8 @@ func (row *stored) run(t *testing.T) {
 	if s.Reason != ReasonNone {
 		return
 	}
-	d := ParseClient(&row.rule, get(row.later...))
-	if use := s.Freshness.Use(&d, t0+row.after*second); use != row.use {
+	a := NewAsker(&row.rule, get(row.later...))
+	if use := s.Freshness.Reusable(&a, OnRequest, t0+row.after*second); use != row.use {
 		t.Fatalf("use after %d s: %v, want %v (%+v)", row.after, use, row.use, s.Freshness)
 	}
 }
@@ -162,8 +162,12 @@ func TestStatusCodes(t *testing.T) {
 		if !heuristic && s.Reason != ReasonStatus {
 			t.Errorf("%d with Last-Modified: %v", status, s.Reason)
 		}
-		s = Decide(&Rule{}, get(), answer(status, "Last-Modified: @-86400", "Cache-Control: public"))
-		if s.Reason != ReasonNone || s.Freshness.Lifetime != 8640*second {
+		s = Decide(&Rule{}, get(), answer(status, "Last-Modified: @-20000", "Cache-Control: public"))
+		life := 2000 * second
+		if status >= 400 && status != 404 && status != 410 && status != 451 {
+			life = 10 * second
+		}
+		if s.Reason != ReasonNone || s.Freshness.Lifetime != life {
 			t.Errorf("%d, public: %v %+v (RFC 9111 section 4.2.2)", status, s.Reason, s.Freshness)
 		}
 	}
@@ -175,7 +179,10 @@ func TestUnstatedLifetime(t *testing.T) {
 		{name: "nothing at all", reason: ReasonNoFreshness},
 		{name: "9111 4.2.2 a tenth", fields: []string{lm, "Date: @0"}, after: 99},
 		{name: "9111 4.2.2 a tenth, over", fields: []string{lm, "Date: @0"}, after: 100, use: UseRevalidate},
-		{name: "9111 4.2.2 at most a week", fields: []string{"Last-Modified: @-999999999", "Date: @0"}, after: 7 * 86400, use: UseRevalidate},
+		{name: "9111 4.2.2 at most an hour", fields: []string{"Last-Modified: @-999999999", "Date: @0"}, after: 3599},
+		{name: "9111 4.2.2 at most an hour, over", fields: []string{"Last-Modified: @-999999999", "Date: @0"}, after: 3600, use: UseRevalidate},
+		{name: "min gives nothing to what states nothing", rule: Rule{TTL: TTL{Min: time.Minute}}, fields: []string{lm}, after: 100, use: UseRevalidate},
+		{name: "min is for what states a lifetime", rule: Rule{TTL: TTL{Min: time.Minute}}, fields: []string{`ETag: "a"`}, use: UseRevalidate},
 		{name: "9111 4.2.2 the rule's bound", rule: Rule{TTL: TTL{HeuristicMax: time.Minute}}, fields: []string{lm}, after: 60, use: UseRevalidate},
 		{name: "9111 4.2.2 the rule's fraction", rule: Rule{TTL: TTL{HeuristicFraction: 0.5}}, fields: []string{lm}, after: 499},
 		{name: "9111 4.2.2 off", rule: Rule{TTL: TTL{NoHeuristic: true}}, fields: []string{lm}, use: UseRevalidate},
@@ -190,6 +197,7 @@ func TestUnstatedLifetime(t *testing.T) {
 }
 
 func TestCookies(t *testing.T) {
+	keepNone, lm := Rule{Forgo: Forgo{Cookies: true}}, "Last-Modified: @-1000"
 	runStored(t, []stored{
 		{name: "9111 7.3 explicitly fresh", fields: []string{"Set-Cookie: a=b", "Cache-Control: max-age=10"}, after: 9},
 		{name: "9111 7.3 public", fields: []string{"Set-Cookie: a=b", "Cache-Control: public", "Last-Modified: @-1000"}, after: 99},
@@ -201,8 +209,120 @@ func TestCookies(t *testing.T) {
 		{name: "override", rule: Rule{TTL: TTL{Override: time.Hour}}, fields: []string{"Set-Cookie: a=b"}, reason: ReasonSetCookie},
 		{name: "negative lifetime", rule: Rule{TTL: TTL{Negative: map[int]time.Duration{404: time.Hour}}}, status: 404, fields: []string{"Set-Cookie: a=b"}, reason: ReasonSetCookie},
 		{name: "9111 5.2.2.4 the cookie is withheld", fields: []string{"Set-Cookie: a=b", "Last-Modified: @-1000", `Cache-Control: no-cache="Set-Cookie"`}, after: 99},
-		{name: "a cookie in the request", client: []string{"Cookie: a=b"}, fields: []string{"Cache-Control: max-age=10"}, later: []string{"Cookie: c=d"}, after: 9},
+		{name: "not stored", rule: keepNone, fields: []string{"Set-Cookie: a=b", "Cache-Control: public, max-age=10"}, reason: ReasonSetCookie},
+		{name: "not stored, but withheld", rule: keepNone, fields: []string{"Set-Cookie: a=b", `Cache-Control: max-age=10, private="Set-Cookie"`}, after: 9},
+		{name: "stripped", rule: Rule{Cookies: CookiesStrip, Forgo: Forgo{Cookies: true}}, fields: []string{"Set-Cookie: a=b", lm}, after: 99},
+		{name: "ignored", rule: Rule{Cookies: CookiesIgnore, Forgo: Forgo{Cookies: true}}, fields: []string{"Set-Cookie: a=b", lm}, after: 99},
 	})
+	for _, mode := range []CookieMode{CookiesStrip, CookiesIgnore} {
+		s := Decide(&Rule{Cookies: mode}, get(), answer(200, "Set-Cookie: a=b", "Cache-Control: max-age=10"))
+		if s.Reason != ReasonNone || s.Fields.Has("Set-Cookie") {
+			t.Errorf("%v: %v, stored %v", mode, s.Reason, s.Fields)
+		}
+	}
+}
+
+// TestRequestCookies: what the response does not state is not for requests with
+// cookies or credentials of their own, and an answer to one is not for others.
+func TestRequestCookies(t *testing.T) {
+	alice, bob := []string{"Cookie: s=alice"}, []string{"Cookie: s=bob"}
+	token := []string{"Authorization: x"}
+	stated, lm, tag := "Cache-Control: max-age=10", "Last-Modified: @-1000", `ETag: "a"`
+	def := Rule{TTL: TTL{Default: time.Minute}}
+	over := Rule{TTL: TTL{Override: time.Minute, StaleWhileRevalidate: time.Minute, StaleIfError: time.Hour}}
+	low := Rule{TTL: TTL{Min: time.Minute}}
+	negative := Rule{TTL: TTL{Negative: map[int]time.Duration{404: time.Minute}}}
+	with := func(r Rule, m CookieMode) Rule { r.Cookies = m; return r }
+	keyed := Rule{Key: KeySpec{Cookies: []string{"s"}}, TTL: TTL{Default: time.Minute}}
+	runStored(t, []stored{
+		{name: "stated, from one to another", client: alice, fields: []string{stated}, later: bob, after: 9},
+		{name: "stated, from a guest", fields: []string{stated}, later: bob, after: 9},
+		{name: "a guess, to nobody with cookies", fields: []string{lm}, later: bob, use: UseRevalidate},
+		{name: "a guess, to nobody with credentials", fields: []string{lm}, later: token, use: UseRevalidate},
+		{name: "a guess, among guests", fields: []string{lm}, after: 99},
+		{name: "a guess, not stored", client: alice, fields: []string{lm}, reason: ReasonCookie},
+		{name: "a tag alone, not stored", client: alice, fields: []string{tag}, reason: ReasonCookie},
+		{name: "public is no lifetime", client: alice, fields: []string{"Cache-Control: public", lm}, reason: ReasonCookie},
+		{name: "nothing, not stored", client: alice, reason: ReasonCookie},
+		{name: "default", rule: def, later: bob, use: UseRevalidate},
+		{name: "default, not stored", rule: def, client: alice, reason: ReasonCookie},
+		{name: "default beside what is stated", rule: def, client: alice, fields: []string{stated}, later: bob, after: 9},
+		{name: "override", rule: over, later: bob, use: UseRevalidate},
+		{name: "override, not stored", rule: over, client: alice, reason: ReasonCookie},
+		{name: "override beyond what is stated", rule: over, fields: []string{stated}, later: bob, after: 9},
+		{name: "override beyond what is stated, stale", rule: over, fields: []string{stated}, later: bob, after: 20, use: UseStaleRevalidating},
+		{name: "override beyond what is stated, for guests", rule: over, fields: []string{stated}, after: 59},
+		{name: "override of no-cache", rule: over, fields: []string{"Cache-Control: no-cache", tag}, later: bob, use: UseRevalidate},
+		{name: "override of an answer to cookies", rule: over, client: alice, fields: []string{stated, tag}, after: 20, use: UseStaleRevalidating},
+		{name: "min beyond what is stated", rule: low, fields: []string{stated, tag}, later: bob, after: 10, use: UseRevalidate},
+		{name: "min beyond what is stated, for guests", rule: low, fields: []string{stated}, after: 59},
+		{name: "min of an answer to cookies", rule: low, client: alice, fields: []string{stated, tag}, after: 10, use: UseRevalidate},
+		{name: "negative", rule: negative, status: 404, later: bob, use: UseRevalidate},
+		{name: "negative, not stored", rule: negative, client: alice, status: 404, reason: ReasonCookie},
+		{name: "to be validated, by a tag", client: alice, fields: []string{"Cache-Control: no-cache", tag}, later: bob, use: UseRevalidate},
+		{name: "to be validated, by a date", client: alice, fields: []string{"Cache-Control: no-cache", lm}, reason: ReasonCookie},
+		{name: "max-age of 0, by a date", client: alice, fields: []string{"Cache-Control: max-age=0", lm}, reason: ReasonCookie},
+		{name: "in the key", rule: keyed, client: alice, later: alice, after: 59},
+		{name: "in the key, and another", rule: keyed, client: []string{"Cookie: s=a; t=b"}, reason: ReasonCookie},
+		{name: "ignored", rule: with(def, CookiesIgnore), client: alice, later: bob, after: 59},
+		{name: "ignored, and credentials", rule: with(def, CookiesIgnore), later: token, use: UseRevalidate},
+		{name: "stripped", rule: with(def, CookiesStrip), client: alice, later: bob, after: 59},
+		{name: "POST with cookies, stated", method: "POST", client: alice, fields: []string{stated, "Content-Location: /p?q"}, later: bob, after: 9},
+		{name: "POST with cookies that a GET would not show", rule: with(Rule{}, CookiesStrip), method: "POST", client: alice, fields: []string{stated, "Content-Location: /p?q"}, reason: ReasonCookie},
+		{name: "max-stale of what is a guess", fields: []string{lm}, later: append(bob, "Cache-Control: max-stale"), after: 200, use: UseRevalidate},
+	})
+}
+
+// TestErrors: an error is kept for ten seconds at most, whatever it states.
+func TestErrors(t *testing.T) {
+	hour := "Cache-Control: max-age=3600, stale-while-revalidate=3600, stale-if-error=3600"
+	tag := `ETag: "a"`
+	long := Rule{TTL: TTL{ErrorMax: time.Minute}}
+	none := Rule{TTL: TTL{ErrorMax: -1}}
+	named := Rule{TTL: TTL{Negative: map[int]time.Duration{500: 30 * time.Second, 404: time.Second}}}
+	runStored(t, []stored{
+		{name: "500", status: 500, fields: []string{hour, tag}, after: 9},
+		{name: "500, over", status: 500, fields: []string{hour, tag}, after: 10, use: UseRevalidate},
+		{name: "400", status: 400, fields: []string{hour, tag}, after: 10, use: UseRevalidate},
+		{name: "403 that is old", status: 403, fields: []string{hour, "Age: 1000"}, after: 9},
+		{name: "405, guessed", status: 405, fields: []string{"Last-Modified: @-100000"}, after: 10, use: UseRevalidate},
+		{name: "404 is an answer", status: 404, fields: []string{hour}, after: 3599},
+		{name: "410 is an answer", status: 410, fields: []string{hour}, after: 3599},
+		{name: "451 is an answer", status: 451, fields: []string{hour}, after: 3599},
+		{name: "302 is no error", status: 302, fields: []string{hour}, after: 3599},
+		{name: "the rule's", rule: long, status: 500, fields: []string{hour, tag}, after: 59},
+		{name: "the rule's, over", rule: long, status: 500, fields: []string{hour, tag}, after: 60, use: UseRevalidate},
+		{name: "none", rule: none, status: 500, fields: []string{hour}, reason: ReasonExpired},
+		{name: "named", rule: named, status: 500, fields: []string{hour, tag}, after: 29},
+		{name: "named, over", rule: named, status: 500, fields: []string{hour, tag}, after: 30, use: UseRevalidate},
+		{name: "named, and no error", rule: named, status: 404, fields: []string{hour}, after: 3599},
+		{name: "shorter than that", status: 500, fields: []string{"Cache-Control: max-age=2", tag}, after: 2, use: UseRevalidate},
+		{name: "default is not for errors", rule: Rule{TTL: TTL{Default: time.Hour}}, status: 405, fields: []string{"Last-Modified: @-50"}, after: 5, use: UseRevalidate},
+		{name: "override is not for errors", rule: Rule{TTL: TTL{Override: time.Hour}}, status: 403, fields: []string{"Cache-Control: max-age=2", tag}, after: 2, use: UseRevalidate},
+	})
+}
+
+// TestWaiting: for those who waited, age counts from the arrival.
+func TestWaiting(t *testing.T) {
+	ask := NewAsker(&Rule{}, get())
+	for _, row := range []struct {
+		name   string
+		fields []string
+		use    Use
+	}{
+		{"a short lifetime and a slow origin", []string{"Cache-Control: max-age=1", "Date: @-2"}, UseFresh},
+		{"the same, with an age", []string{"Cache-Control: max-age=1", "Age: 1"}, UseRevalidate},
+		{"an age below", []string{"Cache-Control: max-age=2", "Age: 1"}, UseFresh},
+		{"no lifetime", []string{`ETag: "a"`}, UseRevalidate},
+		{"a guess", []string{"Last-Modified: @-30"}, UseFresh},
+	} {
+		r := answer(200, append(row.fields, `ETag: "a"`)...)
+		r.RequestTime -= 2 * second
+		s := Decide(&Rule{}, get(), r)
+		if use := s.Waiting.Reusable(&ask, OnRequest, t0); use != row.use {
+			t.Errorf("%s: %v, want %v (%+v)", row.name, use, row.use, s.Waiting)
+		}
+	}
 }
 
 func TestRuleLifetimes(t *testing.T) {

@@ -11,13 +11,15 @@ type Validators struct {
 	// LastModified and Date are unix seconds, -1 when absent or invalid.
 	LastModified int64
 	Date         int64
-	// UnmodifiedFrom is set by Lend; -1 otherwise.
-	UnmodifiedFrom int64
 }
+
+// Lent are the dates, in unix seconds from From on and before Before, at which a
+// response without a validator counts as unmodified. The zero value is none.
+type Lent struct{ From, Before int64 }
 
 // ValidatorsOf reads them from a response's fields.
 func ValidatorsOf(f Fields) Validators {
-	v := Validators{LastModified: -1, Date: -1, UnmodifiedFrom: -1}
+	v := Validators{LastModified: -1, Date: -1}
 	if date, ok := ParseDate(f.Get("Date")); ok {
 		v.Date = date
 	}
@@ -33,17 +35,22 @@ func ValidatorsOf(f Fields) Validators {
 // Any tells whether there is something to validate with.
 func (v *Validators) Any() bool { return v.ETag != "" || v.LastModified >= 0 }
 
-// Lend lets If-Modified-Since be answered for a response that has no validator
+// Lend returns the dates for which If-Modified-Since is answered for a response that has no validator
 // at all, from its explicit freshness. A client whose copy is no older than
 // the lifetime holds what any cache might still be serving, so a 304 gives it
 // nothing staler than the origin allows; and such a response can never be
 // validated at the origin either. Without Lend only a date at or after the
-// response's own is unmodified. now is unix nanoseconds.
-func (v *Validators) Lend(f *Freshness, now int64) {
-	if v.Any() || f.Heuristic || f.NoCache || f.MustRevalidate || f.TTL(now) <= 0 {
-		return
+// response's own is unmodified.
+//
+// It holds as long as nobody has seen another response under the key. So it does
+// not where the cache had one before, and only for dates before began, when the
+// cache began to answer: a later date may be that of a response which it served
+// and has forgotten. now and began are unix nanoseconds.
+func (v *Validators) Lend(f *Freshness, now, began int64) Lent {
+	if v.Any() || f.Replaced || f.Heuristic || f.NoCache || f.MustRevalidate || f.TTL(now) <= 0 {
+		return Lent{}
 	}
-	v.UnmodifiedFrom = subSat(now, f.Lifetime) / second
+	return Lent{From: max(subSat(now, f.Lifetime)/second, 1), Before: began / second}
 }
 
 // Precondition is the outcome of a request's preconditions.
@@ -72,7 +79,7 @@ func (p Precondition) String() string {
 // Evaluate applies the request's preconditions to a stored 200 in the order of
 // RFC 9110 section 13.2.2. Only GET and HEAD are answered from a store; for
 // other methods nothing is evaluated. Allocates nothing.
-func (v *Validators) Evaluate(q *Request) Precondition {
+func (v *Validators) Evaluate(q *Request, lent Lent) Precondition {
 	if q.Method != "GET" && q.Method != "HEAD" {
 		return PreconditionNone
 	}
@@ -92,7 +99,7 @@ func (v *Validators) Evaluate(q *Request) Precondition {
 			return NotModified
 		}
 	case q.IfModifiedSince != nil:
-		if since, ok := parseDate(trim(q.IfModifiedSince), v.Date); ok && v.unmodified(since) {
+		if since, ok := parseDate(trim(q.IfModifiedSince), v.Date); ok && v.unmodified(since, lent) {
 			return NotModified
 		}
 	}
@@ -101,11 +108,11 @@ func (v *Validators) Evaluate(q *Request) Precondition {
 
 // unmodified: RFC 9110 section 13.1.3; without Last-Modified the response's
 // Date stands in (RFC 9111 section 4.3.2).
-func (v *Validators) unmodified(since int64) bool {
+func (v *Validators) unmodified(since int64, lent Lent) bool {
 	switch {
 	case v.LastModified >= 0:
 		return v.LastModified <= since
-	case v.UnmodifiedFrom >= 0 && v.UnmodifiedFrom <= since:
+	case lent.From <= since && since < lent.Before:
 		return true
 	}
 	return v.Date >= 0 && v.Date <= since
@@ -160,13 +167,14 @@ func nextETag[T text](list T) (tag T, weak bool, rest T) {
 
 // AppendConditional appends the fields with which a stored response of those
 // fields is validated at the origin (RFC 9111 section 4.3.1), verbatim as the
-// origin sent its validators.
-func AppendConditional(dst Fields, stored Fields) Fields {
+// origin sent its validators. For a personal request only an ETag counts: a date
+// says when a page was changed, and nothing about whose page it is.
+func AppendConditional(dst Fields, stored Fields, personal bool) Fields {
 	v := ValidatorsOf(stored)
 	if v.ETag != "" {
 		dst = append(dst, Field{"If-None-Match", stored.Get("Etag")})
 	}
-	if v.LastModified >= 0 {
+	if v.LastModified >= 0 && !personal {
 		dst = append(dst, Field{"If-Modified-Since", stored.Get("Last-Modified")})
 	}
 	return dst

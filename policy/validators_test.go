@@ -64,17 +64,17 @@ func TestEvaluate(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			v := ValidatorsOf(answer(200, row.stored...).Fields)
-			if got := v.Evaluate(get(row.client...)); got != row.want {
+			if got := v.Evaluate(get(row.client...), Lent{}); got != row.want {
 				t.Errorf("%v, want %v (%+v)", got, row.want, v)
 			}
 			head := get(row.client...)
 			head.Method = "HEAD"
-			if got := v.Evaluate(head); got != row.want {
+			if got := v.Evaluate(head, Lent{}); got != row.want {
 				t.Errorf("HEAD: %v, want %v", got, row.want)
 			}
 			post := get(row.client...)
 			post.Method = "POST"
-			if got := v.Evaluate(post); got != PreconditionNone {
+			if got := v.Evaluate(post, Lent{}); got != PreconditionNone {
 				t.Errorf("POST: %v", got)
 			}
 		})
@@ -88,21 +88,26 @@ func TestLend(t *testing.T) {
 		since  int64
 		after  int64
 		want   Precondition
+		// replaced: something else was stored before.
+		replaced bool
 	}{
-		{"within the lifetime", []string{"Cache-Control: max-age=5000"}, -3000, 1000, NotModified},
-		{"older than the lifetime", []string{"Cache-Control: max-age=5000"}, -3000, 2001, PreconditionNone},
-		{"stale", []string{"Cache-Control: max-age=5000"}, 1, 5000, NotModified},
-		{"stale, before Date", []string{"Cache-Control: max-age=5000"}, -1, 5000, PreconditionNone},
-		{"with a tag", []string{"Cache-Control: max-age=5000", `ETag: "a"`}, -1, 0, PreconditionNone},
-		{"with Last-Modified", []string{"Cache-Control: max-age=5000", "Last-Modified: @-10"}, -11, 0, PreconditionNone},
-		{"must-revalidate", []string{"Cache-Control: max-age=5000, must-revalidate"}, -1, 0, PreconditionNone},
+		{"within the lifetime", []string{"Cache-Control: max-age=5000"}, -3000, 1000, NotModified, false},
+		{"the cache may have served something then", []string{"Cache-Control: max-age=5000"}, -99, 1000, PreconditionNone, false},
+		{"it had something else before", []string{"Cache-Control: max-age=5000"}, -3000, 1000, PreconditionNone, true},
+		{"older than the lifetime", []string{"Cache-Control: max-age=5000"}, -3000, 2001, PreconditionNone, false},
+		{"stale", []string{"Cache-Control: max-age=5000"}, 1, 5000, NotModified, false},
+		{"stale, before Date", []string{"Cache-Control: max-age=5000"}, -1, 5000, PreconditionNone, false},
+		{"with a tag", []string{"Cache-Control: max-age=5000", `ETag: "a"`}, -1000, 0, PreconditionNone, false},
+		{"with Last-Modified", []string{"Cache-Control: max-age=5000", "Last-Modified: @-10"}, -1100, 0, PreconditionNone, false},
+		{"must-revalidate", []string{"Cache-Control: max-age=5000, must-revalidate"}, -1000, 0, PreconditionNone, false},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			s := Decide(&Rule{}, get(), answer(200, append(row.stored, "Date: @0")...))
 			v := ValidatorsOf(s.Fields)
-			v.Lend(&s.Freshness, t0+row.after*second)
-			if got := v.Evaluate(get("If-Modified-Since: " + dateAt(row.since))); got != row.want {
+			s.Freshness.Replaced = row.replaced
+			lent := v.Lend(&s.Freshness, t0+row.after*second, t0-100*second)
+			if got := v.Evaluate(get("If-Modified-Since: "+dateAt(row.since)), lent); got != row.want {
 				t.Errorf("%v, want %v (%+v)", got, row.want, v)
 			}
 		})
@@ -162,7 +167,7 @@ func TestAppendConditional(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			if got := AppendConditional(nil, answer(200, row.stored...).Fields); !slices.Equal(got, row.want) {
+			if got := AppendConditional(nil, answer(200, row.stored...).Fields, false); !slices.Equal(got, row.want) {
 				t.Errorf("%v, want %v", got, row.want)
 			}
 		})
@@ -209,15 +214,15 @@ func FuzzETags(f *testing.F) {
 		v := ValidatorsOf(Fields{{"Etag", stored}})
 		q := get()
 		q.IfNoneMatch, q.IfMatch = []byte(list), nil
-		weak := v.Evaluate(q) == NotModified
+		weak := v.Evaluate(q, Lent{}) == NotModified
 		q.IfNoneMatch, q.IfMatch = nil, []byte(list)
-		if strong := v.Evaluate(q) == PreconditionNone; strong && !weak {
+		if strong := v.Evaluate(q, Lent{}) == PreconditionNone; strong && !weak {
 			t.Fatalf("%q matches %q strongly and not weakly", list, stored)
 		}
 		// A response's own tag always matches itself.
 		if v.ETag != "" && v.ETag != "*" {
 			q.IfMatch, q.IfNoneMatch = nil, []byte(stored)
-			if v.Evaluate(q) != NotModified {
+			if v.Evaluate(q, Lent{}) != NotModified {
 				t.Fatalf("%q does not match itself", stored)
 			}
 		}
@@ -230,7 +235,7 @@ func BenchmarkEvaluate(b *testing.B) {
 	q := get(`If-None-Match: "123", W/"abcdef"`)
 	b.ReportAllocs()
 	for b.Loop() {
-		if v.Evaluate(q) != NotModified {
+		if v.Evaluate(q, Lent{}) != NotModified {
 			b.Fatal()
 		}
 	}

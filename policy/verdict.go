@@ -140,6 +140,9 @@ const (
 	// ReasonUnconfirmed: what is stored may have been purged by a peer that this
 	// node has not heard of, so the origin was asked.
 	ReasonUnconfirmed
+	// ReasonCookie: the request carries cookies or credentials of its own, and
+	// the response does not state that it is the same for others.
+	ReasonCookie
 
 	// Reasons is the number of reasons.
 	Reasons
@@ -152,7 +155,7 @@ var reasonNames = [Reasons]string{
 	ReasonExpired: "expired", ReasonVaryStar: "vary-star", ReasonVaryLimit: "vary-limit",
 	ReasonVaryChanged: "vary-changed", ReasonSetCookie: "set-cookie", ReasonPartial: "partial", ReasonRange: "range", ReasonTooLarge: "too-large",
 	ReasonTruncated: "truncated", ReasonUnproven: "unproven-length", ReasonMalformed: "malformed-response",
-	ReasonPurged: "purged", ReasonUnconfirmed: "unconfirmed", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
+	ReasonPurged: "purged", ReasonUnconfirmed: "unconfirmed", ReasonCookie: "cookie", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
 	ReasonNotAdmitted: "not-admitted", ReasonPinnedFull: "pinned-full",
 	ReasonClientGone: "client-gone", ReasonOnlyIfCached: "only-if-cached", ReasonNoPolicy: "no-policy",
 	ReasonBadRequest: "bad-request", ReasonHeaderTooLarge: "header-too-large", ReasonBodyTooLarge: "body-too-large",

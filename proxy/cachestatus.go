@@ -15,12 +15,13 @@ import (
 //	weir; fwd=bypass; fwd-status=200; detail=hit-for-miss
 func (x *exchange) appendCacheStatus(dst []byte) []byte {
 	dst = append(dst, x.cfg.CacheName...)
-	switch x.verdict {
+	v := x.verdict()
+	switch v {
 	case policy.Hit, policy.HitStale:
 		dst = append(dst, "; hit"...)
 	case policy.Refused, policy.VerdictNone:
 	default:
-		if x.verdict == policy.HitStaleError {
+		if v == policy.HitStaleError {
 			// RFC 9211 section 2.2: fwd tells what was tried first.
 			dst = append(dst, "; fwd=stale"...)
 			break
@@ -42,9 +43,9 @@ func (x *exchange) appendCacheStatus(dst []byte) []byte {
 		dst = append(dst, "; ttl="...)
 		dst = strconv.AppendInt(dst, seconds(x.ttl), 10)
 	}
-	if x.rule != nil && x.rule.ShowKey && x.primary > 0 {
+	if x.rule != nil && x.rule.ShowKey && x.key.primary > 0 {
 		dst = append(dst, "; key="...)
-		dst = appendSFString(dst, x.text)
+		dst = appendSFString(dst, x.key.text)
 	}
 	switch d := x.detailName(); {
 	case d != "":
@@ -54,30 +55,29 @@ func (x *exchange) appendCacheStatus(dst []byte) []byte {
 	return dst
 }
 
-// fwd is why the request went to the origin. A failure keeps the reason it went
-// for: the verdict that lookup gave.
+// fwd is why the request went to the origin, whatever came of it.
 func (x *exchange) fwd() string {
-	if x.verdict == policy.Failed && x.looked.Fwd() != "" {
-		return x.looked.Fwd()
+	if fwd := x.found.fetched().Fwd(); x.outcome == outcomeFailed && fwd != "" {
+		return fwd
 	}
-	return x.verdict.Fwd()
+	return x.verdict().Fwd()
 }
 
 // detailName is the tier for what came from one, else the reason.
 func (x *exchange) detailName() string {
-	switch {
-	case x.verdict == policy.Hit:
+	switch x.outcome {
+	case outcomeHit, outcomeStale, outcomeRevalidated:
 		return x.tier.String()
-	case x.verdict == policy.HitStaleError:
+	case outcomeStandIn:
 		return "stale-if-error"
-	case x.verdict == policy.HitStale, x.verdict == policy.Revalidated:
-		return x.tier.String()
+	}
+	switch {
 	case x.unconfirmed:
 		return policy.ReasonUnconfirmed.String()
-	case x.verdict == policy.HitForMiss:
-		return policy.ReasonHitForMiss.String()
 	case x.reason != policy.ReasonNone:
 		return x.reason.String()
+	case x.found == foundMark:
+		return policy.ReasonHitForMiss.String()
 	}
 	return ""
 }

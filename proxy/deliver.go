@@ -17,6 +17,10 @@ func (x *exchange) deliver() state {
 	age := int64(-1)
 	if o.Freshness.Born != 0 {
 		age = o.Freshness.Age(x.now)
+		if age == 0 && x.tier == policy.TierOrigin {
+			// It comes from the origin, not from a store: there is no Age to tell.
+			age = -1
+		}
 	}
 	if (o.Status == fasthttp.StatusOK || x.part.size > 0) && (x.live == nil || x.judgeLive) {
 		switch x.precondition() {
@@ -79,13 +83,17 @@ func (x *exchange) precondition() policy.Precondition {
 		return policy.PreconditionNone
 	}
 	v := x.obj.Validators
-	// What has no validator of its own is judged by when it was current.
-	if x.rule.Forgo.Date {
+	var lent policy.Lent
+	switch {
+	case x.rule.Forgo.Date, x.live != nil:
+		// The date of what is not stored says nothing about what the client has
+		// (RFC 9110 section 13.1.3).
 		v.Date = -1
-	} else {
-		v.Lend(&x.obj.Freshness, x.now)
+	case x.req.IfModifiedSince != nil && !v.Any() && !x.p.everPurged(x.obj):
+		// What has no validator of its own is judged by when it was current.
+		lent = v.Lend(&x.obj.Freshness, x.now, x.p.began)
 	}
-	return v.Evaluate(&x.req)
+	return v.Evaluate(&x.req, lent)
 }
 
 func (x *exchange) notModified(prep *prepared, age int64) state {

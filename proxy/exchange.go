@@ -60,29 +60,29 @@ type exchange struct {
 	// softened is a freshness that a soft purge has changed.
 	softened policy.Freshness
 
-	req       policy.Request
-	asterisk  bool
-	directive policy.ClientDirectives
-	rule      *policy.Rule
+	req      policy.Request
+	asterisk bool
+	// asker is the request as it asks for what others have caused.
+	asker policy.Asker
+	rule  *policy.Rule
 
-	// text is the canonical key that hash is of; primary the length of its
-	// part without the variant.
-	text    []byte
-	primary int
-	hash    policy.Hash
-	host    []byte
-	status  []byte // scratch for Cache-Status
-	age     []byte // scratch for Age
-	fields  fieldScan
+	// key is under which the request looks up and joins: that of its variant,
+	// where one is known. keys is where its text stands.
+	key    key
+	keys   keyRoom
+	host   []byte
+	status []byte // scratch for Cache-Status
+	age    []byte // scratch for Age
+	fields fieldScan
 	// hostMemo outlives the request.
 	hostMemo hostMemo
 	// rangeRoom is scratch for the ranges of the request; nobody appends beyond
 	// its capacity.
 	rangeRoom []policy.ByteRange
 
-	verdict policy.Verdict
-	// looked is the verdict before the origin failed.
-	looked    policy.Verdict
+	// found is what lookup saw, outcome how the request ended.
+	found     found
+	outcome   outcome
 	reason    policy.Reason
 	tier      policy.Tier
 	code      int // what the client gets
@@ -108,8 +108,13 @@ type exchange struct {
 	judgeLive bool
 	// part is set when obj is a stored part that covers the range asked for.
 	part partHit
-	// listed: the vary record lists a part of the variant that text is of.
-	listed bool
+	// partListed: the vary record lists a part of the variant that key is of.
+	partListed bool
+	// waited: the request waited for the flight whose answer it takes.
+	waited bool
+	// alone: answers to requests of this kind proved to be for their askers
+	// alone, so it neither waits for others nor lets others wait for it.
+	alone bool
 	// unconfirmed: something is stored that may be used only when the origin
 	// says so, since the gate is closed.
 	unconfirmed bool
@@ -117,8 +122,9 @@ type exchange struct {
 	stale *tiers.Object
 	// interims are what the client gets while it waits for the origin.
 	interims *interims
-	// refuseText explains what weir answers by itself.
-	refuseText string
+	// refuseText explains what weir answers by itself, retryAfter is the origin's
+	// word on when to ask again.
+	refuseText, retryAfter string
 
 	bodyBytes int64
 	// firstByte is how long after start the first byte of the body left; 0 until
@@ -245,21 +251,11 @@ func (x *exchange) drop() {
 // with what is kept would be made elsewhere and copied.
 func (x *exchange) reset() {
 	p, memo, ranges := x.p, x.hostMemo, x.rangeRoom
-	text, host, status, age, joined := x.text[:0], x.host[:0], x.status[:0], x.age[:0], x.fields.joined[:0]
+	keys, host, status, age, joined := x.keys[:0], x.host[:0], x.status[:0], x.age[:0], x.fields.joined[:0]
 	*x = exchange{}
 	x.p, x.hostMemo, x.rangeRoom = p, memo, ranges
-	x.text, x.host, x.status, x.age, x.fields.joined = text, host, status, age, joined
+	x.keys, x.host, x.status, x.age, x.fields.joined = keys, host, status, age, joined
 }
 
-// setKey makes text and hash the primary key of the request.
-func (x *exchange) setKey() {
-	x.text = x.rule.AppendKey(x.text[:0], &x.req)
-	x.primary, x.listed = len(x.text), false
-	x.hash = policy.HashKey(x.text)
-}
-
-// setVariant makes text and hash those of the request's variant under spec.
-func (x *exchange) setVariant(spec *policy.VarySpec) {
-	x.text = spec.AppendVariant(x.text[:x.primary], x.rule, &x.req)
-	x.hash = policy.HashKey(x.text)
-}
+// verdict is what the request is counted, logged and shown as.
+func (x *exchange) verdict() policy.Verdict { return verdict(x.found, x.outcome) }

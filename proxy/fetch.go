@@ -56,6 +56,9 @@ type fetch struct {
 	tags    []string
 	reason  policy.Reason
 	code    int
+	// failure: the response is the origin's word on a failure of its own, and goes
+	// to all who wait for it, unstored.
+	failure bool
 	// handed is set when the leader took resp and cancel.
 	handed bool
 }
@@ -120,7 +123,7 @@ func (t *fetch) roundTrip() fetchState {
 		t.reason, t.code = policy.ReasonOriginMalformed, 502
 		return fetchFail
 	}
-	t.presp.Status, t.presp.Fields = resp.Status, fields
+	t.presp.Status, t.presp.Fields = resp.Status, t.rule.KeepSession(&t.req, fields)
 	switch {
 	case resp.Status == 304 && t.stale != nil:
 		return fetchMerge
@@ -171,10 +174,12 @@ func (t *fetch) judge() fetchState {
 			t.storage.Reason = policy.ReasonPurged
 		case part:
 			t.storage.Reason = t.partStorable()
+		default:
+			t.storage.Reason = t.displaces()
 		}
 	}
 	switch {
-	case t.storage.Reason == policy.ReasonNone:
+	case t.storage.Reason == policy.ReasonNone, t.sharedUnstored():
 		return fetchBody
 	case t.part != nil:
 		// What came is the rest of a body, and nothing may be built with it: it
@@ -201,12 +206,9 @@ func rewritten(name string) bool {
 func (t *fetch) staleMayStandIn(status int) bool {
 	switch status {
 	case 500, 502, 503, 504:
-		d := policy.ParseClient(t.rule, &t.req)
-		f := t.stale.Freshness
-		if since := t.stale.Softened(); since != 0 {
-			f = f.StaleFrom(since)
-		}
-		return f.StaleIfErrorAllowed(&d, t.presp.ResponseTime)
+		asker := policy.NewAsker(t.rule, &t.req)
+		f := softened(t.stale)
+		return f.Reusable(&asker, policy.OnFailure, t.presp.ResponseTime) != policy.UseRevalidate
 	}
 	return false
 }
@@ -222,7 +224,8 @@ func (t *fetch) merge() fetchState {
 		t.storage.Reason = policy.ReasonVaryChanged
 	}
 	o := t.object()
-	a := answer{kind: answerObject, obj: o, hash: t.hash, status: 304, renewed: true, renewedOf: t.stale, reason: t.storage.Reason}
+	o.Freshness.Replaced = t.stale.Freshness.Replaced
+	a := answer{kind: answerObject, obj: o, hash: t.key.hash, waiting: t.storage.Waiting, status: 304, renewed: true, renewedOf: t.stale, reason: t.storage.Reason}
 	switch {
 	case t.outdated.Load() || t.p.purged(t.stale) == invalidation.Invalid || t.purgedSince(t.stale.Epoch):
 		a.reason = policy.ReasonPurged
@@ -230,7 +233,9 @@ func (t *fetch) merge() fetchState {
 		a.reason = t.p.tiers.Refresh(t.stale, o)
 		a.stored = a.reason == policy.ReasonNone
 	}
-	if !a.stored {
+	if a.stored {
+		t.markStored(t.key.hash)
+	} else {
 		t.p.notCached(a.reason)
 		if !ofRequest(a.reason) {
 			t.p.tiers.Delete(&t.stale.Hash)
@@ -273,15 +278,20 @@ func (t *fetch) firstRenewed(o *tiers.Object) *tiers.Object {
 func (t *fetch) alone() fetchState {
 	reason := t.storage.Reason
 	t.p.notCached(reason)
-	if t.aboutTheResource() && !ofRequest(reason) {
-		if t.stale != nil {
+	if t.aboutTheResource() {
+		if t.stale != nil && !ofRequest(reason) && !t.personal && policy.Lasting(t.resp.Status) {
 			// The origin has something else now; the stale object is history.
 			t.p.tiers.Delete(&t.stale.Hash)
 		}
-		t.remember(reason)
+		if reason == policy.ReasonCookie || !ofRequest(reason) {
+			t.mark(reason, t.key.hash)
+		}
 	}
 	t.p.flights.leave(t.flight)
-	a := answer{kind: answerAlone, status: t.resp.Status, code: t.resp.Status, reason: reason, fields: policy.Dated(t.presp.Fields, t.presp.ResponseTime)}
+	a := answer{
+		kind: answerAlone, status: t.resp.Status, code: t.resp.Status, reason: reason,
+		fields: policy.Dated(t.presp.Fields, t.presp.ResponseTime), retryAfter: t.presp.Fields.Get("Retry-After"),
+	}
 	if t.leading {
 		a.live, a.cancel, t.handed = t.resp, t.cancel, true
 	}
@@ -308,22 +318,76 @@ func (t *fetch) aboutTheResource() bool {
 // ofRequest tells whether the reason lies in the request that led, and not in
 // the response: others may then be luckier.
 func ofRequest(r policy.Reason) bool {
-	return r == policy.ReasonAuthorization || r == policy.ReasonRequestNoStore || r == policy.ReasonPurged
+	switch r {
+	case policy.ReasonAuthorization, policy.ReasonRequestNoStore, policy.ReasonPurged, policy.ReasonCookie:
+		return true
+	}
+	return false
 }
 
-// remember leaves a marker, so that requests for what cannot be stored do not
-// wait for each other (hit-for-miss).
-func (t *fetch) remember(reason policy.Reason) {
-	ttl := t.rule.TTL.HitForMiss
-	if ttl == 0 {
-		ttl = policy.DefaultHitForMiss
+// displaces is why a response that may be stored must not take the place of what
+// is stored: an error that a request may have provoked, or what nobody may use
+// without validation and was made for a request with cookies, in the place of
+// what still serves others, or may stand in.
+func (t *fetch) displaces() policy.Reason {
+	reason := policy.ReasonNone
+	switch {
+	case !policy.Lasting(t.presp.Status):
+		reason = policy.ReasonStatus
+	case t.personal && !t.storage.Freshness.ServesOthers(t.presp.ResponseTime):
+		reason = policy.ReasonCookie
+	default:
+		return reason
 	}
-	now := t.p.now().UnixNano()
-	t.p.tiers.Put(&tiers.Object{
-		Hash: t.hash, Text: string(t.text), Kind: tiers.KindPass, Reason: reason, Stored: now,
-		Epoch: t.epoch, Incarnation: t.incarnation,
-		Freshness: policy.Freshness{Born: now, Lifetime: int64(ttl)},
-	})
+	h, text := t.variant()
+	o := t.p.usable(t.p.tiers.LookupRare(&h, []byte(text)))
+	if o == nil {
+		return policy.ReasonNone
+	}
+	defer o.Close()
+	if o.Kind != tiers.KindResponse || !policy.Lasting(o.Status) {
+		return policy.ReasonNone
+	}
+	f := softened(o)
+	if !f.StandsInAt(t.rule, t.presp.ResponseTime) {
+		return policy.ReasonNone
+	}
+	return reason
+}
+
+// softened is the object's freshness, as soft purges leave it.
+func softened(o *tiers.Object) policy.Freshness {
+	if since := o.Softened(); since != 0 {
+		return o.Freshness.StaleFrom(since)
+	}
+	return o.Freshness
+}
+
+// originFails reports whether a status says that the origin cannot answer now,
+// so that those who wait for the same must not all ask it again.
+func originFails(status int) bool { return status >= 500 || status == 429 }
+
+// maxSharedFailure bounds the failures whose words go to all who waited, in
+// bytes.
+const maxSharedFailure = 64 << 10
+
+// sharedUnstored reports whether a response that is not stored goes to all who
+// wait for it all the same: what only the leader's no-store keeps from being
+// stored, and a failure of the origin.
+func (t *fetch) sharedUnstored() bool {
+	length := t.resp.ContentLength
+	switch {
+	case !t.listed || t.ranged || t.part != nil || !t.resp.Provable():
+		return false
+	case t.storage.Reason == policy.ReasonRequestNoStore:
+		return 0 <= length && length <= t.p.tiers.MaxInMemory()
+	case !originFails(t.resp.Status) || length > maxSharedFailure:
+		return false
+	}
+	t.failure = true
+	fields := policy.Dated(t.presp.Fields, t.presp.ResponseTime)
+	t.storage = policy.Storage{Reason: t.storage.Reason, Fields: without(fields, "Set-Cookie", "Set-Cookie2")}
+	return true
 }
 
 // fail tells everybody that there is no answer; each decides by its own request
@@ -332,7 +396,7 @@ func (t *fetch) fail() fetchState {
 	t.p.flights.leave(t.flight)
 	a := answer{kind: answerFail, reason: t.reason, code: t.code}
 	if t.resp != nil {
-		a.status = t.resp.Status
+		a.status, a.retryAfter = t.resp.Status, t.presp.Fields.Get("Retry-After")
 	}
 	t.settle(a)
 	return fetchRelease

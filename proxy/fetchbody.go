@@ -23,6 +23,7 @@ func (t *fetch) body() fetchState {
 	}
 	head := t.object()
 	head.Hash, head.Text, head.Length = hash, text, length
+	head.Freshness.Replaced = t.stale != nil
 	partial := t.presp.Status == 206
 	if partial {
 		head.Fields = append(head.Fields[:len(head.Fields):len(head.Fields)], policy.Field{
@@ -33,8 +34,13 @@ func (t *fetch) body() fetchState {
 	// Whoever reads the fill must not wait for ever when this machine breaks; once
 	// it has ended this does nothing.
 	defer fill.Abandon(errFetchBroke)
-	a := answer{kind: answerBody, obj: head, fill: fill, hash: hash, status: t.resp.Status, stored: true}
-	if ok, reason := fill.Storable(); !ok {
+	kept := t.storage.Reason == policy.ReasonNone
+	a := answer{
+		kind: answerBody, obj: head, waiting: t.storage.Waiting, fill: fill, hash: hash, status: t.resp.Status, stored: kept,
+		reason: t.storage.Reason, failure: t.failure, retryAfter: t.presp.Fields.Get("Retry-After"),
+	}
+	a.public = t.failure && policy.FailureIsPublic(t.rule, &t.req, &t.presp)
+	if ok, reason := fill.Storable(); kept && !ok {
 		a.stored, a.reason = false, reason
 	}
 	if t.resp.CloseDelimited {
@@ -46,6 +52,9 @@ func (t *fetch) body() fetchState {
 	if t.leading {
 		a.reader = fill.NewReader(0)
 		a.first = t.firstHead(head)
+	}
+	if kept && !partial {
+		t.markStored(hash)
 	}
 	t.settle(a)
 
@@ -61,6 +70,9 @@ func (t *fetch) body() fetchState {
 	case !t.resp.Proven():
 		fill.Abandon(nil)
 		t.p.notCached(policy.ReasonUnproven)
+	case !kept:
+		fill.Abandon(nil)
+		t.p.notCached(t.storage.Reason)
 	case partial:
 		t.commitPart(fill, text)
 	default:
@@ -123,7 +135,7 @@ func (t *fetch) listVariant(hash policy.Hash, o *tiers.Object) {
 			text, _ := policy.AcceptLanguageText(nil, t.rule, &t.req)
 			accept = string(text)
 		}
-		t.p.tiers.AddVariant(primary, string(t.text[:t.primary]), t.storage.Vary, hash, accept, o)
+		t.p.tiers.AddVariant(primary, string(t.key.text[:t.key.primary]), t.storage.Vary, hash, accept, o)
 	}
 }
 
@@ -147,7 +159,7 @@ func (t *fetch) commit(fill *tiers.Fill, hash policy.Hash) {
 	}
 	if reason == policy.ReasonTooLarge {
 		// It will be next time; trouble of the disk may be over by then.
-		t.remember(reason)
+		t.mark(reason, hash)
 	}
 	if t.outdated.Load() {
 		primary := t.primaryHash()
@@ -169,7 +181,7 @@ func (t *fetch) object() *tiers.Object {
 
 // variant is the key that the response belongs to.
 func (t *fetch) variant() (policy.Hash, string) {
-	text := t.text[:t.primary:t.primary]
+	text := t.key.text[:t.key.primary:t.key.primary]
 	if len(t.storage.Vary.Names) > 0 {
 		text = t.storage.Vary.AppendVariant(text, t.rule, &t.req)
 	}

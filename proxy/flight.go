@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -50,11 +51,10 @@ type flight struct {
 	trusted bool
 	// forwarded are the fields that name the leader and its connection.
 	forwarded []policy.Field
-	// hash is what the flight is registered under, text its key, and primary
-	// the length of the key without the variant.
-	hash    policy.Hash
-	text    []byte
-	primary int
+	// personal: the leader's cookies or credentials may make the answer its own.
+	personal bool
+	// key is what the flight is registered under.
+	key key
 	// part is a stored part from 0 on; only what is missing behind it is
 	// fetched. It is in memory.
 	part *tiers.Object
@@ -126,10 +126,17 @@ type answer struct {
 	spec *policy.VarySpec
 
 	// obj is the stored object, or the head of the response in fill; first is
-	// the leader's head where it is another.
-	obj   *tiers.Object
-	first *tiers.Object
-	fill  *tiers.Fill
+	// the leader's head where it is another. waiting is obj's freshness for those
+	// who waited.
+	obj     *tiers.Object
+	first   *tiers.Object
+	waiting policy.Freshness
+	fill    *tiers.Fill
+	// failure: obj is the origin's word on a failure of its own. Its body is for
+	// those who waited, where it is public and they are anonymous.
+	failure, public bool
+	// retryAfter is the origin's.
+	retryAfter string
 	// renewedOf is what the 304 was about; its body is not to be read.
 	renewedOf *tiers.Object
 	// live and cancel are the leader's with answerAlone.
@@ -151,10 +158,10 @@ type answer struct {
 // join returns the flight under x's key, and whether x leads it. A leader must
 // start or abandon it.
 func (t *flights) join(x *exchange) (f *flight, leads bool) {
-	s := t.shard(&x.hash)
+	s := t.shard(&x.key.hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.byKey[x.hash]; f != nil {
+	if f := s.byKey[x.key.hash]; f != nil {
 		if x.p.mayJoin(f) {
 			return f, false
 		}
@@ -163,31 +170,31 @@ func (t *flights) join(x *exchange) (f *flight, leads bool) {
 	}
 	f = x.newFlight()
 	f.listed = true
-	s.byKey[x.hash] = f
+	s.byKey[x.key.hash] = f
 	return f, true
 }
 
 // leave takes the flight off the table; a request that comes now starts anew.
 func (t *flights) leave(f *flight) {
-	s := t.shard(&f.hash)
+	s := t.shard(&f.key.hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.alone, f)
-	if s.byKey[f.hash] == f {
-		delete(s.byKey, f.hash)
+	if s.byKey[f.key.hash] == f {
+		delete(s.byKey, f.key.hash)
 	}
 }
 
 // enterAlone and leaveAlone keep the book of flights that nobody can join.
 func (t *flights) enterAlone(f *flight) {
-	s := t.shard(&f.hash)
+	s := t.shard(&f.key.hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.alone[f] = struct{}{}
 }
 
 func (t *flights) leaveAlone(f *flight) {
-	s := t.shard(&f.hash)
+	s := t.shard(&f.key.hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.alone, f)
@@ -221,16 +228,16 @@ func (s *flightShard) outdate(primary policy.Hash) {
 }
 
 // primaryHash is the hash of the flight's key without the variant.
-func (f *flight) primaryHash() policy.Hash { return policy.HashKey(f.text[:f.primary]) }
+func (f *flight) primaryHash() policy.Hash { return f.key.withoutVariant().hash }
 
 // newFlight makes a flight of the exchange's request. The stale object stays
 // the exchange's too: each holds what it needs.
 func (x *exchange) newFlight() *flight {
 	f := &flight{
-		p: x.p, cfg: x.cfg, rule: x.rule, hash: x.hash, text: append([]byte(nil), x.text...),
-		primary: x.primary, ready: make(chan struct{}), leading: true,
+		p: x.p, cfg: x.cfg, rule: x.rule, key: x.key, ready: make(chan struct{}), leading: true, personal: x.asker.Personal(),
 		epoch: x.p.epoch(), incarnation: x.p.incarnation(), closure: x.p.closure(),
 	}
+	f.key.text = bytes.Clone(x.key.text)
 	f.req = cloneRequest(&x.req)
 	// A HEAD that may renew what is stored fetches like the GET it stands for.
 	f.req.Method = "GET"
@@ -345,7 +352,7 @@ func (p *Proxy) refresh(x *exchange, o *tiers.Object) {
 	if o.Large() {
 		// What the object holds open is the exchange's; the flight looks up
 		// its own.
-		own := p.tiers.Lookup(&x.hash, x.text)
+		own := p.tiers.Lookup(&x.key.hash, x.key.text)
 		if own == nil {
 			return
 		}

@@ -41,7 +41,7 @@ func (t *fetch) request() *origin.Request {
 	}
 	switch {
 	case t.stale != nil:
-		for _, f := range policy.AppendConditional(nil, t.stale.Fields) {
+		for _, f := range policy.AppendConditional(nil, t.stale.Fields, t.personal) {
 			header[f.Name] = []string{f.Value}
 		}
 	case t.part != nil:

@@ -320,7 +320,7 @@ func BenchmarkKey(b *testing.B) {
 		if s := x.receive(); s != stateLookup {
 			b.Fatal(s)
 		}
-		x.setKey()
+		x.key = x.keys.primaryKey(x.rule, &x.req)
 		x.reset()
 	}
 }

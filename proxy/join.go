@@ -15,6 +15,8 @@ const maxHops = 8
 // join takes part in the fetch of the request's key: the first leads, the
 // others follow.
 func (x *exchange) join() state {
+	// What waiting or leading makes of the request is a fetch, until it is more.
+	x.outcome = outcomeFetched
 	x.hops++
 	if x.hops > maxHops || x.mustGoAlone() {
 		return x.goAlone()
@@ -32,16 +34,21 @@ func (x *exchange) join() state {
 			return x.again()
 		}
 		if f.part = x.partToComplete(); f.part != nil {
-			x.verdict = policy.PartialMiss
+			x.found = foundPart
 		}
 		return x.lead(f)
 	}
-	if settled(f) && !x.maySettleFor(&f.answer) {
+	if settled(f) {
 		// The losing interleaving: the answer's head came before this request
 		// did. Those who waited for it may share it; who comes later may only
 		// if it could be served from the cache.
-		return x.goAlone()
+		x.waited = false
+		if !x.maySettleFor(&f.answer) {
+			return x.goAlone()
+		}
+		return x.take(f, false)
 	}
+	x.waited = true
 	wait := time.NewTimer(x.p.opts.FollowerTimeout)
 	defer wait.Stop()
 	select {
@@ -55,7 +62,7 @@ func (x *exchange) join() state {
 // mustGoAlone: an answer to credentials is hardly ever for others, so such a
 // request neither waits for others nor lets others wait for it.
 func (x *exchange) mustGoAlone() bool {
-	return x.verdict == policy.HitForMiss || (x.req.Authorization != nil && x.stale == nil) || x.fetchesPart()
+	return x.alone || (x.req.Authorization != nil && x.stale == nil) || x.fetchesPart()
 }
 
 // fetchesPart: a part is all the client wants, and the whole could be very
@@ -64,17 +71,43 @@ func (x *exchange) fetchesPart() bool {
 	return x.req.Range != nil && x.stale == nil && !wholeRange(x.req.Range)
 }
 
-// maySettleFor tells whether a request that comes after the answer may take it:
-// it must be fresh enough for the request (RFC 9111 section 4).
+// maySettleFor reports whether a request that comes after the answer has
+// something to take from it.
 func (x *exchange) maySettleFor(a *answer) bool {
 	switch a.kind {
 	case answerBody, answerObject:
-		return x.verdict != policy.RequestMiss && a.obj.Freshness.Use(&x.directive, x.p.now().UnixNano()) == policy.UseFresh
+		return x.mayHave(a)
 	case answerAgain, answerAlone:
 		return true
 	}
 	// A failure is news for a while only; the flight is about to leave.
 	return false
+}
+
+// mayHave reports whether the answer to another request may reach this one
+// (RFC 9111 section 4: only where it could be reused without validation). For a
+// request that waited, its age counts from its arrival.
+func (x *exchange) mayHave(a *answer) bool {
+	if a.failure {
+		return x.waited && a.public && x.anonymous()
+	}
+	f, now := &a.obj.Freshness, x.p.now().UnixNano()
+	if x.waited {
+		f, now = &a.waiting, a.waiting.Came
+	}
+	switch f.Reusable(&x.asker, policy.OnRequest, now) {
+	case policy.UseFresh:
+		return true
+	case policy.UseStaleRevalidating:
+		return x.waited
+	}
+	return false
+}
+
+// anonymous reports whether the request carries nothing that an error page could
+// be about.
+func (x *exchange) anonymous() bool {
+	return x.req.Authorization == nil && policy.Anonymous(&x.req)
 }
 
 func settled(f *flight) bool {
@@ -89,27 +122,17 @@ func settled(f *flight) bool {
 // arrivedMeanwhile tells whether the key now has an answer in RAM that lookup
 // did not see.
 func (x *exchange) arrivedMeanwhile() bool {
-	if x.verdict == policy.RequestMiss {
+	o := x.p.tiers.Peek(&x.key.hash, x.key.text)
+	if o == nil || o == x.stale || x.p.purged(o) != invalidation.Valid || !x.p.confirmed(o, x.p.now()) {
 		return false
 	}
-	o := x.p.tiers.Peek(&x.hash, x.text)
-	switch {
-	case o == nil || o == x.stale || x.p.purged(o) != invalidation.Valid || !x.p.confirmed(o, x.p.now()):
-		return false
-	case o.Kind == tiers.KindResponse:
-		return o.Freshness.Use(&x.directive, x.now) == policy.UseFresh
-	case o.Kind == tiers.KindVary:
-		return true
-	}
-	return o.Freshness.TTL(x.now) > 0
+	return o.Kind == tiers.KindVary || o.Freshness.Reusable(&x.asker, policy.OnRequest, x.p.now().UnixNano()) == policy.UseFresh
 }
 
 // again sends the request back to lookup.
 func (x *exchange) again() state {
-	if x.stale != nil {
-		x.stale.Close()
-		x.stale = nil
-	}
+	x.dropStale()
+	x.collapsed = false
 	// The time of the request's arrival is behind what arrived meanwhile.
 	x.now = x.p.now().UnixNano()
 	return stateLookup
@@ -148,7 +171,6 @@ func (x *exchange) take(f *flight, leads bool) state {
 			// The fetch began before a purge that this request may have come
 			// after.
 			x.p.flights.leave(f)
-			x.collapsed = false
 			return x.again()
 		}
 		if a.kind == answerBody {
@@ -158,52 +180,66 @@ func (x *exchange) take(f *flight, leads bool) state {
 	case answerAlone:
 		return x.takeAlone(a, leads)
 	case answerFail:
-		x.fwdStatus = a.status
+		x.fwdStatus, x.retryAfter = a.status, a.retryAfter
 		return x.failed(a.reason, a.code)
 	}
-	x.collapsed = false
 	if leads {
 		return x.failed(policy.ReasonInternal, 502)
 	}
 	return x.again()
 }
 
-// mine tells whether the answer is for this request's variant. If not, the key
-// is now that of its own, and the request starts over with it.
-func (x *exchange) mine(a *answer) bool {
+// mine reports whether the answer is for this request's variant. If not, own is
+// the key under which the request starts over.
+func (x *exchange) mine(a *answer) (own key, mine bool) {
 	if a.spec == nil {
-		x.setPrimary()
-		return a.hash == x.hash
+		own = x.key.withoutVariant()
+	} else {
+		own = x.keys.variantKey(&x.key, a.spec, x.rule, &x.req)
 	}
-	x.setVariant(a.spec)
-	return a.hash == x.hash
+	return own, a.hash == own.hash
 }
 
 // takeBody follows the body while it arrives.
 func (x *exchange) takeBody(f *flight, leads bool) state {
 	a := &f.answer
-	// The leader's own variant is the answer's: it only takes over the key.
-	if mine := x.mine(a); !mine && !leads {
-		return x.otherVariant()
-	}
-	if leads {
-		x.fill = a.reader
-	} else {
-		x.fill = a.fill.TryReader(0)
-		if x.fill == nil {
+	own, mine := x.mine(a)
+	switch {
+	case leads:
+		// The leader's own variant is the answer's: it only takes over the key.
+		x.key, x.fill = own, a.reader
+	case !mine:
+		return x.otherVariant(own)
+	case !x.mayHave(a) && a.failure:
+		return x.sharesFailure(a)
+	case !x.mayHave(a):
+		// A flight of its own kind answers it, or one of its own.
+		return x.again()
+	default:
+		if x.fill = a.fill.TryReader(0); x.fill == nil {
 			// The body cannot be stored and its beginning is gone.
 			x.collapsed = false
 			return x.goAlone()
 		}
+		x.key = own
 	}
 	x.dropStale()
 	x.obj, x.code, x.tier = a.obj, a.obj.Status, policy.TierOrigin
 	x.fwdStatus, x.stored, x.reason = a.status, a.stored, a.reason
-	x.hasTTL, x.ttl = true, a.obj.Freshness.TTL(x.now)
+	if !a.failure {
+		x.hasTTL, x.ttl = true, a.obj.Freshness.TTL(x.now)
+	}
 	if leads && a.first != nil {
 		x.obj = a.first
 	}
 	return stateDeliver
+}
+
+// sharesFailure answers a request that waited with the origin's failure, but not
+// with its words, which may be for somebody else.
+func (x *exchange) sharesFailure(a *answer) state {
+	x.fwdStatus, x.retryAfter = a.status, a.retryAfter
+	return x.failed(policy.ReasonOriginStatus, a.status)
 }
 
 // ofTheDisk tells whether a response is not stored for want of a place on disk,
@@ -215,12 +251,12 @@ func ofTheDisk(r policy.Reason) bool {
 // takeObject takes what a 304 renewed.
 func (x *exchange) takeObject(f *flight, leads bool) state {
 	a := &f.answer
-	if !leads && x.hash != a.hash {
-		return x.otherVariant()
+	if !leads && x.key.hash != a.hash {
+		return x.otherVariant(x.key)
 	}
-	if !leads && !a.stored && !ofTheDisk(a.reason) {
-		// What the 304 said was to the leader alone.
-		x.collapsed = false
+	// What may not be stored for a reason in the 304 was to the leader alone.
+	shared := a.stored || ofTheDisk(a.reason) || a.reason == policy.ReasonRequestNoStore
+	if !leads && !(shared && x.mayHave(a)) {
 		return x.again()
 	}
 	o := a.obj
@@ -235,14 +271,13 @@ func (x *exchange) takeObject(f *flight, leads bool) state {
 		// a third validates that, and this request joins it. The 304 is about v2,
 		// and the body at hand is v1's.
 		if x.stale == nil || !x.stale.Large() || !x.stale.Same(a.renewedOf) {
-			x.collapsed = false
 			return x.again()
 		}
 		o = x.stale.Renewed(o)
 	}
 	tier := o.Tier
 	x.dropStale()
-	x.verdict, x.fwdStatus, x.stored = policy.Revalidated, a.status, a.stored
+	x.outcome, x.fwdStatus, x.stored = outcomeRevalidated, a.status, a.stored
 	x.obj, x.code, x.tier = o, o.Status, tier
 	x.hasTTL, x.ttl = true, o.Freshness.TTL(x.now)
 	return stateDeliver
@@ -250,17 +285,15 @@ func (x *exchange) takeObject(f *flight, leads bool) state {
 
 // takeAlone: the leader has the origin's answer, the others fetch their own.
 func (x *exchange) takeAlone(a *answer, leads bool) state {
-	if !leads {
-		if a.status >= 500 {
-			// The origin fails: those who waited do not all ask it again at
-			// the same instant.
-			x.fwdStatus = a.status
-			return x.failed(policy.ReasonOriginStatus, a.status)
-		}
+	switch {
+	case leads:
+	case originFails(a.status):
+		// Those who waited do not all ask it again at the same instant.
+		return x.sharesFailure(a)
+	case ofRequest(a.reason):
+		return x.again()
+	default:
 		x.collapsed = false
-		if ofRequest(a.reason) {
-			return x.again()
-		}
 		x.dropStale()
 		return x.goAlone()
 	}
@@ -277,7 +310,7 @@ func (x *exchange) failed(reason policy.Reason, code int) state {
 	if o := x.stale; o != nil && x.standsIn(o, reason) {
 		x.stale = nil
 		x.reason = reason
-		return x.hit(o, policy.HitStaleError)
+		return x.hit(o, outcomeStandIn)
 	}
 	x.dropStale()
 	return x.failure(code, reason)
@@ -288,19 +321,20 @@ func (x *exchange) standsIn(o *tiers.Object, reason policy.Reason) bool {
 	if x.unconfirmed {
 		return false // it may have been purged
 	}
+	on := policy.OnFailure
 	switch reason {
 	case policy.ReasonOriginRefused, policy.ReasonOriginConnect, policy.ReasonOriginTLS, policy.ReasonOriginTimeout,
 		policy.ReasonOriginReset:
-		return x.freshness(o).StaleIfUnreachable(x.rule, &x.directive, x.now)
+		on = policy.OnOutage
 	}
-	return x.freshness(o).StaleIfErrorAllowed(&x.directive, x.now)
+	return x.freshness(o).Reusable(&x.asker, on, x.now) != policy.UseRevalidate
 }
 
-// otherVariant: what arrived is another variant than this request selects. The
-// key is that of its own by now, and the fetch of that one is what it joins.
-func (x *exchange) otherVariant() state {
+// otherVariant: what arrived is another variant than this request selects. It
+// joins the fetch of its own.
+func (x *exchange) otherVariant(own key) state {
 	x.collapsed = false
-	x.verdict = policy.VaryMiss
+	x.key, x.found = own, foundVariants
 	x.dropStale()
 	x.now = x.p.now().UnixNano()
 	return stateJoin
@@ -330,12 +364,4 @@ func (x *exchange) partToComplete() *tiers.Object {
 		return nil
 	}
 	return whole
-}
-
-// setPrimary makes text and hash the primary key again.
-func (x *exchange) setPrimary() {
-	if len(x.text) != x.primary {
-		x.text = x.text[:x.primary]
-		x.hash = policy.HashKey(x.text)
-	}
 }

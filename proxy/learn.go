@@ -3,39 +3,42 @@ package proxy
 import (
 	"weir/invalidation"
 	"weir/policy"
+	"weir/tiers"
 )
 
 // What the cache learns from answers that it only passes on.
 
-// headUpdates renews the stored GET with the answer to a HEAD, or drops it when
-// that answer shows that the representation has changed (RFC 9111 section
-// 4.3.5).
+// headUpdates renews the freshness of the stored GET with the answer to a HEAD
+// that proves it, or makes it stale when that answer shows that the
+// representation has changed (RFC 9111 section 4.3.5). It learns only from
+// requests that could have shared the answer, and nothing but freshness: any
+// other field may be what the sender of the HEAD made the origin say.
 func (x *exchange) headUpdates(status int, fields policy.Fields, epoch uint64) {
-	if x.rule.Forgo.Head {
-		return
-	}
 	o := x.stale
-	now := x.p.now().UnixNano()
-	r := &policy.Response{Status: status, Fields: fields, RequestTime: x.now, ResponseTime: now}
-	switch status {
-	case 200, 404, 410:
-	default:
-		// An answer to the client's own condition, or no answer about the
-		// resource at all.
+	if x.rule.Forgo.Head || x.asker.Personal() || x.asker.NoStore {
 		return
 	}
-	if o.Status != 200 && o.Status != 203 || !policy.HeadUpdates(o.Fields, o.Length, r) {
-		// A GET would not have brought what is stored.
-		x.p.tiers.Delete(&o.Hash)
+	r := &policy.Response{Status: status, Fields: fields, RequestTime: x.now, ResponseTime: x.p.now().UnixNano()}
+	change := policy.HeadChanged
+	if o.Status == 200 || o.Status == 203 {
+		change = policy.HeadUpdates(o.Fields, o.Length, r)
+	}
+	switch change {
+	case policy.HeadSilent:
+		return
+	case policy.HeadChanged:
+		x.p.makeStale(o, r.ResponseTime)
 		return
 	}
 	get := x.req
 	get.Method = "GET"
-	t := &fetch{flight: &flight{p: x.p, rule: x.rule, req: get, text: []byte(o.Text), epoch: epoch, incarnation: x.p.incarnation()}, presp: *r}
-	t.storage = policy.Refresh(x.rule, &get, o.Status, o.Fields, r)
+	k := key{text: []byte(o.Text), hash: o.Hash}
+	t := &fetch{flight: &flight{p: x.p, rule: x.rule, req: get, key: k, epoch: epoch, incarnation: x.p.incarnation()}, presp: *r}
+	t.presp.Fields = policy.HeadFields(x.rule, fields)
+	t.storage = policy.Refresh(x.rule, &get, o.Status, o.Fields, &t.presp)
 	t.presp.Status = o.Status
 	if t.storage.Reason != policy.ReasonNone || t.variesOtherwise(o) {
-		x.p.tiers.Delete(&o.Hash)
+		x.p.makeStale(o, r.ResponseTime)
 		return
 	}
 	t.tags, _ = policy.Tags(x.rule, t.storage.Fields)
@@ -43,6 +46,18 @@ func (x *exchange) headUpdates(status int, fields policy.Fields, epoch uint64) {
 		return // the body is from before the purge
 	}
 	x.p.tiers.Refresh(o, t.object())
+}
+
+// makeStale stores the object as stale from now on at the latest.
+func (p *Proxy) makeStale(o *tiers.Object, now int64) {
+	f := softened(o)
+	if f.TTL(now) <= 0 {
+		return
+	}
+	p.tiers.Refresh(o, &tiers.Object{
+		Kind: o.Kind, Status: o.Status, Fields: o.Fields, Freshness: f.StaleFrom(now), Validators: o.Validators,
+		Policy: o.Policy, Tags: o.Tags, Stored: o.Stored, Epoch: o.Epoch, Incarnation: o.Incarnation, Closure: o.Closure,
+	})
 }
 
 // postForGet makes a flight that stores the answer to a POST for later GETs of
@@ -63,7 +78,8 @@ func (x *exchange) postForGet(status int, fields policy.Fields, epoch, closure u
 	if storage.Reason != policy.ReasonNone || x.live.ContentLength > x.p.tiers.MaxObject() {
 		return nil
 	}
-	x.setKey()
+	x.keys.reset()
+	x.key = x.keys.primaryKey(x.rule, &x.req)
 	f := x.newFlight()
 	f.epoch, f.closure = epoch, closure
 	t := &fetch{flight: f, presp: r, storage: storage, resp: x.live}

@@ -9,8 +9,9 @@ import (
 
 // lookup asks the tiers and decides what may be done with what they hold.
 func (x *exchange) lookup() state {
-	x.setKey()
-	x.verdict, x.unconfirmed = policy.Miss, false
+	x.keys.reset()
+	x.key = x.keys.primaryKey(x.rule, &x.req)
+	x.found, x.unconfirmed, x.alone, x.partListed = foundNothing, false, false, false
 	o := x.find()
 	if o != nil && o.Kind == tiers.KindVary {
 		o = x.findVariant(o)
@@ -19,68 +20,48 @@ func (x *exchange) lookup() state {
 		if x.partAnswers() {
 			return stateDeliver
 		}
-		return x.missed()
+		return x.toOrigin()
 	}
-	if o.Kind == tiers.KindPass {
-		if o.Freshness.TTL(x.now) <= 0 {
-			return x.missed()
-		}
-		x.verdict, x.reason = policy.HitForMiss, o.Reason
-		return x.missed()
+	if !x.p.confirmed(o, x.start) {
+		x.stale, x.found, x.unconfirmed = o, foundStale, true
+		return x.toOrigin()
 	}
 	fresh := x.freshness(o)
-	if !x.p.confirmed(o, x.start) {
-		return x.confirm(o)
-	}
-	switch fresh.Use(&x.directive, x.now) {
+	switch fresh.Reusable(&x.asker, policy.OnRequest, x.now) {
 	case policy.UseFresh:
-		return x.hit(o, policy.Hit)
+		return x.hit(o, outcomeHit)
 	case policy.UseStaleRevalidating:
 		x.p.refresh(x, o)
-		return x.hit(o, policy.HitStale)
+		return x.hit(o, outcomeStale)
 	case policy.UseStale:
-		return x.hit(o, policy.HitStale)
-	case policy.UseNot:
-		o.Close()
-		x.verdict = policy.RequestMiss
-	default:
-		x.stale = o
-		x.verdict = policy.Refetched
-		if fresh.TTL(x.now) > 0 && !fresh.NoCache {
-			// Fresh, and still to be validated: the client asked for it.
-			x.verdict = policy.RequestMiss
+		return x.hit(o, outcomeStale)
+	}
+	x.stale, x.found = o, foundStale
+	if fresh.TTL(x.now) > 0 && !fresh.NoCache {
+		// Fresh, and still not for this request as it is.
+		x.found = foundUnwanted
+		if x.asker.Personal() {
+			x.reason = policy.ReasonCookie
 		}
 	}
-	if x.directive.OnlyIfCached {
-		return x.onlyIfCached()
-	}
 	return x.toOrigin()
 }
 
-// confirm asks the origin about what is stored, whatever its freshness.
-func (x *exchange) confirm(o *tiers.Object) state {
-	x.stale, x.verdict, x.unconfirmed = o, policy.Refetched, true
-	if x.directive.OnlyIfCached {
-		return x.onlyIfCached()
-	}
-	return x.toOrigin()
-}
-
-// find looks up hash and text, RAM before disk.
+// find looks up the key, RAM before disk.
 func (x *exchange) find() *tiers.Object {
 	// What is on disk is no younger than what is in RAM, and is not asked where
 	// that was purged.
-	return x.p.usable(x.p.tiers.Lookup(&x.hash, x.text))
+	return x.p.usable(x.p.tiers.Lookup(&x.key.hash, x.key.text))
 }
 
-// findVariant follows a vary record. Of several variants that match, the one
-// from the newest Vary list is taken: RFC 9111 section 4.1 prefers the most
-// recent response.
+// findVariant follows a vary record; the key becomes that of the variant. Of
+// several variants that match, the one from the newest Vary list is taken: RFC
+// 9111 section 4.1 prefers the most recent response.
 func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
-	specs := rec.Vary.Specs
+	primary, specs := x.key, rec.Vary.Specs
 	for i := range specs {
-		x.setVariant(&specs[i])
-		if !slices.Contains(rec.Vary.Variants, x.hash) {
+		x.key = x.keys.variantKey(&primary, &specs[i], x.rule, &x.req)
+		if !slices.Contains(rec.Vary.Variants, x.key.hash) {
 			// Not listed: never stored, or stored before the record was made
 			// anew, by an invalidation for instance, and not to be revived.
 			continue
@@ -92,15 +73,16 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 			o.Close()
 		}
 	}
-	if o := x.findLanguage(rec); o != nil {
+	if o := x.findLanguage(rec, &primary); o != nil {
 		return o
 	}
-	x.verdict = policy.VaryMiss
+	x.key, x.found = primary, foundVariants
 	if len(specs) > 0 {
 		// The flight of this variant is found under the newest list.
-		x.setVariant(&specs[0])
+		x.key = x.keys.variantKey(&primary, &specs[0], x.rule, &x.req)
 	}
-	x.listed = slices.Contains(rec.Vary.Variants, x.partHash())
+	part := x.keys.partKey(&x.key)
+	x.partListed = slices.Contains(rec.Vary.Variants, part.hash)
 	return nil
 }
 
@@ -109,7 +91,7 @@ const acceptLanguage = "Accept-Language"
 // findLanguage returns a stored variant that is in the language the request
 // likes best, although it was stored for a request that put it differently
 // (RFC 9111 section 4.1 allows a cache to normalise so).
-func (x *exchange) findLanguage(rec *tiers.Object) *tiers.Object {
+func (x *exchange) findLanguage(rec *tiers.Object, primary *key) *tiers.Object {
 	languages := rec.Vary.Languages
 	if len(languages) == 0 || x.rule.Vary.Raw || slices.Contains(x.rule.Vary.Ignore, acceptLanguage) || x.req.Header.Peek(acceptLanguage) == nil {
 		return nil
@@ -128,9 +110,8 @@ func (x *exchange) findLanguage(rec *tiers.Object) *tiers.Object {
 		if !slices.Contains(specs[j].Names, acceptLanguage) {
 			continue
 		}
-		x.text = specs[j].AppendVariantIn(x.text[:x.primary], x.rule, &x.req, []byte(languages[i].Accept))
-		x.hash = policy.HashKey(x.text)
-		if !slices.Contains(rec.Vary.Variants, x.hash) {
+		x.key = x.keys.languageKey(primary, &specs[j], x.rule, &x.req, languages[i].Accept)
+		if !slices.Contains(rec.Vary.Variants, x.key.hash) {
 			continue
 		}
 		if o := x.find(); o != nil {
@@ -144,30 +125,31 @@ func (x *exchange) findLanguage(rec *tiers.Object) *tiers.Object {
 	return nil
 }
 
-func (x *exchange) hit(o *tiers.Object, v policy.Verdict) state {
-	x.obj, x.verdict, x.tier, x.code = o, v, o.Tier, o.Status
+func (x *exchange) hit(o *tiers.Object, how outcome) state {
+	if x.found = foundUsable; how == outcomeStandIn {
+		x.found = foundStale
+	}
+	x.obj, x.outcome, x.tier, x.code = o, how, o.Tier, o.Status
 	x.hasTTL, x.ttl = true, x.freshness(o).TTL(x.now)
 	return stateDeliver
 }
 
-func (x *exchange) missed() state {
-	if x.directive.OnlyIfCached {
+// toOrigin decides how the origin is asked: with others, alone, or not at all.
+func (x *exchange) toOrigin() state {
+	if x.asker.OnlyIfCached {
 		return x.onlyIfCached()
 	}
-	return x.toOrigin()
-}
-
-// toOrigin decides between a shared fetch and one of the request's own.
-func (x *exchange) toOrigin() state {
-	switch {
-	case x.directive.NoStore && x.stale == nil:
-		x.reason = policy.ReasonRequestNoStore
-		return statePass
-	case x.req.Method == "HEAD":
+	if x.req.Method == "HEAD" {
 		// Nothing a HEAD brings can answer a GET; fetching a body that nobody
 		// asked for could be dear. What is stored learns from the answer.
-		x.reason = policy.ReasonMethod
+		x.outcome, x.reason = outcomeFetched, policy.ReasonMethod
 		return statePass
+	}
+	if m, marked := x.p.marked(&x.key, x.asker.Personal()); marked {
+		x.alone = true
+		if x.stale == nil {
+			x.found, x.reason = foundMark, m.Reason
+		}
 	}
 	return stateJoin
 }

@@ -34,29 +34,17 @@ func extentOf(o *tiers.Object) (r policy.ByteRange, size int64, ok bool) {
 
 // findPart returns the stored part under the request's key, or nil.
 func (x *exchange) findPart() *tiers.Object {
-	if len(x.text) > x.primary && !x.listed {
+	if !x.key.isPrimary() && !x.partListed {
 		// A part that no record lists: what is left of it was invalidated.
 		return nil
 	}
-	n, h := len(x.text), x.hash
-	x.hash = x.partHash()
-	x.text = append(x.text, partSuffix...)
-	o := x.p.usable(x.p.tiers.LookupRare(&x.hash, x.text))
-	x.text, x.hash = x.text[:n], h
+	part := x.keys.partKey(&x.key)
+	o := x.p.usable(x.p.tiers.LookupRare(&part.hash, part.text))
 	if o != nil && (o.Kind != tiers.KindResponse || o.Status != 206) {
 		o.Close()
 		return nil
 	}
 	return o
-}
-
-// partHash is the key under which a part would be found.
-func (x *exchange) partHash() policy.Hash {
-	n := len(x.text)
-	x.text = append(x.text, partSuffix...)
-	h := policy.HashKey(x.text)
-	x.text = x.text[:n]
-	return h
 }
 
 // partAnswers answers a range from a stored part, if one covers it and is
@@ -70,15 +58,15 @@ func (x *exchange) partAnswers() bool {
 		return false
 	}
 	have, size, ok := extentOf(o)
-	if ok && x.p.confirmed(o, x.start) && x.freshness(o).Use(&x.directive, x.now) == policy.UseFresh &&
+	if ok && x.p.confirmed(o, x.start) && x.freshness(o).Reusable(&x.asker, policy.OnRequest, x.now) == policy.UseFresh &&
 		(x.req.IfRange == nil || o.Validators.IfRange(x.req.IfRange)) {
 		ranges, outcome := policy.ParseRange(x.rangeRoom[:0], x.req.Range, size)
 		if outcome == policy.RangeOK && len(ranges) == 1 && ranges[0].Start >= have.Start && ranges[0].End <= have.End {
 			x.part = partHit{start: have.Start, size: size, want: ranges[0]}
-			x.hit(o, policy.Hit)
+			x.hit(o, outcomeHit)
 			return true
 		}
-		x.verdict = policy.PartialMiss
+		x.found = foundPart
 	}
 	o.Close()
 	return false

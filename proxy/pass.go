@@ -52,7 +52,7 @@ func (x *exchange) pass() state {
 		x.dropLive()
 		return x.failure(502, policy.ReasonOriginMalformed)
 	}
-	fields = policy.Dated(fields, x.p.now().UnixNano())
+	fields = policy.Dated(x.rule.KeepSession(&x.req, fields), x.p.now().UnixNano())
 	if policy.Unsafe(x.req.Method) && resp.Status >= 200 && resp.Status < 400 {
 		x.invalidate(resp.Status, fields)
 	}

@@ -90,6 +90,9 @@ type Proxy struct {
 	realTime bool // now is time.Now
 	cfg      atomic.Pointer[Config]
 	flights  flights
+	marks    *tiers.Marks
+	// began is when the proxy was made, unix nanoseconds.
+	began int64
 	// server answers plain and TLS listeners, proxied those with PROXY headers.
 	server, proxied *fasthttp.Server
 	pool            sync.Pool // of *exchange
@@ -122,7 +125,10 @@ func New(o Options, c *Config) (*Proxy, error) {
 	if o.FollowerTimeout == 0 {
 		o.FollowerTimeout = time.Minute
 	}
-	p := &Proxy{opts: o, tiers: o.Tiers, log: o.Log, now: o.Now, realTime: realTime}
+	p := &Proxy{
+		opts: o, tiers: o.Tiers, log: o.Log, now: o.Now, realTime: realTime,
+		marks: tiers.NewMarks(), began: o.Now().UnixNano(),
+	}
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.flights.init()
 	p.fetching.init()

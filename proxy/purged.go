@@ -101,12 +101,21 @@ func (p *Proxy) usable(o *tiers.Object) *tiers.Object {
 // freshness is the object's, as soft purges leave it. It is valid until the next
 // call.
 func (x *exchange) freshness(o *tiers.Object) *policy.Freshness {
-	since := o.Softened()
-	if since == 0 {
+	if o.Softened() == 0 {
 		return &o.Freshness
 	}
-	x.softened = o.Freshness.StaleFrom(since)
+	x.softened = softened(o)
 	return &x.softened
+}
+
+// everPurged reports whether a purge has touched the object's key at any time.
+func (p *Proxy) everPurged(o *tiers.Object) bool {
+	n := p.facts()
+	if n == nil || n.Epoch() == 0 {
+		return false
+	}
+	first := tiers.Object{Kind: tiers.KindResponse, Text: o.Text, Tags: o.Tags, Incarnation: n.Incarnation()}
+	return p.lookAt(n, &first) != invalidation.Valid
 }
 
 // purgedSince tells whether a hard purge that came since the epoch touches what
@@ -116,6 +125,6 @@ func (t *fetch) purgedSince(epoch uint64) bool {
 	if n == nil || n.Epoch() == epoch {
 		return false
 	}
-	o := tiers.Object{Kind: tiers.KindResponse, Text: string(t.text), Tags: t.tags, Epoch: epoch, Incarnation: t.incarnation}
+	o := tiers.Object{Kind: tiers.KindResponse, Text: string(t.key.text), Tags: t.tags, Epoch: epoch, Incarnation: t.incarnation}
 	return t.p.lookAt(n, &o) == invalidation.Invalid
 }

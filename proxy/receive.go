@@ -47,16 +47,16 @@ func (x *exchange) receive() state {
 	}
 	switch {
 	case x.rule.Pass:
-		x.verdict, x.reason = policy.PassPolicy, policy.ReasonPolicy
+		x.found, x.outcome, x.reason = foundPolicy, outcomeFetched, policy.ReasonPolicy
 		return statePass
 	case x.req.Method != "GET" && x.req.Method != "HEAD", x.hasBody():
 		// A body of a GET has no meaning a key could hold (RFC 9110 section
 		// 9.3.1): such a request must neither fill the cache nor be answered
 		// from it.
-		x.verdict, x.reason = policy.PassMethod, policy.ReasonMethod
+		x.found, x.outcome, x.reason = foundMethod, outcomeFetched, policy.ReasonMethod
 		return statePass
 	}
-	x.directive = policy.ParseClient(x.rule, &x.req)
+	x.asker = policy.NewAsker(x.rule, &x.req)
 	return stateLookup
 }
 

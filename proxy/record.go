@@ -80,7 +80,7 @@ func (x *exchange) begin() {
 // record counts and logs the finished request. It allocates nothing.
 func (x *exchange) record(dur time.Duration) {
 	p, ttfb := x.p, x.firstByte
-	p.opts.Metrics.Request(uint8(x.verdict), uint8(x.tier), dur, ttfb, x.bodyBytes, uint32(x.ctx.ConnID()))
+	p.opts.Metrics.Request(uint8(x.verdict()), uint8(x.tier), dur, ttfb, x.bodyBytes, uint32(x.ctx.ConnID()))
 	if !p.opts.AccessLog.Enabled() {
 		return
 	}
@@ -88,7 +88,7 @@ func (x *exchange) record(dur time.Duration) {
 	e := accesslog.Entry{
 		Time: x.start, Method: h.Method(), Scheme: x.req.Scheme, Host: x.req.Host, Target: h.RequestURI(),
 		Status: x.code, Bytes: x.bodyBytes, Duration: dur, TTFB: ttfb,
-		Result: x.verdict.String(), Tier: x.tier.String(), Collapsed: x.collapsed,
+		Result: x.verdict().String(), Tier: x.tier.String(), Collapsed: x.collapsed,
 		HasTTL: x.hasTTL, TTL: time.Duration(x.ttl), OriginStatus: x.fwdStatus,
 		UserAgent: h.UserAgent(), Referer: h.Referer(),
 	}
@@ -98,10 +98,10 @@ func (x *exchange) record(dur time.Duration) {
 	}
 	if x.rule != nil {
 		e.Policy = x.rule.Name
-		if x.primary > 0 {
-			e.HasKey, e.Key = true, x.hash
+		if x.key.primary > 0 {
+			e.HasKey, e.Key = true, x.key.hash
 		}
-		if x.verdict.Fwd() != "" {
+		if x.verdict().Fwd() != "" {
 			e.Origin, e.OriginDuration = x.rule.Origin, x.originTime
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // refusal notes that weir answers by itself.
 func (x *exchange) refusal(code int, reason policy.Reason, text string) state {
-	x.verdict, x.reason, x.tier = policy.Refused, reason, policy.TierNone
+	x.outcome, x.reason, x.tier = outcomeRefused, reason, policy.TierNone
 	x.code, x.refuseText = code, text
 	return stateRefuse
 }
@@ -28,8 +28,7 @@ func (x *exchange) onlyIfCached() state {
 
 // failure notes that the origin failed and nothing could stand in.
 func (x *exchange) failure(code int, reason policy.Reason) state {
-	x.looked = x.verdict
-	x.verdict, x.reason, x.tier = policy.Failed, reason, policy.TierNone
+	x.outcome, x.reason, x.tier = outcomeFailed, reason, policy.TierNone
 	x.code, x.refuseText = code, failureText(reason)
 	return stateRefuse
 }
@@ -79,6 +78,9 @@ func (x *exchange) refuse() state {
 		{Name: "Date", Value: string(fasthttp.AppendHTTPDate(nil, x.start))},
 		{Name: "X-Content-Type-Options", Value: "nosniff"},
 		{Name: "Cache-Status", Value: string(x.status)},
+	}
+	if x.retryAfter != "" {
+		fields = append(fields, policy.Field{Name: "Retry-After", Value: x.retryAfter})
 	}
 	if x.reason == policy.ReasonMethod {
 		fields = append(fields, policy.Field{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})

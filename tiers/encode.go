@@ -11,7 +11,7 @@ import (
 
 // metaVersion is the first byte of the metadata that goes to disk with a body.
 // A version this build does not know is a miss, never a guess.
-const metaVersion = 2
+const metaVersion = 3
 
 // errMeta is wrapped by every error of decode.
 var errMeta = errors.New("malformed object metadata")
@@ -29,6 +29,7 @@ const (
 	flagNoCache
 	flagHeuristic
 	flagValidator
+	flagReplaced
 )
 
 // expires is when the object stops being fresh, for the disk tier's accounts.
@@ -42,8 +43,8 @@ func (o *Object) expires() time.Time {
 
 // encode appends the object's metadata, everything but hash, text and body.
 //
-//	version byte | kind byte | flags byte | reason byte
-//	uvarint status | varint born, lifetime, swr, sie, stored | uvarint epoch, incarnation, length
+//	version byte | kind byte | flags byte
+//	uvarint status | varint born, lifetime, stated, came, swr, sie, stored | uvarint epoch, incarnation, length
 //	uvarint n fields { string name, string value } | uvarint n tags { string }
 //	uvarint n specs { star byte, uvarint n names { string } } | uvarint n variants { 16 bytes }
 //	uvarint n languages { string content, string accept }
@@ -52,10 +53,10 @@ func (o *Object) expires() time.Time {
 func (o *Object) encode(dst []byte) []byte {
 	f := &o.Freshness
 	flags := flagIf(f.MustRevalidate, flagMustRevalidate) | flagIf(f.NoCache, flagNoCache) |
-		flagIf(f.Heuristic, flagHeuristic) | flagIf(f.Validator, flagValidator)
-	dst = append(dst, metaVersion, byte(o.Kind), flags, byte(o.Reason))
+		flagIf(f.Heuristic, flagHeuristic) | flagIf(f.Validator, flagValidator) | flagIf(f.Replaced, flagReplaced)
+	dst = append(dst, metaVersion, byte(o.Kind), flags)
 	dst = binary.AppendUvarint(dst, uint64(o.Status))
-	for _, v := range []int64{f.Born, f.Lifetime, f.StaleWhileRevalidate, f.StaleIfError, o.Stored} {
+	for _, v := range []int64{f.Born, f.Lifetime, f.Stated, f.Came, f.StaleWhileRevalidate, f.StaleIfError, o.Stored} {
 		dst = binary.AppendVarint(dst, v)
 	}
 	dst = binary.AppendUvarint(dst, o.Epoch)
@@ -111,12 +112,13 @@ func (o *Object) decode(meta []byte) error {
 	}
 	o.Kind = Kind(d.byte())
 	flags := d.byte()
-	o.Reason = policy.Reason(d.byte())
 	o.Status = int(d.uvarint(999))
 	o.Freshness = policy.Freshness{
-		Born: d.varint(), Lifetime: d.varint(), StaleWhileRevalidate: d.varint(), StaleIfError: d.varint(),
+		Born: d.varint(), Lifetime: d.varint(), Stated: d.varint(), Came: d.varint(),
+		StaleWhileRevalidate: d.varint(), StaleIfError: d.varint(),
 		MustRevalidate: flags&flagMustRevalidate != 0, NoCache: flags&flagNoCache != 0,
 		Heuristic: flags&flagHeuristic != 0, Validator: flags&flagValidator != 0,
+		Replaced: flags&flagReplaced != 0,
 	}
 	o.Stored = d.varint()
 	o.Epoch = d.uvarint(1<<64 - 1)

@@ -26,10 +26,10 @@ func everything() *Object {
 		{Name: "X-Empty", Value: ""},
 	}
 	return &Object{
-		Kind: KindVary, Status: 404, Fields: f, Validators: policy.ValidatorsOf(f), Reason: policy.ReasonStorage,
+		Kind: KindVary, Status: 404, Fields: f, Validators: policy.ValidatorsOf(f),
 		Freshness: policy.Freshness{
-			Born: birth.UnixNano(), Lifetime: int64(time.Minute), StaleWhileRevalidate: -1, StaleIfError: int64(time.Hour),
-			MustRevalidate: true, NoCache: true, Heuristic: true, Validator: true,
+			Born: birth.UnixNano(), Lifetime: int64(time.Minute), Stated: int64(time.Second), Came: birth.UnixNano() + 3, StaleWhileRevalidate: -1, StaleIfError: int64(time.Hour),
+			MustRevalidate: true, NoCache: true, Heuristic: true, Validator: true, Replaced: true,
 		},
 		Tags: []string{"product-1", "home"}, Stored: birth.UnixNano() + 5, Epoch: 1<<63 + 7, Incarnation: 1<<62 + 9, Length: 1 << 33,
 		Vary: VaryRecord{
@@ -43,7 +43,7 @@ func everything() *Object {
 // TestGolden notices a change of the format: what older builds have written
 // must be read as before, or the version be another.
 func TestGolden(t *testing.T) {
-	file := filepath.Join("testdata", "meta-v2.bin")
+	file := filepath.Join("testdata", "meta-v3.bin")
 	meta := everything().encode(nil)
 	if *rewrite {
 		if err := os.WriteFile(file, meta, 0o600); err != nil {
@@ -55,7 +55,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(meta, want) {
-		t.Errorf("encoded differently than version 2 was:\n got %x\nwant %x", meta, want)
+		t.Errorf("encoded differently than version 3 was:\n got %x\nwant %x", meta, want)
 	}
 	var o Object
 	if err := o.decode(want); err != nil {
@@ -104,8 +104,8 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	for name, m := range map[string][]byte{
 		"version 0":      change(0, 0),
-		"version 3":      change(0, metaVersion+1),
-		"kind pass":      change(1, byte(KindPass)),
+		"version 4":      change(0, metaVersion+1),
+		"kind 3":         change(1, 3),
 		"kind unknown":   change(1, 9),
 		"bytes too many": append(bytes.Clone(meta), 0),
 	} {
@@ -123,9 +123,9 @@ func drawObject(t *rapid.T) *Object {
 		Kind:   rapid.SampledFrom([]Kind{KindResponse, KindVary}).Draw(t, "kind"),
 		Status: rapid.IntRange(0, 999).Draw(t, "status"),
 		Freshness: policy.Freshness{
-			Born: ns.Draw(t, "born"), Lifetime: ns.Draw(t, "life"), StaleWhileRevalidate: ns.Draw(t, "swr"), StaleIfError: ns.Draw(t, "sie"),
+			Born: ns.Draw(t, "born"), Lifetime: ns.Draw(t, "life"), Stated: ns.Draw(t, "stated"), Came: ns.Draw(t, "came"), StaleWhileRevalidate: ns.Draw(t, "swr"), StaleIfError: ns.Draw(t, "sie"),
 			MustRevalidate: rapid.Bool().Draw(t, "must"), NoCache: rapid.Bool().Draw(t, "nc"),
-			Heuristic: rapid.Bool().Draw(t, "heuristic"), Validator: rapid.Bool().Draw(t, "validator"),
+			Heuristic: rapid.Bool().Draw(t, "heuristic"), Validator: rapid.Bool().Draw(t, "validator"), Replaced: rapid.Bool().Draw(t, "replaced"),
 		},
 		Stored: ns.Draw(t, "stored"), Epoch: rapid.Uint64().Draw(t, "epoch"), Incarnation: rapid.Uint64().Draw(t, "incarnation"),
 		Length: rapid.Int64Range(0, 1<<62-1).Draw(t, "length"), Tags: texts.Draw(t, "tags"),

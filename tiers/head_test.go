@@ -134,12 +134,6 @@ func TestHeadGoesWithItsObject(t *testing.T) {
 			s.Put(v)
 			return v
 		},
-		"pass": func(s *Store) *Object {
-			h, text := keyOf(1)
-			v := &Object{Hash: h, Text: text, Kind: KindPass}
-			s.Put(v)
-			return v
-		},
 	} {
 		for _, size := range headSizes {
 			t.Run(fmt.Sprintf("%s over %d", name, size), func(t *testing.T) {

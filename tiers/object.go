@@ -17,10 +17,6 @@ const (
 	KindResponse Kind = iota + 1
 	// KindVary stands under a primary key and leads to its variants.
 	KindVary
-	// KindPass remembers that the answer under this key was uncacheable, so
-	// that requests for it do not queue behind each other (hit-for-miss).
-	// Never on disk.
-	KindPass
 )
 
 // String names the kind.
@@ -30,13 +26,11 @@ func (k Kind) String() string {
 		return "response"
 	case KindVary:
 		return "vary"
-	case KindPass:
-		return "pass"
 	}
 	return "unknown"
 }
 
-// Object is one stored response, vary record or hit-for-miss marker. It is
+// Object is one stored response or vary record. It is
 // immutable once it was handed to a Store; whoever holds one may read it for
 // as long as they like.
 //
@@ -45,10 +39,8 @@ type Object struct {
 	// Text is the canonical key, variant lines included. It is compared on
 	// every lookup, so that a collision of hashes is a miss.
 	Text string
-	// The three of a byte stand together: it keeps the object within its size class.
+	// The two of a byte stand together: it keeps the object within its size class.
 	Kind Kind
-	// Reason says why a KindPass was uncacheable.
-	Reason policy.Reason
 	// Tier is where this Object was found or made.
 	Tier policy.Tier
 

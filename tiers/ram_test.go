@@ -105,7 +105,7 @@ func holdRistretto(r *ram) (release func()) {
 	// It waits for the shard's lock in exit: a cell that it rejects for being
 	// larger than the tier gets it there.
 	held := &cell{cost: r.capacity * 2}
-	held.obj.Store(&Object{Kind: KindPass})
+	held.obj.Store(&Object{})
 	copy(held.hash[:], "held--held--held")
 	s := r.shard(&held.hash)
 	block := &sync.Mutex{}
@@ -113,7 +113,7 @@ func holdRistretto(r *ram) (release func()) {
 	entered := make(chan struct{})
 	was := r.evicted
 	r.evicted = func(o *Object) {
-		if o.Kind == KindPass {
+		if o.Kind == 0 {
 			close(entered)
 			block.Lock()
 			return

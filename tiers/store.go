@@ -233,7 +233,7 @@ func wholeBody(e *disk.Entry) ([]byte, error) {
 func (o *Object) inRAM() *Object {
 	return &Object{
 		Hash: o.Hash, Text: o.Text, Kind: o.Kind, Status: o.Status, Fields: o.Fields,
-		Freshness: o.Freshness, Validators: o.Validators, Tags: o.Tags, Reason: o.Reason,
+		Freshness: o.Freshness, Validators: o.Validators, Tags: o.Tags,
 		Stored: o.Stored, Epoch: o.Epoch, Incarnation: o.Incarnation, Policy: o.Policy, Vary: o.Vary, Length: o.Length, Body: o.Body,
 		Tier: policy.TierRAM,
 	}
@@ -286,7 +286,7 @@ func (s *Store) putDisk(o *Object, inRAM bool) policy.Reason {
 func (s *Store) putDiskLocked(d *disk.Store, o *Object, inRAM bool) policy.Reason {
 	reason := policy.ReasonTooLarge
 	switch {
-	case o.Kind == KindPass || o.Length > s.diskLimit(d):
+	case o.Length > s.diskLimit(d):
 	case o.Kind == KindResponse && !s.admission.admits(o.Policy, &o.Hash):
 		reason = policy.ReasonNotAdmitted
 	default:

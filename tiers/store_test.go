@@ -171,25 +171,6 @@ func TestReplaceAcrossTiers(t *testing.T) {
 	}
 }
 
-// TestPassMarkerReplaces: the marker is in RAM only, and what it stands in for
-// does not come back when RAM forgets it.
-func TestPassMarkerReplaces(t *testing.T) {
-	s := openTest(t, testOptions(t.TempDir()))
-	o := objectOf(1, 1, 100)
-	s.Put(o)
-	marker := &Object{Hash: o.Hash, Text: o.Text, Kind: KindPass, Reason: policy.ReasonPrivate}
-	if reason := s.Put(marker); reason != policy.ReasonNone {
-		t.Fatal(reason)
-	}
-	if s.lookup(1) != marker {
-		t.Error("the marker is not there")
-	}
-	s.ram.delete(&o.Hash)
-	if s.lookupDisk(1) != nil {
-		t.Error("what the marker replaced came back")
-	}
-}
-
 // TestPromotionGivesWay forces the interleavings in the comment on guards.
 func TestPromotionGivesWay(t *testing.T) {
 	for name, write := range map[string]func(s *Store, h policy.Hash){
@@ -557,7 +538,7 @@ func TestEvictionsAreToldByTier(t *testing.T) {
 		}
 		s.Put(v)
 		h, text := keyOf(i + 1000)
-		s.Put(&Object{Hash: h, Text: text, Kind: KindPass})
+		s.Put(&Object{Hash: h, Text: text, Kind: KindVary})
 	}
 	s.ram.settle()
 	mu.Lock()
