@@ -17,7 +17,7 @@ import (
 )
 
 // versionedOrigin answers with the digit of its version, again and again, and
-// wants to be asked each time. While hold is set it waits.
+// wants to be asked once a minute. While hold is set it waits.
 type versionedOrigin struct {
 	version atomic.Int64
 	size    int
@@ -32,7 +32,7 @@ func (o *versionedOrigin) Do(_ context.Context, r *origin.Request) (*origin.Resp
 	}
 	v := o.version.Load()
 	tag := fmt.Sprintf(`"v%d"`, v)
-	resp := &origin.Response{Status: 200, Proto: "HTTP/1.1", Header: http.Header{"Cache-Control": {"no-cache"}, "Etag": {tag}}}
+	resp := &origin.Response{Status: 200, Proto: "HTTP/1.1", Header: http.Header{"Cache-Control": {"max-age=60"}, "Etag": {tag}}}
 	body := bytes.Repeat([]byte{byte('0' + v)}, o.size)
 	if inm := r.Header["If-None-Match"]; len(inm) > 0 && inm[0] == tag {
 		resp.Status, body = http.StatusNotModified, nil
@@ -49,16 +49,20 @@ func TestFollowerReadsTheBodyThatWasValidated(t *testing.T) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			o := &versionedOrigin{size: size, asked: make(chan struct{}, 8)}
 			o.version.Store(1)
-			b := newBenchOver(t, Options{}, tiers.Options{
+			var skew atomic.Int64
+			now := func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }
+			b := newBenchOver(t, Options{Now: now}, tiers.Options{
 				RAMSize: 64 << 20, RAMMaxObject: 64 << 10, Disk: &disk.Options{Dir: t.TempDir(), Size: 256 << 20}, DiskMaxObject: 64 << 20,
+				Now: now,
 			}, o)
 			const raw = "GET /a HTTP/1.1\nHost: h.example"
 			b.do(b.request(raw))
 			b.p.fetching.wait()
 
 			// The slow request finds version 1.
+			skew.Add(int64(61 * time.Second))
 			x := b.p.pool.Get().(*exchange)
-			x.ctx, x.cfg, x.start = b.request(raw), b.p.cfg.Load(), time.Now()
+			x.ctx, x.cfg, x.start = b.request(raw), b.p.cfg.Load(), now()
 			x.now = x.start.UnixNano()
 			x.begin()
 			if s := x.receive(); s != stateLookup {
@@ -71,6 +75,7 @@ func TestFollowerReadsTheBodyThatWasValidated(t *testing.T) {
 			o.version.Store(2)
 			b.do(b.request(raw))
 			b.p.fetching.wait()
+			skew.Add(int64(61 * time.Second))
 			hold := make(chan struct{})
 			o.hold.Store(&hold)
 			third := make(chan string, 1)
@@ -83,6 +88,7 @@ func TestFollowerReadsTheBodyThatWasValidated(t *testing.T) {
 			o.hold.Store(nil)
 			close(hold)
 			<-f.ready
+			x.waited = true
 			s := x.take(f, false)
 			<-third
 			for s != stateDeliver && s != stateDone {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -40,8 +41,10 @@ func (b *bench) kept(n *invalidation.Node, path string, body []byte) *tiers.Obje
 	o := &tiers.Object{
 		Kind: tiers.KindResponse, Text: text, Hash: policy.HashKey([]byte(text)), Status: 200, Tags: []string{"t"},
 		Body: body, Length: int64(len(body)), Epoch: n.Epoch(), Incarnation: n.Incarnation(), Stored: now,
+		Fields:    policy.Fields{{Name: "Date", Value: time.Now().UTC().Format(http.TimeFormat)}},
 		Freshness: policy.Freshness{Born: now, Lifetime: int64(time.Hour)},
 	}
+	o.Validators = policy.ValidatorsOf(o.Fields)
 	b.p.tiers.Put(o)
 	return o
 }
