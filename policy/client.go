@@ -50,13 +50,14 @@ func (a *Asker) Personal() bool {
 const reloadWindow = second
 
 // accepts reports whether the request's own limits on age let a response pass
-// that has ttl left.
-func (a *Asker) accepts(f *Freshness, ttl, now int64) bool {
+// that has ttl left. Whoever asks for a confirmed one does not get another in
+// place of an origin that could not confirm it.
+func (a *Asker) accepts(f *Freshness, on Occasion, ttl, now int64) bool {
 	reload := a.NoCache || a.NoStore || a.HasMaxAge && a.MaxAge == 0
 	switch {
 	case reload:
 		since := subSat(now, f.Came)
-		return 0 <= since && since < reloadWindow
+		return on == OnRequest && 0 <= since && since < reloadWindow
 	case a.HasMaxAge && subSat(now, f.Born) > a.MaxAge:
 		return false
 	}

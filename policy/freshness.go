@@ -108,7 +108,7 @@ func (f *Freshness) Reusable(a *Asker, on Occasion, now int64) Use {
 		}
 	}
 	ttl := f.left(lifetime, now)
-	if f.NoCache || !a.accepts(f, ttl, now) {
+	if f.NoCache || !a.accepts(f, on, ttl, now) {
 		return UseRevalidate
 	}
 	if ttl > 0 {

@@ -409,6 +409,12 @@ func (f *Freshness) StandsInAt(rule *Rule, now int64) bool {
 	return f.Reusable(&nobody, OnOutage, now) != UseRevalidate || f.ServesOthers(now)
 }
 
+// NeedsValidation reports whether the response serves nobody without validation,
+// however new it is.
+func (f *Freshness) NeedsValidation() bool {
+	return f.NoCache || f.Lifetime <= 0 && f.StaleWhileRevalidate <= 0
+}
+
 // ServesOthers reports whether a request without directives, cookies or
 // credentials of its own would be answered without asking the origin.
 func (f *Freshness) ServesOthers(now int64) bool {

@@ -40,9 +40,9 @@ func (t *fetch) mark(reason policy.Reason, variant policy.Hash) {
 	}
 }
 
-// markStored remembers whether what is stored serves others without validation.
+// markStored remembers whether what is stored needs validation before each use.
 func (t *fetch) markStored(variant policy.Hash) {
-	if !t.storage.Freshness.ServesOthers(t.presp.ResponseTime) {
+	if t.storage.Freshness.NeedsValidation() {
 		t.mark(policy.ReasonExpired, variant)
 		return
 	}

@@ -42,6 +42,7 @@ func (x *exchange) receive() state {
 	if x.rule == nil {
 		return x.refusal(fasthttp.StatusNotFound, policy.ReasonNoPolicy, "no policy of this cache matches the request")
 	}
+	x.asker = policy.NewAsker(x.rule, &x.req)
 	if !x.boundBody() {
 		return x.refusal(fasthttp.StatusRequestEntityTooLarge, policy.ReasonBodyTooLarge, "the request body is larger than this cache passes on")
 	}
@@ -56,7 +57,6 @@ func (x *exchange) receive() state {
 		x.found, x.outcome, x.reason = foundMethod, outcomeFetched, policy.ReasonMethod
 		return statePass
 	}
-	x.asker = policy.NewAsker(x.rule, &x.req)
 	return stateLookup
 }
 
