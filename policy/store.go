@@ -15,8 +15,7 @@ type Response struct {
 // Storage says whether a response may be stored, and as what.
 type Storage struct {
 	// Reason is ReasonNone when the response may be stored, else why not. The rest
-	// means something only then, and where the request's no-store is all that
-	// forbids it.
+	// means something only then, and where Unstored reports true.
 	Reason Reason
 	// Freshness goes with the stored object.
 	Freshness Freshness
@@ -46,14 +45,26 @@ func Decide(rule *Rule, q *Request, r *Response) Storage {
 	s.Vary = s.Vary.Counting(rule)
 	l := lifetimeOf(rule, q, r, &c)
 	s.Freshness, s.Waiting = l.freshness(rule, r, &c)
-	if s.Reason = l.useless(rule, q, &s.Freshness, r, &c); s.Reason != ReasonNone {
-		return s
-	}
 	s.Fields = Dated(storedFields(rule, r.Fields, &c), r.ResponseTime)
-	if clientNoStore(rule, q) {
+	s.Reason = l.useless(rule, q, &s.Freshness, r, &c)
+	if s.Reason == ReasonNone && clientNoStore(rule, q) {
 		s.Reason = ReasonRequestNoStore
 	}
 	return s
+}
+
+// Unstored reports whether a response that is not stored may reach those who
+// waited for it all the same: the request's no-store is all that forbids storing
+// it, or it is too old to be stored only because of the time that the origin
+// took.
+func (s *Storage) Unstored(now int64) bool {
+	switch s.Reason {
+	case ReasonRequestNoStore:
+		return true
+	case ReasonExpired:
+		return s.Waiting.ServesOthers(now)
+	}
+	return false
 }
 
 // Refresh decides about a stored response of that status and those fields

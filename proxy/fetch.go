@@ -157,6 +157,7 @@ func (t *fetch) judge() fetchState {
 		judged = whole(judged)
 	}
 	t.storage = policy.Decide(t.rule, &t.req, &judged)
+	t.storage.Freshness.Replaced = t.stale != nil
 	t.tags = nil
 	if t.storage.Reason == policy.ReasonNone {
 		t.tags, t.storage.Reason = policy.Tags(t.rule, judged.Fields)
@@ -216,6 +217,7 @@ func (t *fetch) staleMayStandIn(status int) bool {
 // merge renews the stale object with a 304 (RFC 9111 section 4.3.4).
 func (t *fetch) merge() fetchState {
 	t.storage = policy.Refresh(t.rule, &t.req, t.stale.Status, t.stale.Fields, &t.presp)
+	t.storage.Freshness.Replaced = t.stale.Freshness.Replaced
 	t.presp.Status = t.stale.Status
 	if t.storage.Reason == policy.ReasonNone {
 		t.tags, t.storage.Reason = policy.Tags(t.rule, t.storage.Fields)
@@ -224,7 +226,6 @@ func (t *fetch) merge() fetchState {
 		t.storage.Reason = policy.ReasonVaryChanged
 	}
 	o := t.object()
-	o.Freshness.Replaced = t.stale.Freshness.Replaced
 	a := answer{kind: answerObject, obj: o, hash: t.key.hash, waiting: t.storage.Waiting, status: 304, renewed: true, renewedOf: t.stale, reason: t.storage.Reason}
 	switch {
 	case t.outdated.Load() || t.p.purged(t.stale) == invalidation.Invalid || t.purgedSince(t.stale.Epoch):
@@ -371,15 +372,15 @@ func originFails(status int) bool { return status >= 500 || status == 429 }
 // bytes.
 const maxSharedFailure = 64 << 10
 
-// sharedUnstored reports whether a response that is not stored goes to all who
-// wait for it all the same: what only the leader's no-store keeps from being
-// stored, and a failure of the origin.
+// sharedUnstored reports whether a response that is not stored goes to those who
+// wait for it all the same: see policy.Storage.Unstored; and a failure of the
+// origin.
 func (t *fetch) sharedUnstored() bool {
 	length := t.resp.ContentLength
 	switch {
 	case !t.listed || t.ranged || t.part != nil || !t.resp.Provable():
 		return false
-	case t.storage.Reason == policy.ReasonRequestNoStore:
+	case t.storage.Unstored(t.presp.ResponseTime):
 		return 0 <= length && length <= t.p.tiers.MaxInMemory()
 	case !originFails(t.resp.Status) || length > maxSharedFailure:
 		return false

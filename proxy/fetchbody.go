@@ -23,7 +23,6 @@ func (t *fetch) body() fetchState {
 	}
 	head := t.object()
 	head.Hash, head.Text, head.Length = hash, text, length
-	head.Freshness.Replaced = t.stale != nil
 	partial := t.presp.Status == 206
 	if partial {
 		head.Fields = append(head.Fields[:len(head.Fields):len(head.Fields)], policy.Field{
