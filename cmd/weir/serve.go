@@ -16,21 +16,22 @@ import (
 )
 
 func serveCommand() *cobra.Command {
-	var path string
+	var file configFile
 	c := &cobra.Command{
-		Use:   "serve -c weir.yaml",
+		Use:   "serve [-c FILE | FILE]",
 		Short: "Serve in the foreground; SIGHUP reloads, SIGTERM drains",
 		Long: "Serve in the foreground.\n\n" +
 			"SIGHUP reloads the file: policies, origins, tokens, certificates and logs change\n" +
 			"while requests go on; a file with faults changes nothing. SIGTERM and SIGINT stop\n" +
 			"taking requests, let those under way end (timeouts.drain), and exit 0; a second\n" +
 			"one ends at once, with 1.",
-		Args: cobra.NoArgs,
+		SuggestFor: []string{"start", "run", "server"},
+		Args:       file.argument,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return serve(path, c.OutOrStdout(), c.ErrOrStderr())
+			return serve(file.path, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	configFlag(c, &path)
+	file.flag(c)
 	return c
 }
 
