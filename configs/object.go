@@ -55,6 +55,10 @@ func (v value) object(valid string) *object {
 		if !k.given() {
 			break
 		}
+		if k.y.Kind == yaml.MappingNode && template(v.y) != "" {
+			k.fault(validVariable, "%s is a variable", braces)
+			continue
+		}
 		if k.y.Kind != yaml.ScalarNode {
 			k.fault("a plain word", "a key is %s", kindOf(k.y))
 			continue
@@ -137,19 +141,15 @@ func (o *object) done() {
 	}
 }
 
-// reportUnknown turns the unknown keys into faults: with the likely spelling,
-// else with the place where such a key belongs, else with the keys there are.
+// reportUnknown turns the unknown keys into faults that say what was probably
+// meant.
 func (d *decoder) reportUnknown() {
 	for _, u := range d.unknown {
 		message := "unknown key " + quote(u.name)
 		if u.owner != "" {
 			message += " in " + u.owner
 		}
-		if meant := d.didYouMean(u.name, u.known); meant != "" {
-			message += meant
-		} else if homes := d.homes(u.name); len(homes) > 0 {
-			message += "; it belongs in " + strings.Join(homes, " or in ")
-		}
+		message += d.meant(u)
 		d.add(&d.faults, u.at, strings.Join(u.known, ", "), message)
 	}
 }

@@ -209,8 +209,20 @@ func TestLoad(t *testing.T) {
 	}
 
 	_, err = Load(filepath.Join(dir, "none.yaml"))
-	if !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "cannot read configuration: ") {
+	if !errors.Is(err, os.ErrNotExist) || !strings.HasSuffix(err.Error(), `none.yaml": no such file or directory (valid: the name of a file)`) {
 		t.Errorf("a missing file: %v", err)
+	}
+	if err := os.Mkdir("conf.d", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load("conf.d")
+	if want := `cannot read the configuration "conf.d": is a directory (valid: a file, such as conf.d/weir.yaml)`; err == nil || err.Error() != want {
+		t.Errorf("a directory: %v, want %s", err, want)
+	}
+	// Root may read everything, so that the error of the system is made up here.
+	err = unreadable("weir.yaml", &os.PathError{Op: "open", Path: "weir.yaml", Err: os.ErrPermission})
+	if want := fmt.Sprintf(`cannot read the configuration "weir.yaml": permission denied (valid: a file that the user with the id %d may read)`, os.Getuid()); err.Error() != want {
+		t.Errorf("no permission: %v, want %s", err, want)
 	}
 	write("bad.yaml", "listen: {address: 8080, tls: {cert: c.pem, key: k.pem}}\n")
 	_, err = Load("bad.yaml")

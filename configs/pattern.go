@@ -57,6 +57,9 @@ func checkToken(s string) (string, string) {
 
 // checkHeader accepts a header name and returns its canonical MIME form.
 func checkHeader(s string) (string, string) {
+	if strings.ContainsAny(s, "*|^") {
+		return "", "is a pattern, and headers are named one by one here"
+	}
 	s, problem := checkToken(s)
 	if problem != "" {
 		return "", problem
@@ -98,10 +101,21 @@ func checkGlob(s string) (string, string) {
 
 // checkParameter accepts a glob over names of query parameters.
 func checkParameter(s string) (string, string) {
+	if isRegexp(s) {
+		return "", regexpProblem(s, checkParameter, wrapName)
+	}
 	if strings.ContainsAny(s, "=&#") {
 		return "", "is more than a parameter name"
 	}
 	return checkGlob(s)
+}
+
+// checkCookie accepts the name of a cookie.
+func checkCookie(s string) (string, string) {
+	if strings.ContainsAny(s, "*|^") {
+		return "", "is a pattern, and cookies are named one by one here"
+	}
+	return checkToken(s)
 }
 
 // checkPath accepts a glob over raw paths, and refuses what could never match
@@ -111,10 +125,18 @@ func checkPath(s string) (string, string) {
 	if _, problem := checkGlob(s); problem != "" {
 		return "", problem
 	}
-	if s[0] == '^' {
-		return "", "looks like a regular expression; patterns are globs"
+	switch {
+	case isRegexp(s):
+		return "", regexpProblem(s, checkPlainPath, wrapPath)
+	case strings.Contains(s, "://"):
+		return "", "is a URL, not a path; the host stands in match.host"
 	}
-	if s[0] != '/' && s[0] != '*' {
+	return checkPlainPath(s)
+}
+
+// checkPlainPath is checkPath for what is no regular expression.
+func checkPlainPath(s string) (string, string) {
+	if s == "" || s[0] != '/' && s[0] != '*' {
 		return "", `does not begin with "/"`
 	}
 	for i, c := range []byte(s) {
@@ -162,6 +184,14 @@ func checkHostPattern(s string) (string, string) {
 	if strings.Contains(s, "://") {
 		return "", "is a URL, not a host"
 	}
+	if isRegexp(s) || strings.ContainsAny(s, "|$") {
+		return "", regexpProblem(s, checkPlainHost, wrapHost)
+	}
+	return checkPlainHost(s)
+}
+
+// checkPlainHost is checkHostPattern for what is no regular expression.
+func checkPlainHost(s string) (string, string) {
 	if strings.ContainsAny(s, "/?#@, ") {
 		return "", "holds a character that no host has"
 	}

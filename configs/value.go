@@ -124,7 +124,10 @@ func (v value) scalar(valid string) (string, bool) {
 	case !v.given():
 		return "", false
 	case v.isNull():
-		v.fault(v.orNothing(valid), "there is no value")
+		v.noValue(valid)
+		return "", false
+	case template(v.y) != "":
+		v.fault(validVariable, "%s is a variable", quote(template(v.y)))
 		return "", false
 	case v.y.Kind != yaml.ScalarNode:
 		v.fault(valid, "this is %s", kindOf(v.y))
@@ -134,6 +137,24 @@ func (v value) scalar(valid string) (string, bool) {
 		return "", false
 	}
 	return v.y.Value, true
+}
+
+// noValue reports a key with nothing behind it, or with what YAML takes for a
+// name of nothing.
+func (v value) noValue(valid string) {
+	if v.y.Anchor != "" {
+		v.fault("quotes around a value that begins with &", "%s is an anchor of YAML without a value", quote("&"+v.y.Anchor))
+		return
+	}
+	v.fault(v.orNothing(valid), "there is no value")
+}
+
+// text is the text of a plain value that was read before, or "".
+func (v value) text() string {
+	if !v.given() || v.y.Kind != yaml.ScalarNode {
+		return ""
+	}
+	return v.y.Value
 }
 
 // kindOf calls a node what its writer would.
@@ -187,7 +208,7 @@ func (v value) boolean(fallback bool) bool {
 		return fallback
 	}
 	if s != "true" && s != "false" {
-		v.fault("true or false", "%s is neither true nor false", quote(s))
+		v.fault("true or false", "%s is neither true nor false%s", quote(s), switchHint(s))
 		return fallback
 	}
 	return s == "true"
@@ -245,7 +266,7 @@ func (v value) duration(fallback, low, high time.Duration) time.Duration {
 	bounds := formatDuration(low) + " to " + formatDuration(high)
 	switch {
 	case err != nil:
-		v.fault(validDuration, "%s %v", quote(s), err)
+		v.fault(validDuration, "%s %v%s", quote(s), err, durationHint(s))
 	case d < low:
 		v.fault(bounds, "%s is too short", cut(s))
 	case d > high:
@@ -262,7 +283,7 @@ func (v value) list(valid string) []value {
 	case !v.given():
 		return nil
 	case v.isNull():
-		v.fault(v.orNothing(valid), "there is no value")
+		v.noValue(valid)
 		return nil
 	case v.y.Kind == yaml.ScalarNode:
 		v.fault(valid+"; in brackets when it is one: ["+quote(v.y.Value)+"]", "this is %s", kindOf(v.y))
