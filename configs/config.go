@@ -34,9 +34,11 @@ type Config struct {
 	// meant, in file order.
 	Warnings Faults
 
-	// file and files are for CheckFiles.
-	file  string
-	files []fileRef
+	// file and files are for CheckFiles; ramSize and diskSize are where
+	// CheckMachine's warnings belong.
+	file              string
+	files             []fileRef
+	ramSize, diskSize value
 }
 
 // Origin returns the origin of that name.
@@ -114,6 +116,8 @@ type Disk struct {
 	MaxObject int64
 	// ReadTimeout is how long a read waits for the device.
 	ReadTimeout time.Duration
+	// Required: the node is not ready while it cannot use its disk.
+	Required bool
 	// PurgeLog is the size in bytes at which the older half of the log of purges
 	// goes.
 	PurgeLog int64
@@ -139,6 +143,9 @@ type Origin struct {
 	// Host replaces the Host header; empty passes on the client's.
 	Host string
 	TLS  OriginTLS
+	// TrustClose takes the end of a connection for the end of a body that has
+	// neither length nor chunks.
+	TrustClose bool
 	// HTTP2 offers HTTP/2 to https servers.
 	HTTP2 bool
 	// Retries is how many further servers or connections are tried for a

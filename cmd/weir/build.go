@@ -109,7 +109,7 @@ func originConfig(o *configs.Origin, observer origin.Observer) origin.Config {
 	c := origin.Config{
 		Name: o.Name, Servers: o.Servers, ConnectTimeout: o.ConnectTimeout, FirstByteTimeout: o.FirstByteTimeout,
 		BetweenBytesTimeout: o.BetweenBytesTimeout, WaitTimeout: o.WaitTimeout, MaxConnsPerServer: o.MaxConnections,
-		MaxHeaderBytes: o.MaxHeaderSize, Retries: o.Retries, Host: o.Host, HTTP2: o.HTTP2, Observer: observer,
+		MaxHeaderBytes: o.MaxHeaderSize, Retries: o.Retries, Host: o.Host, HTTP2: o.HTTP2, TrustClose: o.TrustClose, Observer: observer,
 		TLS: origin.TLSConfig{CAFile: o.TLS.CA, ServerName: o.TLS.ServerName, Insecure: o.TLS.InsecureSkipVerify},
 	}
 	if o.TLS.Client != nil {
