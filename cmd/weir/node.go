@@ -84,7 +84,7 @@ func start(ctx context.Context, path string, cfg *configs.Config, stderr io.Writ
 	// net/http and others print through the global logger what an origin did.
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(n.log.Handler(), slog.LevelDebug).Writer())
-	setMemoryLimit(cfg, n.log)
+	setMemoryLimit(cfg)
 	n.metrics = proxy.NewMetrics(buildVersion(), time.Now)
 	n.metrics.ConfigLoaded(n.loadedAt)
 	n.metrics.Start()
@@ -299,7 +299,9 @@ func (n *node) addresses() (data []string, admin string) {
 	return data, "http://" + n.adminAddr.String()
 }
 
-// reload takes over what a changed file says, or keeps everything as it is.
+// reload takes over what a changed file says, or keeps everything as it is. In
+// both cases the access log is opened again, since a program that renames it sends the
+// same signal, and certificates are read again.
 func (n *node) reload(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -322,6 +324,7 @@ func (n *node) reload(ctx context.Context) {
 	if text == "" {
 		text = err.Error()
 	}
+	n.reopen(ctx)
 	n.lastError = text
 	n.metrics.ReloadFailed()
 	for line := range strings.Lines(text) {
@@ -358,6 +361,16 @@ func (n *node) apply(ctx context.Context, next *configs.Config) error {
 	n.updateListeners(next)
 	n.cfg = next
 	return nil
+}
+
+// reopen opens again and reads again what the running configuration names.
+func (n *node) reopen(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := n.accessLog.Reopen(ctx); err != nil {
+		n.log.Error("reload: the access log stays where it was", "error", err)
+	}
+	n.updateListeners(n.cfg)
 }
 
 // updateListeners gives the sockets what may change while they are open. The
@@ -449,10 +462,24 @@ func (n *node) close() {
 func (n *node) Ready() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.draining {
-		return fmt.Errorf("weir is draining: it was told to stop")
+	return n.readyLocked()
+}
+
+// readyLocked says why the node should get no traffic, or returns nil.
+func (n *node) readyLocked() error {
+	switch {
+	case n.draining:
+		return errors.New("weir is draining: it was told to stop")
+	case n.diskRequiredLocked():
+		if d, ok := n.tiers.DiskUsage(); ok && !d.Up {
+			return fmt.Errorf("the disk tier is off, and tiers.disk.required says not to go on without it: %v", n.tiers.DiskError())
+		}
 	}
 	return nil
+}
+
+func (n *node) diskRequiredLocked() bool {
+	return n.cfg.Tiers.Disk != nil && n.cfg.Tiers.Disk.Required
 }
 
 // Status implements admin.StatusSource.
@@ -460,9 +487,12 @@ func (n *node) Status() any {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := admin.Status{
-		Version: buildVersion(), UptimeSeconds: int64(time.Since(n.started).Seconds()), Node: n.name(), Ready: !n.draining,
+		Version: buildVersion(), UptimeSeconds: int64(time.Since(n.started).Seconds()), Node: n.name(), Ready: true,
 		Policies: len(n.cfg.Policies),
 		Config:   admin.ConfigStatus{Path: n.path, LoadedAt: n.loadedAt, LastError: n.lastError},
+	}
+	if err := n.readyLocked(); err != nil {
+		s.Ready, s.NotReady = false, err.Error()
 	}
 	for i := range n.cfg.Origins {
 		s.Origins = append(s.Origins, n.cfg.Origins[i].Name)
@@ -470,7 +500,7 @@ func (n *node) Status() any {
 	ram := n.tiers.RAMUsage()
 	s.Tiers = append(s.Tiers, admin.TierStatus{Name: "ram", Up: true, Bytes: ram.Bytes, Capacity: ram.Capacity, Objects: ram.Objects})
 	if d, ok := n.tiers.DiskUsage(); ok {
-		t := admin.TierStatus{Name: "disk", Up: d.Up, Bytes: d.Bytes, Capacity: d.Capacity, Objects: d.Objects}
+		t := admin.TierStatus{Name: "disk", Up: d.Up, Bytes: d.Bytes, Capacity: d.Capacity, Objects: d.Objects, Required: n.diskRequiredLocked()}
 		if err := n.tiers.DiskError(); err != nil {
 			t.Error = err.Error()
 		}
