@@ -94,6 +94,25 @@ func (d *decoder) checkReserves(cfg *Config, links []policyLink) {
 	}
 }
 
+// checkCookies warns of lifetimes that responses do not state where the policy
+// says nothing of cookies: they do not hold for requests with cookies, which on
+// most sites are nearly all.
+func (d *decoder) checkCookies(cfg *Config, links []policyLink) {
+	for i, link := range links {
+		if cfg.Policies[i].Pass || link.value.member("cookies").given() || link.value.member("key").member("cookies").given() {
+			continue
+		}
+		ttl := link.value.member("ttl")
+		for _, key := range []string{"default", "min", "override"} {
+			if v := ttl.member(key); v.given() {
+				v.advise("cookies: strip or ignore where cookies change nothing; cookies: auto where they do",
+					"does not hold for requests with cookies, of which the policy %s says nothing", quote(cfg.Policies[i].Name))
+				break
+			}
+		}
+	}
+}
+
 // checkLinks holds that what policies name exists.
 func (d *decoder) checkLinks(cfg *Config, links []policyLink, origins value, admin *object) {
 	var names, tokens []string

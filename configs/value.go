@@ -62,6 +62,11 @@ func (v value) warn(format string, args ...any) {
 	v.d.add(&v.d.warnings, v.at, "", v.named(fmt.Sprintf(format, args...)))
 }
 
+// advise is warn with what would say clearly what is meant.
+func (v value) advise(valid, format string, args ...any) {
+	v.d.add(&v.d.warnings, v.at, valid, v.named(fmt.Sprintf(format, args...)))
+}
+
 // missing reports that a key of this value is not there.
 func (v value) missing(key, valid string) {
 	v.d.add(&v.d.faults, v.head, valid, v.named(quote(key)+" is missing"))
@@ -79,6 +84,12 @@ func (d *decoder) add(to *Faults, at place, valid, message string) {
 		return
 	}
 	*to = append(*to, Fault{File: d.file, Line: at.line, Column: at.column, Message: message, Valid: valid})
+}
+
+// placed is v without its file, so that a Config does not hold on to it.
+func (v value) placed() value {
+	v.d, v.y = nil, nil
+	return v
 }
 
 // given tells whether the file has this value.

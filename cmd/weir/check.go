@@ -26,6 +26,7 @@ func checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			warnMachine(cfg, c.ErrOrStderr())
 			fmt.Fprintf(c.OutOrStdout(), "%s: valid: %s, %s, %s\n", file.path,
 				count(len(cfg.Listen), "listener"), count(len(cfg.Origins), "origin"), count(len(cfg.Policies), "policy"))
 			return nil

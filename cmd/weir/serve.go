@@ -44,6 +44,7 @@ func serve(path string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	warnMachine(cfg, stderr)
 	ctx := context.Background()
 	n, err := start(ctx, path, cfg, stderr)
 	if err != nil {
