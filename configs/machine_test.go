@@ -16,29 +16,35 @@ func TestCheckMachine(t *testing.T) {
 	}{
 		{"room for all", "tiers: {ram: {size: 700MiB}, disk: {path: d, size: 1GiB}}", GiB, Space{10 * GiB, 2 * GiB, 0}, nil},
 		{
-			"more than the memory", "tiers: {ram: {size: 2GiB}}", GiB, Space{},
+			"more than the memory", "tiers: {ram: {size: 2GiB}}", GiB,
+			Space{},
 			[]string{"weir.yaml:1:21: tiers.ram.size: 2GiB is more than the memory of this machine, 1GiB (valid: at most 70 % of it, 716MiB)"},
 		},
 		{
-			"most of the memory", "tiers: {ram: {size: 900MiB}}", GiB, Space{},
+			"most of the memory", "tiers: {ram: {size: 900MiB}}", GiB,
+			Space{},
 			[]string{"weir.yaml:1:21: tiers.ram.size: 900MiB is more than 70 % of the memory of this machine, 1GiB (valid: at most 70 % of it, 716MiB)"},
 		},
 		{
-			"the default", "# no tiers", 256 * MiB, Space{},
+			"the default", "# no tiers", 256 * MiB,
+			Space{},
 			[]string{"weir.yaml:1:1: tiers.ram.size: 256MiB is more than 70 % of the memory of this machine, 256MiB (valid: at most 70 % of it, 179MiB)"},
 		},
 		{"unknown memory", "tiers: {ram: {size: 2TiB}}", 0, Space{}, nil},
 		{
-			"more than the file system", "tiers: {disk: {path: d, size: 11GiB}}", 8 * GiB, Space{10 * GiB, 10 * GiB, 0},
+			"more than the file system", "tiers: {disk: {path: d, size: 11GiB}}", 8 * GiB,
+			Space{10 * GiB, 10 * GiB, 0},
 			[]string{`weir.yaml:1:31: tiers.disk.size: 11GiB is more than the whole file system of "d", 10GiB (valid: less than that)`},
 		},
 		{
-			"more than is free", "tiers: {disk: {path: d, size: 5GiB}}", 8 * GiB, Space{10 * GiB, 3 * GiB, 3 * GiB / 2},
+			"more than is free", "tiers: {disk: {path: d, size: 5GiB}}", 8 * GiB,
+			Space{10 * GiB, 3 * GiB, 3 * GiB / 2},
 			[]string{`weir.yaml:1:31: tiers.disk.size: 5GiB is more than the file system of "d" has: 3GiB free, and 1.5GiB in the tier already (valid: at most 4.5GiB)`},
 		},
 		{"what the tier has counts", "tiers: {disk: {path: d, size: 5GiB}}", 8 * GiB, Space{10 * GiB, GiB, 4 * GiB}, nil},
 		{
-			"both", "tiers: {ram: {size: 9GiB}, disk: {path: d, size: 11GiB}}", 8 * GiB, Space{10 * GiB, 10 * GiB, 0},
+			"both", "tiers: {ram: {size: 9GiB}, disk: {path: d, size: 11GiB}}", 8 * GiB,
+			Space{10 * GiB, 10 * GiB, 0},
 			[]string{"tiers.ram.size: 9GiB is more than the memory of this machine, 8GiB", "tiers.disk.size: 11GiB is more than the whole"},
 		},
 	} {
