@@ -79,6 +79,12 @@ func checkTarget(s string) (string, string) {
 // checkMethod accepts a method; those are case-sensitive, and all that are
 // registered are in upper case.
 func checkMethod(s string) (string, string) {
+	switch s {
+	case "CONNECT", "TRACE":
+		return "", "would never match: weir refuses it"
+	case "PURGE":
+		return "", "would never match: policies[].purge says who may use it"
+	}
 	s, problem := checkToken(s)
 	if problem == "" && s != strings.ToUpper(s) {
 		return "", "would never match: methods are in upper case"

@@ -324,7 +324,7 @@ func (n *node) reload(ctx context.Context) {
 	if text == "" {
 		text = err.Error()
 	}
-	n.reopen(ctx)
+	n.reopen()
 	n.lastError = text
 	n.metrics.ReloadFailed()
 	for line := range strings.Lines(text) {
@@ -364,13 +364,18 @@ func (n *node) apply(ctx context.Context, next *configs.Config) error {
 }
 
 // reopen opens again and reads again what the running configuration names.
-func (n *node) reopen(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+func (n *node) reopen() {
+	n.reopenLog()
+	n.updateListeners(n.cfg)
+}
+
+// reopenLog opens the access log again, for a program that has renamed it.
+func (n *node) reopenLog() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := n.accessLog.Reopen(ctx); err != nil {
-		n.log.Error("reload: the access log stays where it was", "error", err)
+		n.log.Error("the access log stays where it was", "error", err)
 	}
-	n.updateListeners(n.cfg)
 }
 
 // updateListeners gives the sockets what may change while they are open. The

@@ -118,7 +118,7 @@ func (f *purgeFlags) adminAddress(c *cobra.Command) (string, error) {
 	cfg, err := load(f.config.path, io.Discard)
 	if err != nil {
 		if c.Flags().Changed("config") {
-			return "", fmt.Errorf("cannot find the admin plane: %s has faults (weir check %s shows them); or name it with --address", f.config.path, f.config.path)
+			return "", fmt.Errorf("cannot find the admin plane, since %s cannot be used (weir check %s says why); or name it with --address", f.config.path, f.config.path)
 		}
 		return "", errors.New("where is the admin plane? Name it with --address HOST:PORT, or the configuration file with -c")
 	}

@@ -57,14 +57,14 @@ func serve(path string, stdout, stderr io.Writer) error {
 		select {
 		case err := <-n.failed:
 			n.log.Error("a listener stopped", "error", err)
-			return errors.Join(err, finish(n.drain, n.log, signals, time.Now))
+			return errors.Join(err, finish(n.drain, n.reopenLog, n.log, signals, time.Now))
 		case s := <-signals:
 			if s == syscall.SIGHUP {
 				n.reload(ctx)
 				continue
 			}
 			n.log.Info("draining; a second signal ends at once", "signal", s.String(), "timeout", n.drainTimeout())
-			return finish(n.drain, n.log, signals, time.Now)
+			return finish(n.drain, n.reopenLog, n.log, signals, time.Now)
 		}
 	}
 }
@@ -75,8 +75,9 @@ const signalEcho = 500 * time.Millisecond
 
 // finish drains. A second signal to end is obeyed at once: whoever sends it does
 // not want to wait, and the disk tier bears a kill at any moment. drain then
-// goes on until the process ends.
-func finish(drain func() error, log *slog.Logger, signals <-chan os.Signal, now func() time.Time) error {
+// goes on until the process ends. SIGHUP reloads nothing any more, but opens the
+// access log again with reopen.
+func finish(drain func() error, reopen func(), log *slog.Logger, signals <-chan os.Signal, now func() time.Time) error {
 	began := now()
 	done := make(chan error, 1)
 	go func() { done <- drain() }()
@@ -87,7 +88,8 @@ func finish(drain func() error, log *slog.Logger, signals <-chan os.Signal, now 
 		case s := <-signals:
 			switch {
 			case s == syscall.SIGHUP:
-				log.Warn("no reload while draining", "signal", s.String())
+				reopen()
+				log.Warn("no reload while draining; the access log was opened again", "signal", s.String())
 			case now().Sub(began) >= signalEcho:
 				return fmt.Errorf("ended at once by a second signal (%s) while draining: requests under way were cut off", s)
 			}
