@@ -63,7 +63,7 @@ func (d *decoder) checkProxies(cfg *Config, top *object) {
 	}
 	for _, item := range top.member("listen").items() {
 		if pp := item.member("proxy_protocol"); pp.given() && pp.y.Value == "true" {
-			pp.warn("nobody's PROXY header is believed: trusted_proxies is empty")
+			pp.warn("no PROXY header is believed: trusted_proxies is empty")
 		}
 	}
 }
@@ -171,7 +171,7 @@ func (d *decoder) checkReach(cfg *Config, links []policyLink) {
 	}
 }
 
-// covers tells whether a surely matches every request that b matches. It may
+// covers reports whether a surely matches every request that b matches. It may
 // say no where that is so.
 func covers(a, b Match) bool {
 	for _, h := range a.Headers {

@@ -31,7 +31,7 @@ const (
 	maxTier = 1024 * TiB
 
 	// shortest and longest bound every time limit of a connection: below, no
-	// network answers; above, the limit protects nobody.
+	// network answers; above, the limit protects from nothing.
 	shortest = 10 * time.Millisecond
 	longest  = 24 * time.Hour
 )

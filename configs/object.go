@@ -26,7 +26,7 @@ type member struct {
 	value value
 }
 
-// unknownKey is a key nobody asked for. It is reported when the whole file has
+// unknownKey is a key that no decoder asked for. It is reported when the whole file has
 // been read, since only then is it known where the key would have been right.
 type unknownKey struct {
 	at    place
@@ -129,7 +129,7 @@ func (o *object) free(placeholder string) []member {
 	return o.members
 }
 
-// done notes the keys that nobody asked for.
+// done notes the keys that no decoder asked for.
 func (o *object) done() {
 	if o.names {
 		return
@@ -168,7 +168,7 @@ func (d *decoder) homes(name string) []string {
 	return homes
 }
 
-// isObject tells whether the file gives a mapping for v.
+// isObject reports whether the file gives a mapping for v.
 func isObject(v value) bool { return v.given() && v.y.Kind == yaml.MappingNode }
 
 // member looks a key up again that has been read, to report on it. A value

@@ -23,7 +23,7 @@ var doubtfulSigns = regexp.MustCompile(`[^*A-Za-z0-9]\.\*|.\$$|\|`)
 // parameterSigns are doubtful in names of parameters, which have no suffixes.
 var parameterSigns = regexp.MustCompile(`[^*]\.\*|.\$$|\|`)
 
-// isRegexp reports whether a pattern is surely a regular expression.
+// isRegexp reports whether a pattern can only be a regular expression.
 func isRegexp(s string) bool { return regexpSigns.MatchString(s) }
 
 // regexpProblem is what a checker says of a regular expression in place of a

@@ -57,7 +57,7 @@ func (v value) fault(valid, format string, args ...any) {
 	v.d.add(&v.d.faults, v.at, valid, v.named(fmt.Sprintf(format, args...)))
 }
 
-// warn reports what is valid and yet surely not meant.
+// warn reports what is valid and yet hardly meant.
 func (v value) warn(format string, args ...any) {
 	v.d.add(&v.d.warnings, v.at, "", v.named(fmt.Sprintf(format, args...)))
 }
@@ -92,7 +92,7 @@ func (v value) placed() value {
 	return v
 }
 
-// given tells whether the file has this value.
+// given reports whether the file has this value.
 func (v value) given() bool { return v.y != nil }
 
 // child makes the value of a node below v. Once the file's budget is used up
@@ -118,7 +118,7 @@ func (v value) child(y *yaml.Node, head place, path, shape string) value {
 	return c
 }
 
-// isNull tells whether a key stands there with nothing behind it.
+// isNull reports whether a key stands there with nothing behind it.
 func (v value) isNull() bool { return v.given() && v.y.Kind == yaml.ScalarNode && v.y.Tag == "!!null" }
 
 // orNothing adds to what would be valid that the key need not be there.

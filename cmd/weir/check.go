@@ -18,7 +18,7 @@ func checkCommand() *cobra.Command {
 		Short: "Check a configuration file and name every fault in it",
 		Long: "Check a configuration file, and the files that it names, and start nothing. Every fault is\n" +
 			"named with its place and with what would be valid; a warning is about what is valid and yet\n" +
-			"surely not meant. The exit code is 0 for a valid file and 1 for one with faults.",
+			"hardly meant. The exit code is 0 for a valid file and 1 for one with faults.",
 		SuggestFor: []string{"test", "validate", "verify", "configtest", "lint"},
 		Args:       file.argument,
 		RunE: func(c *cobra.Command, _ []string) error {

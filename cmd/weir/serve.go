@@ -73,8 +73,8 @@ func serve(path string, stdout, stderr io.Writer) error {
 // timeout(1), npm and others send one to the process and one to its group.
 const signalEcho = 500 * time.Millisecond
 
-// finish drains. A second signal to end is obeyed at once: whoever sends it does
-// not want to wait, and the disk tier bears a kill at any moment. drain then
+// finish drains. A second signal to end is obeyed at once: it says that the
+// sender does not want to wait, and the disk tier bears a kill at any moment. drain then
 // goes on until the process ends. SIGHUP reloads nothing any more, but opens the
 // access log again with reopen.
 func finish(drain func() error, reopen func(), log *slog.Logger, signals <-chan os.Signal, now func() time.Time) error {
