@@ -26,6 +26,7 @@ var counterparts = map[string]string{
 	"location":                      "policies, with policies[].match.path",
 	"locations":                     "policies, with policies[].match.path",
 	"max_age":                       "policies[].ttl.default, or override",
+	"max_conns":                     "origins.<name>.max_connections",
 	"max_size":                      "tiers.disk.size",
 	"maxage":                        "policies[].ttl.default, or override",
 	"memory":                        "tiers.ram.size",
@@ -99,7 +100,7 @@ var (
 	// variable is a reference to a variable of the environment as shells and
 	// templates write it. What is quoted for other reasons, such as ${jndi:ldap},
 	// is none.
-	variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*(?::?[-=?+][^}]*)?\}|(?:^|//)\$[A-Z_][A-Z0-9_]*\b|\{\{.*\}\}|<%.*%>|%[A-Z_]{2,}%`)
+	variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*(?::?[-=?+][^}]*)?\}|\$\([A-Za-z_][A-Za-z0-9_]*\)|(?:^|//)\$[A-Z_][A-Z0-9_]*\b|^env\(.*\)$|\{\{.*\}\}|<%.*%>|%[A-Z_]{2,}%`)
 	// braces are the keys of {{ name }}, which YAML takes for two mappings.
 	braces = "{{ }}"
 )
@@ -147,7 +148,7 @@ var foreignUnits = map[string]struct {
 	"msec": {1, "ms"}, "msecs": {1, "ms"}, "millisecond": {1, "ms"}, "milliseconds": {1, "ms"},
 }
 
-var numberAndUnit = regexp.MustCompile(`^([0-9]{1,7}) *([a-z]*)$`)
+var numberAndUnit = regexp.MustCompile(`([0-9]{1,7}) *([a-z]*)[ ,]*`)
 
 // durationHint suggests a duration that says what s says elsewhere, or "".
 func durationHint(s string) string {
@@ -161,22 +162,39 @@ func durationHint(s string) string {
 	case "forever", "infinite", "infinity", "inf", "unlimited", "always":
 		return "; did you mean " + quote(formatDuration(longestTTL)) + ", the longest lifetime?"
 	}
-	if m := numberAndUnit.FindStringSubmatch(lower); m != nil {
-		n, _ := strconv.ParseInt(m[1], 10, 64) // seven digits
-		if s == m[1]+"M" {
-			return "; did you mean " + quote(m[1]+"m") + ", minutes, or " + quote(strconv.FormatInt(30*n, 10)+"d") + ", months?"
-		}
-		if u, ok := foreignUnits[m[2]]; ok {
-			return "; did you mean " + quote(strconv.FormatInt(n*u.times, 10)+u.unit) + "?"
-		}
+	if number, months := strings.CutSuffix(s, "M"); months && numberAndUnit.FindString(number) == number && number != "" {
+		n, _ := strconv.ParseInt(number, 10, 64) // seven digits
+		return "; did you mean " + quote(number+"m") + ", minutes, or " + quote(strconv.FormatInt(30*n, 10)+"d") + ", months?"
 	}
-	// ISO 8601 (PT1H30M), capitals, spaces.
-	plain := strings.ReplaceAll(lower, " ", "")
-	if iso, ok := strings.CutPrefix(plain, "p"); ok {
-		plain = strings.Replace(iso, "t", "", 1)
+	// ISO 8601: PT1H30M.
+	if iso, ok := strings.CutPrefix(lower, "p"); ok {
+		lower = strings.Replace(iso, "t", "", 1)
 	}
-	if _, err := ParseDuration(plain); err == nil && plain != s {
+	if plain := plainDuration(lower); plain != "" && plain != s {
 		return "; did you mean " + quote(plain) + "?"
 	}
 	return ""
+}
+
+// plainDuration writes numbers with units of others in weir's units; "" when it
+// cannot. A number without a unit is seconds, when it stands alone.
+func plainDuration(s string) string {
+	var b strings.Builder
+	for rest := s; rest != ""; {
+		m := numberAndUnit.FindStringSubmatch(rest)
+		if m == nil || !strings.HasPrefix(rest, m[0]) || m[2] == "" && m[0] != s {
+			return ""
+		}
+		rest = rest[len(m[0]):]
+		n, _ := strconv.ParseInt(m[1], 10, 64) // seven digits
+		if u, ok := foreignUnits[m[2]]; ok {
+			b.WriteString(strconv.FormatInt(n*u.times, 10) + u.unit)
+		} else {
+			b.WriteString(m[1] + m[2])
+		}
+	}
+	if _, err := ParseDuration(b.String()); err != nil {
+		return ""
+	}
+	return b.String()
 }

@@ -152,7 +152,7 @@ func checkPlainPath(s string) (string, string) {
 		case c == '#':
 			return "", `holds "#", which never reaches a server`
 		case strings.IndexByte("[]{}\\", c) >= 0:
-			return "", "holds " + quote(string(rune(c))) + `; "*" is the only wildcard`
+			return "", "holds " + quote(string(rune(c))) + `; "*" is the only wildcard` + globHint(s, checkPlainPath, wrapPath)
 		case c == ' ' || c >= 0x80:
 			return "", "holds a character that is percent-encoded in requests"
 		case c == '%':

@@ -8,17 +8,27 @@ import (
 
 // regexpSigns are parts that only a regular expression has. None of them fits a
 // request as the text that it is, so that a glob which holds one is a fault.
-var regexpSigns = regexp.MustCompile(`^\^` + // anchored
+var regexpSigns = regexp.MustCompile(`^\^|^~` + // anchored, or as nginx marks it
 	`|\\` + // an escape
 	`|\(\?|\([^()]*\|[^()]*\)` + // a group, or alternatives
 	`|\[\^|\[(?:[A-Za-z0-9]-[A-Za-z0-9])+[A-Za-z0-9_.-]*\]` + // a class of characters
 	`|\.\+|\.\*\?|\.\*\$$|^\.\*` + // any characters
 	`|[)\]][*+?{]|\{[0-9]+(?:,[0-9]*)?\}`) // a repetition
 
-// doubtfulSigns are parts that a regular expression has and a glob hardly ever:
-// a dot for any character behind something that no name has before a suffix, the
-// end, and alternatives without a group.
-var doubtfulSigns = regexp.MustCompile(`[^*A-Za-z0-9]\.\*|.\$$|\|`)
+// doubtfulSigns are parts that a regular expression or a route has and a glob
+// hardly ever: a dot for any character behind something that no name has before a
+// suffix, the end, alternatives without a group, and the name of a part.
+var doubtfulSigns = regexp.MustCompile(`[^*A-Za-z0-9]\.\*|.\$$|\||/:[A-Za-z]`)
+
+// routeParameter is a part of a path that stands for any, as routers of
+// applications write it.
+var routeParameter = regexp.MustCompile(`/:[A-Za-z_]+`)
+
+// repetition is how often a part comes.
+var repetition = regexp.MustCompile(`^\{[0-9]+(?:,[0-9]*)?\}`)
+
+// nginxMark is what nginx puts before a regular expression.
+var nginxMark = regexp.MustCompile(`^~\*? *`)
 
 // parameterSigns are doubtful in names of parameters, which have no suffixes.
 var parameterSigns = regexp.MustCompile(`[^*]\.\*|.\$$|\|`)
@@ -66,7 +76,12 @@ func wrapPath(glob string, anchored, ended bool) string {
 	return glob
 }
 
-func wrapHost(glob string, _, _ bool) string { return glob }
+func wrapHost(glob string, _, _ bool) string {
+	if strings.HasSuffix(glob, ".") {
+		return "" // the beginning of a name: no glob of a host says that
+	}
+	return glob
+}
 
 func wrapName(glob string, anchored, ended bool) string {
 	if anchored && !ended {
@@ -94,6 +109,7 @@ func globsOf(s string, wrap func(glob string, anchored, ended bool) string) []st
 	if len(s) > maxWord {
 		return nil
 	}
+	s = routeParameter.ReplaceAllLiteralString(nginxMark.ReplaceAllLiteralString(s, ""), "/*")
 	s, anchored := strings.CutPrefix(s, "^")
 	s, ended := strings.CutSuffix(s, "$")
 	list, rest := alternatives(s, 0)
@@ -143,13 +159,20 @@ func sequence(s string, depth int) (list []string, rest string) {
 			wild = strings.Contains("dDwWsS", part[0])
 		case '.':
 			s = s[1:]
-			wild = s != "" && strings.IndexByte("*+?{", s[0]) >= 0
+			wild = s != "" && strings.IndexByte("*+?", s[0]) >= 0 || repetition.MatchString(s)
 		case '[':
 			end := strings.IndexByte(s, ']')
 			if end < 0 {
 				return list, s
 			}
 			s, wild = s[end+1:], true
+		case '{':
+			// A shell's alternatives: {css,js}.
+			inner, after, found := strings.Cut(s[1:], "}")
+			if !found {
+				return list, s
+			}
+			part, s, wild = strings.Split(inner, ","), after, !strings.Contains(inner, ",")
 		case '(':
 			if depth > 3 {
 				return list, s
@@ -191,10 +214,9 @@ func repeated(part []string, s string, wild bool) ([]string, string) {
 			part = []string{"*"}
 		}
 		return part, strings.TrimPrefix(s[1:], "?")
-	case '{':
-		if end := strings.IndexByte(s, '}'); end > 0 {
-			return repeated(part, "+"+s[end+1:], wild)
-		}
+	}
+	if m := repetition.FindString(s); m != "" {
+		return repeated(part, "+"+s[len(m):], wild)
 	}
 	return part, s
 }
