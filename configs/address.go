@@ -79,7 +79,7 @@ func checkPeer(s string) (string, string) {
 	return net.JoinHostPort(host, port), ""
 }
 
-// loopback tells whether only this machine reaches an address to listen on.
+// loopback reports whether only this machine reaches an address to listen on.
 func loopback(address string) bool {
 	host, _, _ := net.SplitHostPort(address)
 	if host == "localhost" {
@@ -89,7 +89,7 @@ func loopback(address string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// clash tells whether two addresses cannot both be listened on: the same port,
+// clash reports whether two addresses cannot both be listened on: the same port,
 // and the same host or one that includes the other.
 func clash(a, b string) bool {
 	hostA, portA, _ := net.SplitHostPort(a)

@@ -1,14 +1,13 @@
 package configs
 
 import (
-	"log/slog"
 	"net/netip"
 	"time"
 )
 
 // Config is the effective configuration of one node, defaults filled in.
-// Durations are time.Duration, sizes are bytes. Nobody changes a Config, or
-// what its slices and maps hold, after Parse returned it.
+// Durations are time.Duration, sizes are bytes. A Config, and what its slices
+// and maps hold, does not change after Parse returned it.
 type Config struct {
 	// Listen holds at least one listener, in file order.
 	Listen []Listener
@@ -30,13 +29,15 @@ type Config struct {
 	Limits    Limits
 	Timeouts  Timeouts
 
-	// Warnings are places where the file is valid and yet surely not what was
+	// Warnings are places where the file is valid and yet hardly what was
 	// meant, in file order.
 	Warnings Faults
 
-	// file and files are for CheckFiles.
-	file  string
-	files []fileRef
+	// file and files are for CheckFiles; ramSize and diskSize are where
+	// CheckMachine's warnings belong.
+	file              string
+	files             []fileRef
+	ramSize, diskSize value
 }
 
 // Origin returns the origin of that name.
@@ -114,6 +115,8 @@ type Disk struct {
 	MaxObject int64
 	// ReadTimeout is how long a read waits for the device.
 	ReadTimeout time.Duration
+	// Required: the node is not ready while it cannot use its disk.
+	Required bool
 	// PurgeLog is the size in bytes at which the older half of the log of purges
 	// goes.
 	PurgeLog int64
@@ -139,6 +142,9 @@ type Origin struct {
 	// Host replaces the Host header; empty passes on the client's.
 	Host string
 	TLS  OriginTLS
+	// TrustClose takes the end of a connection for the end of a body that has
+	// neither length nor chunks.
+	TrustClose bool
 	// HTTP2 offers HTTP/2 to https servers.
 	HTTP2 bool
 	// Retries is how many further servers or connections are tried for a
@@ -424,121 +430,11 @@ type Tags struct {
 	Strip bool
 }
 
-// Purge says who may use the PURGE method on the data port. Both empty: nobody.
+// Purge says who may use the PURGE method on the data port. Both empty: none may.
 type Purge struct {
 	Networks []netip.Prefix
 	// Tokens are names of Admin.Tokens.
 	Tokens []string
-}
-
-// Cluster is this node's place among its peers.
-type Cluster struct {
-	// Name is the same on all nodes of a cluster.
-	Name string
-	Node string
-	// Listen is the address for routes; empty when NATS is set.
-	Listen string
-	// Peers are host:port, or "srv:" and the name of SRV records. A name may
-	// resolve to several hosts.
-	Peers []string
-	// NATS is the URL of an external NATS server, or empty.
-	NATS string
-	// SecretFile holds the shared secret; empty only when Listen is loopback or
-	// NATS is set.
-	SecretFile string
-	// TLS is nil only when Listen is loopback or NATS is set.
-	TLS         *ClusterTLS
-	OnIsolation OnIsolation
-	// Quorum is how many nodes, this one counted, must be heard from.
-	Quorum int
-	// Lease is how long a node trusts what it last heard; Forget is after which
-	// time a peer that is away is no longer waited for.
-	Lease, Forget time.Duration
-}
-
-const (
-	// DefaultClusterName is what a cluster without a name is called.
-	DefaultClusterName = "weir"
-	// DefaultLease is cluster.lease.
-	DefaultLease = 2 * time.Second
-	// DefaultForget is cluster.forget.
-	DefaultForget = time.Hour
-)
-
-// ClusterTLS names the PEM files for routes; peers verify each other.
-type ClusterTLS struct {
-	CA, Cert, Key string
-}
-
-// OnIsolation is what a node does that hears from too few peers.
-type OnIsolation uint8
-
-const (
-	// IsolationServe goes on serving from the cache.
-	IsolationServe OnIsolation = iota
-	// IsolationRevalidate asks the origin before every use.
-	IsolationRevalidate
-)
-
-// String names the value as the file does.
-func (o OnIsolation) String() string {
-	if o == IsolationRevalidate {
-		return "revalidate"
-	}
-	return "serve"
-}
-
-// AccessLog is where requests are logged.
-type AccessLog struct {
-	To AccessLogTo
-	// File is the path for AccessLogFile.
-	File string
-}
-
-// AccessLogTo is a destination of the access log.
-type AccessLogTo uint8
-
-// The destinations of the access log.
-const (
-	AccessLogOff AccessLogTo = iota
-	AccessLogStderr
-	AccessLogFile
-)
-
-// String names the destination as the file does.
-func (a AccessLogTo) String() string {
-	switch a {
-	case AccessLogOff:
-		return "off"
-	case AccessLogStderr:
-		return "stderr"
-	case AccessLogFile:
-		return "file"
-	}
-	return "unknown"
-}
-
-// Log is the program's own log, on stderr.
-type Log struct {
-	Level  slog.Level
-	Format LogFormat
-}
-
-// LogFormat is the form of the program's own log.
-type LogFormat uint8
-
-// The forms of the program's own log.
-const (
-	LogText LogFormat = iota
-	LogJSON
-)
-
-// String names the form as the file does.
-func (f LogFormat) String() string {
-	if f == LogJSON {
-		return "json"
-	}
-	return "text"
 }
 
 // Limits bounds what clients can take.

@@ -63,7 +63,7 @@ func (d *decoder) checkProxies(cfg *Config, top *object) {
 	}
 	for _, item := range top.member("listen").items() {
 		if pp := item.member("proxy_protocol"); pp.given() && pp.y.Value == "true" {
-			pp.warn("nobody's PROXY header is believed: trusted_proxies is empty")
+			pp.warn("no PROXY header is believed: trusted_proxies is empty")
 		}
 	}
 }
@@ -90,6 +90,25 @@ func (d *decoder) checkReserves(cfg *Config, links []policyLink) {
 			v.member("reserve").fault(fmt.Sprintf("at most %d%% of tiers.disk.size, %s, in all; eviction needs the rest", MaxReserved, formatSize(most)),
 				"with this the policies reserve %s", formatSize(sum))
 			sum -= n // the next one is judged by itself
+		}
+	}
+}
+
+// checkCookies warns of lifetimes that responses do not state where the policy
+// says nothing of cookies: they do not hold for requests with cookies, which on
+// most sites are nearly all.
+func (d *decoder) checkCookies(cfg *Config, links []policyLink) {
+	for i, link := range links {
+		if cfg.Policies[i].Pass || link.value.member("cookies").given() || link.value.member("key").member("cookies").given() {
+			continue
+		}
+		ttl := link.value.member("ttl")
+		for _, key := range []string{"default", "min", "override"} {
+			if v := ttl.member(key); v.given() {
+				v.advise("cookies: strip or ignore where cookies change nothing; cookies: auto where they do",
+					"does not hold for requests with cookies, of which the policy %s says nothing", quote(cfg.Policies[i].Name))
+				break
+			}
 		}
 	}
 }
@@ -152,7 +171,7 @@ func (d *decoder) checkReach(cfg *Config, links []policyLink) {
 	}
 }
 
-// covers tells whether a surely matches every request that b matches. It may
+// covers reports whether a surely matches every request that b matches. It may
 // say no where that is so.
 func covers(a, b Match) bool {
 	for _, h := range a.Headers {

@@ -31,7 +31,7 @@ const (
 	maxTier = 1024 * TiB
 
 	// shortest and longest bound every time limit of a connection: below, no
-	// network answers; above, the limit protects nobody.
+	// network answers; above, the limit protects from nothing.
 	shortest = 10 * time.Millisecond
 	longest  = 24 * time.Hour
 )
@@ -44,7 +44,7 @@ func (d *decoder) config(cfg *Config, top *object) {
 	cfg.TrustedProxies = networks(top.key("trusted_proxies"))
 	admin := top.key("admin").object("a mapping with listen and tokens")
 	cfg.Admin = decodeAdmin(admin)
-	cfg.Tiers = decodeTiers(top.key("tiers").object("a mapping with ram and disk"))
+	decodeTiers(cfg, top.key("tiers").object("a mapping with ram and disk"))
 	origins := top.need("origins", "origins: {shop: {servers: [\"http://127.0.0.1:9000\"]}}")
 	cfg.Origins = decodeOrigins(origins)
 	policies := top.need("policies", "policies: [{name: all, origin: shop}]")
@@ -61,6 +61,7 @@ func (d *decoder) config(cfg *Config, top *object) {
 	d.checkProxies(cfg, top)
 	d.checkLinks(cfg, links, origins, admin)
 	d.checkReserves(cfg, links)
+	d.checkCookies(cfg, links)
 	d.checkReach(cfg, links)
 }
 
@@ -184,8 +185,8 @@ func scopes(v value) []Scope {
 	return all
 }
 
-func decodeTiers(o *object) Tiers {
-	var t Tiers
+func decodeTiers(cfg *Config, o *object) {
+	t := &cfg.Tiers
 	r := o.key("ram").object("a mapping with size and max_object")
 	size := r.key("size")
 	t.RAM.Size = DefaultRAMSize
@@ -199,13 +200,15 @@ func decodeTiers(o *object) Tiers {
 	v := o.key("disk")
 	k := v.object("a mapping with path, size and max_object; leave disk out for RAM only")
 	path := k.need("path", "the name of a directory")
+	diskSize := k.need("size", validSize)
 	disk := Disk{
 		Path: path.str("", "the name of a directory", checkGlob),
-		Size: k.need("size", validSize).size(maxTier, MinDiskSize, maxTier),
+		Size: diskSize.size(maxTier, MinDiskSize, maxTier),
 	}
 	disk.MaxObject = maxObject(k.key("max_object"), DefaultDiskMaxObject, disk.Size, "disk")
 	disk.ReadTimeout = k.key("read_timeout").duration(DefaultReadTimeout, 10*time.Millisecond, time.Minute)
 	disk.PurgeLog = k.key("purge_log").size(DefaultPurgeLog, MinPurgeLog, maxPurgeLog)
+	disk.Required = k.key("required").boolean(false)
 	k.done()
 	o.done()
 	if v.given() {
@@ -214,7 +217,8 @@ func decodeTiers(o *object) Tiers {
 	if disk.Path != "" {
 		v.d.refer(fileRef{kind: fileDirectory, value: path, path: disk.Path})
 	}
-	return t
+	// Only the places are kept, as in refer.
+	cfg.ramSize, cfg.diskSize = size.placed(), diskSize.placed()
 }
 
 func maxObject(v value, fallback, tier int64, name string) int64 {

@@ -48,13 +48,13 @@ func decodeCluster(v value) *Cluster {
 	return &c
 }
 
-// PeersUncounted tells whether the configuration does not say how many peers there
+// PeersUncounted reports whether the configuration does not say how many peers there
 // are.
 func (c *Cluster) PeersUncounted() bool {
 	return c.NATS != "" || slices.ContainsFunc(c.Peers, func(p string) bool { return strings.HasPrefix(p, srvPrefix) })
 }
 
-// byAddress tells whether a peer is named by its IP address.
+// byAddress reports whether a peer is named by its IP address.
 func byAddress(peer string) bool {
 	host, _, err := net.SplitHostPort(peer)
 	return err == nil && net.ParseIP(host) != nil

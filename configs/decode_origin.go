@@ -54,6 +54,7 @@ func decodeOrigin(name string, v value) Origin {
 	tls, http2 := o.key("tls"), o.key("http2")
 	origin.TLS = decodeOriginTLS(tls)
 	origin.HTTP2 = http2.boolean(false)
+	origin.TrustClose = o.key("trust_close").boolean(false)
 	origin.Retries = o.key("retries").integer(DefaultRetries, 0, 10)
 	o.done()
 

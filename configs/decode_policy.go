@@ -73,7 +73,7 @@ func decodePolicy(v value) (Policy, value, policyLink) {
 	p.Origin = origin.str("", "the name of one of the origins", checkGlob)
 	p.Pass = o.key("pass").boolean(false)
 	ttl, key := o.key("ttl"), o.key("key")
-	p.TTL = decodeTTL(ttl.object("a mapping such as {default: 1h, stale_if_error: 24h}"))
+	p.TTL = decodeTTL(ttl.object("a mapping such as {default: 1h, stale_if_error: 24h}" + ttlHint(ttl)))
 	p.Key = decodeKey(key.object("a mapping with query, headers and cookies"))
 	p.ClientDirectives = ClientDirectives(o.key("client_directives").choice(int(ClientHonor), ClientHonor.String(), ClientIgnore.String()))
 	p.Cookies = Cookies(o.key("cookies").choice(int(CookiesAuto), CookiesAuto.String(), CookiesStrip.String(), CookiesIgnore.String()))
@@ -98,12 +98,26 @@ func decodePolicy(v value) (Policy, value, policyLink) {
 	return p, name, policyLink{value: v, origin: origin, purgeTokens: purgeTokens}
 }
 
+// ttlHint is for a lifetime in place of the mapping.
+func ttlHint(v value) string {
+	s := v.text()
+	if _, err := ParseDuration(s); err == nil {
+		return "; for those that state none: {default: " + cut(s) + "}"
+	}
+	if _, err := strconv.ParseUint(s, 10, 32); err == nil {
+		return "; for those that state none, in seconds: {default: " + s + "s}"
+	}
+	return ""
+}
+
 func decodeMatch(o *object) Match {
+	hosts, paths := o.key("host").oneOrMany(validHost), o.key("path").oneOrMany(validPath)
 	m := Match{
-		Hosts:   words(o.key("host").oneOrMany(validHost), validHost, checkHostPattern),
-		Paths:   words(o.key("path").oneOrMany(validPath), validPath, checkPath),
+		Hosts:   words(hosts, validHost, checkHostPattern),
+		Paths:   words(paths, validPath, checkPath),
 		Methods: words(o.key("method").oneOrMany(validMethod), validMethod, checkMethod),
 	}
+	warnRegexps(paths, doubtfulSigns, checkPath, wrapPath)
 	headers := o.key("header").object("a mapping of header names to values")
 	seen := make(map[string]int)
 	for _, h := range headers.free("<name>") {
@@ -140,6 +154,7 @@ func headerMatch(name string, v value) HeaderMatch {
 		h.Want = HeaderAbsent
 	default:
 		h.Glob = v.str("", "a value without control characters", checkGlob)
+		warnRegexps([]value{v}, doubtfulSigns, checkGlob, wrapValue)
 	}
 	return h
 }
@@ -260,16 +275,24 @@ func decodeKey(o *object) Key {
 	case ignore.given() && only.given():
 		only.fault("one of the two", "ignore and only cannot stand together")
 	case ignore.given():
-		k.Query.Mode, k.Query.Names = QueryIgnore, words(ignore.list(validParameter), validParameter, checkParameter)
+		k.Query.Mode, k.Query.Names = QueryIgnore, parameters(ignore)
 	case only.given():
-		k.Query.Mode, k.Query.Names = QueryOnly, words(only.list(validParameter), validParameter, checkParameter)
+		k.Query.Mode, k.Query.Names = QueryOnly, parameters(only)
 	}
 	k.Query.Sort = q.key("sort").boolean(false)
 	q.done()
 	k.Headers = words(o.key("headers").list("a list of header names"), validHeader, checkHeader)
-	k.Cookies = words(o.key("cookies").list("a list of cookie names"), validCookie, checkToken)
+	k.Cookies = words(o.key("cookies").list("a list of cookie names"), validCookie, checkCookie)
 	o.done()
 	return k
+}
+
+// parameters reads globs over names of parameters.
+func parameters(v value) []string {
+	items := v.list(validParameter)
+	names := words(items, validParameter, checkParameter)
+	warnRegexps(items, parameterSigns, checkParameter, wrapName)
+	return names
 }
 
 const validShare = "a size such as 2GiB, or a part of the disk such as 20%"

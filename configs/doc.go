@@ -2,7 +2,7 @@
 // defaults and validates.
 //
 // Guaranteed: a Config that Parse returns is complete and consistent, so that
-// nobody downstream checks it again. A file with faults yields every fault at
+// no other package checks it again. A file with faults yields every fault at
 // once, in file order, each with file, line, column, the value and what would
 // be valid. The work done for a file is bounded, whatever its aliases say.
 //

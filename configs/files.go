@@ -31,8 +31,7 @@ type fileRef struct {
 }
 
 func (d *decoder) refer(f fileRef) {
-	// Only the place is kept, so that a Config does not hold on to its file.
-	f.value.d, f.value.y, f.keyValue.d, f.keyValue.y = nil, nil, nil, nil
+	f.value, f.keyValue = f.value.placed(), f.keyValue.placed()
 	d.files = append(d.files, f)
 }
 

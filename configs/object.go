@@ -26,7 +26,7 @@ type member struct {
 	value value
 }
 
-// unknownKey is a key nobody asked for. It is reported when the whole file has
+// unknownKey is a key that no decoder asked for. It is reported when the whole file has
 // been read, since only then is it known where the key would have been right.
 type unknownKey struct {
 	at    place
@@ -54,6 +54,10 @@ func (v value) object(valid string) *object {
 		k := v.child(v.y.Content[i], place{}, v.path, v.shape)
 		if !k.given() {
 			break
+		}
+		if k.y.Kind == yaml.MappingNode && template(v.y) != "" {
+			k.fault(validVariable, "%s is a variable", braces)
+			continue
 		}
 		if k.y.Kind != yaml.ScalarNode {
 			k.fault("a plain word", "a key is %s", kindOf(k.y))
@@ -125,7 +129,7 @@ func (o *object) free(placeholder string) []member {
 	return o.members
 }
 
-// done notes the keys that nobody asked for.
+// done notes the keys that no decoder asked for.
 func (o *object) done() {
 	if o.names {
 		return
@@ -137,19 +141,15 @@ func (o *object) done() {
 	}
 }
 
-// reportUnknown turns the unknown keys into faults: with the likely spelling,
-// else with the place where such a key belongs, else with the keys there are.
+// reportUnknown turns the unknown keys into faults that say what was probably
+// meant.
 func (d *decoder) reportUnknown() {
 	for _, u := range d.unknown {
 		message := "unknown key " + quote(u.name)
 		if u.owner != "" {
 			message += " in " + u.owner
 		}
-		if meant := d.didYouMean(u.name, u.known); meant != "" {
-			message += meant
-		} else if homes := d.homes(u.name); len(homes) > 0 {
-			message += "; it belongs in " + strings.Join(homes, " or in ")
-		}
+		message += d.meant(u)
 		d.add(&d.faults, u.at, strings.Join(u.known, ", "), message)
 	}
 }
@@ -168,7 +168,7 @@ func (d *decoder) homes(name string) []string {
 	return homes
 }
 
-// isObject tells whether the file gives a mapping for v.
+// isObject reports whether the file gives a mapping for v.
 func isObject(v value) bool { return v.given() && v.y.Kind == yaml.MappingNode }
 
 // member looks a key up again that has been read, to report on it. A value

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"syscall"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -17,14 +20,9 @@ const MaxFile = 1 << 20
 // Load reads, parses and validates a file, and looks at the files that it
 // names. The error is Faults when the file was read.
 func Load(path string) (*Config, error) {
-	f, err := os.Open(path)
+	data, err := read(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read configuration: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("cannot read configuration: %w", err)
+		return nil, unreadable(path, err)
 	}
 	cfg, faults := parse(path, data)
 	faults = append(faults, CheckFiles(cfg)...)
@@ -32,6 +30,30 @@ func Load(path string) (*Config, error) {
 		return nil, faults.sorted()
 	}
 	return cfg, nil
+}
+
+// read returns the contents of a file, cut off beyond MaxFile.
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, MaxFile+1))
+}
+
+// unreadable says why a configuration file cannot be read, and what would help.
+func unreadable(path string, err error) error {
+	valid := ""
+	switch {
+	case errors.Is(err, syscall.EISDIR):
+		valid = " (valid: a file, such as " + filepath.Join(path, "weir.yaml") + ")"
+	case errors.Is(err, fs.ErrPermission):
+		valid = fmt.Sprintf(" (valid: a file that the user with the id %d may read)", os.Getuid())
+	case errors.Is(err, fs.ErrNotExist):
+		valid = " (valid: the name of a file)"
+	}
+	return fmt.Errorf("cannot read the configuration %s: %w%s", quote(path), reason(err), valid)
 }
 
 // Parse reads a configuration and validates it; name stands for the file in
@@ -69,6 +91,10 @@ func (d *decoder) document(data []byte) *yaml.Node {
 		d.add(&d.faults, place{1, 1}, "at most "+formatSize(MaxFile), "the file is too large")
 		return nil
 	}
+	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff}) {
+		d.add(&d.faults, place{1, 1}, "text in UTF-8", "the file is in UTF-16")
+		return nil
+	}
 	if at, message := badText(data); message != "" {
 		d.add(&d.faults, at, "text in UTF-8", message)
 		return nil
@@ -84,7 +110,9 @@ func (d *decoder) document(data []byte) *yaml.Node {
 		at := place{max(second.Line, 1), max(second.Column, 1)}
 		d.add(&d.faults, at, "one document", `a second YAML document begins ("---")`)
 	case !errors.Is(err, io.EOF):
+		// What came before may be a part only: it is not judged.
 		d.syntax(data, err)
+		return nil
 	}
 	root := first.Content[0]
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {

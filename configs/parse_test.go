@@ -43,11 +43,12 @@ func TestMinimal(t *testing.T) {
 			Match: Match{Hosts: []string{}, Paths: []string{}, Methods: []string{}},
 			TTL: TTL{
 				StaleIfUnreachable: DefaultStaleIfUnreachable, HitForMiss: 2 * time.Minute, Targets: []string{"Weir-Cache-Control", "Cdn-Cache-Control"},
-				Heuristic: Heuristic{Enabled: true, Fraction: 0.1, Max: 7 * 24 * time.Hour},
+				ErrorMax: 10 * time.Second, StaleDespite: []string{},
+				Heuristic: Heuristic{Enabled: true, Fraction: 0.1, Max: time.Hour},
 			},
 			Key:   Key{Headers: []string{}, Cookies: []string{}},
 			Vary:  Vary{Normalize: true, Ignore: []string{}},
-			Reuse: Reuse{Authorization: true, Cookies: true, Date: true, Head: true, MustUnderstand: true, Parts: true, Post: true},
+			Reuse: Reuse{Authorization: true, Date: true, Head: true, MustUnderstand: true, Parts: true, Post: true},
 			Tags:  Tags{Headers: []string{"Surrogate-Key", "Cache-Tag", "Xkey"}},
 			Purge: Purge{Networks: []netip.Prefix{}, Tokens: []string{}},
 		}},
@@ -57,6 +58,7 @@ func TestMinimal(t *testing.T) {
 		Timeouts:  Timeouts{Header: 10 * time.Second, Idle: 75 * time.Second, Progress: time.Minute, Drain: 30 * time.Second},
 		file:      "weir.yaml",
 	}
+	cfg.ramSize, cfg.diskSize = value{}, value{} // tested in TestCheckMachine
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", cfg, want)
 	}
@@ -78,6 +80,7 @@ policies:
     match: {host: "*.example.com", path: "/static/*", method: [GET, HEAD]}
     origin: shop
     ttl: {default: 1h, override: 24h, stale_while_revalidate: 60s, stale_if_error: 24h}
+    cookies: strip
     key: {query: {ignore: [utm_*, gclid]}, headers: [], cookies: []}
   - name: rest
     origin: shop
@@ -95,7 +98,7 @@ func TestContract(t *testing.T) {
 	if len(cfg.Warnings) != 0 {
 		t.Errorf("warnings: %v", cfg.Warnings)
 	}
-	if want := (Tiers{RAM{512 << 20, 4 << 20}, &Disk{"./weir-data", 10 << 30, 1 << 30, time.Second, 128 << 20}}); !reflect.DeepEqual(cfg.Tiers, want) {
+	if want := (Tiers{RAM{512 << 20, 4 << 20}, &Disk{"./weir-data", 10 << 30, 1 << 30, time.Second, false, 128 << 20}}); !reflect.DeepEqual(cfg.Tiers, want) {
 		t.Errorf("tiers: %+v", cfg.Tiers)
 	}
 	p := cfg.Policies[0]
@@ -155,7 +158,7 @@ limits: {body_size: 1GB, connections_per_ip: 10}
 	check("listen", cfg.Listen, []Listener{{Address: "127.0.0.1:80"}, {":443", &KeyPair{"c.pem", "k.pem"}, true}})
 	check("trusted_proxies", cfg.TrustedProxies, []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("fd00::/8")})
 	check("tokens", cfg.Admin.Tokens, []Token{{"ci", sha256.Sum256([]byte("secret")), []Scope{ScopeRead, ScopePurgeTag}}})
-	check("a quarter", cfg.Tiers, Tiers{RAM{2 << 20, 512 << 10}, &Disk{"d", 64 << 20, 16 << 20, time.Second, 128 << 20}})
+	check("a quarter", cfg.Tiers, Tiers{RAM{2 << 20, 512 << 10}, &Disk{"d", 64 << 20, 16 << 20, time.Second, false, 128 << 20}})
 	o, found := cfg.Origin("a")
 	check("origin", found, true)
 	check("timeouts", []time.Duration{o.ConnectTimeout, o.FirstByteTimeout, o.BetweenBytesTimeout, o.WaitTimeout},
@@ -209,8 +212,20 @@ func TestLoad(t *testing.T) {
 	}
 
 	_, err = Load(filepath.Join(dir, "none.yaml"))
-	if !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "cannot read configuration: ") {
+	if !errors.Is(err, os.ErrNotExist) || !strings.HasSuffix(err.Error(), `none.yaml": no such file or directory (valid: the name of a file)`) {
 		t.Errorf("a missing file: %v", err)
+	}
+	if err := os.Mkdir("conf.d", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load("conf.d")
+	if want := `cannot read the configuration "conf.d": is a directory (valid: a file, such as conf.d/weir.yaml)`; err == nil || err.Error() != want {
+		t.Errorf("a directory: %v, want %s", err, want)
+	}
+	// Root may read everything, so that the error of the system is made up here.
+	err = unreadable("weir.yaml", &os.PathError{Op: "open", Path: "weir.yaml", Err: os.ErrPermission})
+	if want := fmt.Sprintf(`cannot read the configuration "weir.yaml": permission denied (valid: a file that the user with the id %d may read)`, os.Getuid()); err.Error() != want {
+		t.Errorf("no permission: %v, want %s", err, want)
 	}
 	write("bad.yaml", "listen: {address: 8080, tls: {cert: c.pem, key: k.pem}}\n")
 	_, err = Load("bad.yaml")

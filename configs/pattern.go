@@ -57,6 +57,9 @@ func checkToken(s string) (string, string) {
 
 // checkHeader accepts a header name and returns its canonical MIME form.
 func checkHeader(s string) (string, string) {
+	if strings.ContainsAny(s, "*|^") {
+		return "", "is a pattern, and headers are named one by one here"
+	}
 	s, problem := checkToken(s)
 	if problem != "" {
 		return "", problem
@@ -76,6 +79,12 @@ func checkTarget(s string) (string, string) {
 // checkMethod accepts a method; those are case-sensitive, and all that are
 // registered are in upper case.
 func checkMethod(s string) (string, string) {
+	switch s {
+	case "CONNECT", "TRACE":
+		return "", "would never match: weir refuses it"
+	case "PURGE":
+		return "", "would never match: policies[].purge says who may use it"
+	}
 	s, problem := checkToken(s)
 	if problem == "" && s != strings.ToUpper(s) {
 		return "", "would never match: methods are in upper case"
@@ -98,10 +107,21 @@ func checkGlob(s string) (string, string) {
 
 // checkParameter accepts a glob over names of query parameters.
 func checkParameter(s string) (string, string) {
+	if isRegexp(s) {
+		return "", regexpProblem(s, checkParameter, wrapName)
+	}
 	if strings.ContainsAny(s, "=&#") {
 		return "", "is more than a parameter name"
 	}
 	return checkGlob(s)
+}
+
+// checkCookie accepts the name of a cookie.
+func checkCookie(s string) (string, string) {
+	if strings.ContainsAny(s, "*|^") {
+		return "", "is a pattern, and cookies are named one by one here"
+	}
+	return checkToken(s)
 }
 
 // checkPath accepts a glob over raw paths, and refuses what could never match
@@ -111,10 +131,18 @@ func checkPath(s string) (string, string) {
 	if _, problem := checkGlob(s); problem != "" {
 		return "", problem
 	}
-	if s[0] == '^' {
-		return "", "looks like a regular expression; patterns are globs"
+	switch {
+	case isRegexp(s):
+		return "", regexpProblem(s, checkPlainPath, wrapPath)
+	case strings.Contains(s, "://"):
+		return "", "is a URL, not a path; the host stands in match.host"
 	}
-	if s[0] != '/' && s[0] != '*' {
+	return checkPlainPath(s)
+}
+
+// checkPlainPath is checkPath for what is no regular expression.
+func checkPlainPath(s string) (string, string) {
+	if s == "" || s[0] != '/' && s[0] != '*' {
 		return "", `does not begin with "/"`
 	}
 	for i, c := range []byte(s) {
@@ -124,7 +152,7 @@ func checkPath(s string) (string, string) {
 		case c == '#':
 			return "", `holds "#", which never reaches a server`
 		case strings.IndexByte("[]{}\\", c) >= 0:
-			return "", "holds " + quote(string(rune(c))) + `; "*" is the only wildcard`
+			return "", "holds " + quote(string(rune(c))) + `; "*" is the only wildcard` + globHint(s, checkPlainPath, wrapPath)
 		case c == ' ' || c >= 0x80:
 			return "", "holds a character that is percent-encoded in requests"
 		case c == '%':
@@ -162,6 +190,14 @@ func checkHostPattern(s string) (string, string) {
 	if strings.Contains(s, "://") {
 		return "", "is a URL, not a host"
 	}
+	if isRegexp(s) || strings.ContainsAny(s, "|$") {
+		return "", regexpProblem(s, checkPlainHost, wrapHost)
+	}
+	return checkPlainHost(s)
+}
+
+// checkPlainHost is checkHostPattern for what is no regular expression.
+func checkPlainHost(s string) (string, string) {
 	if strings.ContainsAny(s, "/?#@, ") {
 		return "", "holds a character that no host has"
 	}

@@ -1,6 +1,9 @@
 package configs
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 type checkCase struct{ in, want string }
 
@@ -218,4 +221,48 @@ func TestEditDistance(t *testing.T) {
 			t.Errorf("%s, %s: got %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
+}
+
+// TestGlobsOf: a simple regular expression is written out as globs that fit at
+// least what it matches; what cannot be written out gets no suggestion.
+func TestGlobsOf(t *testing.T) {
+	for _, tt := range []struct {
+		expression string
+		wrap       func(string, bool, bool) string
+		want       string
+	}{
+		{`/(a|b)/.*`, wrapPath, "/a/* /b/*"},
+		{`^/x\.css$`, wrapPath, "/x.css"},
+		{`^/static/`, wrapPath, "/static/*"},
+		{`\.(?:png|jpe?g)$`, wrapPath, "*.png *.jpeg *.jpg"},
+		{`/user/\d+/edit`, wrapPath, "/user/*/edit"},
+		{`/[a-z]{2}/.+`, wrapPath, "/*/*"},
+		{`/a/(b|c(d|e))`, wrapPath, "/a/b /a/cd /a/ce"},
+		{`/static/.*`, wrapPath, "/static/*"},
+		{`.*\.example\.com`, wrapHost, "*.example.com"},
+		{`^utm_`, wrapName, "utm_*"},
+		{`utm_(source|medium)`, wrapName, "utm_source utm_medium"},
+		{`Chrome`, wrapValue, "*Chrome*"},
+		{`(a`, wrapPath, ""},
+		{`a)`, wrapPath, ""},
+		{`[a`, wrapPath, ""},
+		{`\`, wrapPath, ""},
+		{`(a|b)(a|b)(a|b)(a|b)`, wrapPath, ""},
+		{strings.Repeat("(", 60), wrapPath, ""},
+	} {
+		if got := strings.Join(globsOf(tt.expression, tt.wrap), " "); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.expression, got, tt.want)
+		}
+	}
+}
+
+func FuzzGlobsOf(f *testing.F) {
+	for _, s := range []string{`/(a|b)/.*`, `^/x\.(css|js)$`, `[a-z]{2}`, `((a|b)?|c)*`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if globs := globsOf(s, wrapPath); len(globs) > maxGlobs {
+			t.Errorf("%q: %d globs", s, len(globs))
+		}
+	})
 }

@@ -33,6 +33,11 @@ func Reloadable(old, next *Config) (effective *Config, needRestart []string) {
 	}
 	noteTiers(old.Tiers, next.Tiers, note)
 	merged.Tiers = old.Tiers
+	if old.Tiers.Disk != nil && next.Tiers.Disk != nil {
+		disk := *old.Tiers.Disk
+		disk.Required = next.Tiers.Disk.Required
+		merged.Tiers.Disk = &disk
+	}
 	if !reflect.DeepEqual(old.Cluster, next.Cluster) {
 		note("cluster", describeCluster(old.Cluster), describeCluster(next.Cluster))
 	}

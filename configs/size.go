@@ -98,6 +98,16 @@ func splitNumber(s string) (*big.Rat, string, error) {
 	return number, s[end:], nil
 }
 
+// formatRoughly writes a size for a person, with one decimal at most.
+func formatRoughly(n int64) string {
+	for _, u := range sizeUnits[:4] {
+		if n >= u.bytes {
+			return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/float64(u.bytes)), ".0") + u.name
+		}
+	}
+	return fmt.Sprintf("%dB", n)
+}
+
 // formatSize writes a size exactly, in the largest unit that divides it.
 func formatSize(n int64) string {
 	for _, u := range sizeUnits {

@@ -17,6 +17,16 @@ func (d *decoder) didYouMean(word string, known []string) string {
 	if d.suggestions++; d.suggestions > maxSuggestions {
 		return ""
 	}
+	best := Nearest(word, known)
+	if best == "" {
+		return ""
+	}
+	return "; did you mean " + quote(best) + "?"
+}
+
+// Nearest returns the one of the known words that word is most likely a slip
+// for, or "" when none is near enough. It looks at the first 256 of them.
+func Nearest(word string, known []string) string {
 	known = known[:min(len(known), maxKnown)]
 	best, bestDistance := "", min(len(word), 1+max(1, len(word)/3))
 	for _, k := range known {
@@ -24,10 +34,7 @@ func (d *decoder) didYouMean(word string, known []string) string {
 			best, bestDistance = k, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + quote(best) + "?"
+	return best
 }
 
 // maxWord bounds the words compared: no key or name is longer, and the cost is

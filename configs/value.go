@@ -57,9 +57,14 @@ func (v value) fault(valid, format string, args ...any) {
 	v.d.add(&v.d.faults, v.at, valid, v.named(fmt.Sprintf(format, args...)))
 }
 
-// warn reports what is valid and yet surely not meant.
+// warn reports what is valid and yet hardly meant.
 func (v value) warn(format string, args ...any) {
 	v.d.add(&v.d.warnings, v.at, "", v.named(fmt.Sprintf(format, args...)))
+}
+
+// advise is warn with what would say clearly what is meant.
+func (v value) advise(valid, format string, args ...any) {
+	v.d.add(&v.d.warnings, v.at, valid, v.named(fmt.Sprintf(format, args...)))
 }
 
 // missing reports that a key of this value is not there.
@@ -81,7 +86,13 @@ func (d *decoder) add(to *Faults, at place, valid, message string) {
 	*to = append(*to, Fault{File: d.file, Line: at.line, Column: at.column, Message: message, Valid: valid})
 }
 
-// given tells whether the file has this value.
+// placed is v without its file, so that a Config does not hold on to it.
+func (v value) placed() value {
+	v.d, v.y = nil, nil
+	return v
+}
+
+// given reports whether the file has this value.
 func (v value) given() bool { return v.y != nil }
 
 // child makes the value of a node below v. Once the file's budget is used up
@@ -107,7 +118,7 @@ func (v value) child(y *yaml.Node, head place, path, shape string) value {
 	return c
 }
 
-// isNull tells whether a key stands there with nothing behind it.
+// isNull reports whether a key stands there with nothing behind it.
 func (v value) isNull() bool { return v.given() && v.y.Kind == yaml.ScalarNode && v.y.Tag == "!!null" }
 
 // orNothing adds to what would be valid that the key need not be there.
@@ -124,7 +135,10 @@ func (v value) scalar(valid string) (string, bool) {
 	case !v.given():
 		return "", false
 	case v.isNull():
-		v.fault(v.orNothing(valid), "there is no value")
+		v.noValue(valid)
+		return "", false
+	case template(v.y) != "":
+		v.fault(validVariable, "%s is a variable", quote(template(v.y)))
 		return "", false
 	case v.y.Kind != yaml.ScalarNode:
 		v.fault(valid, "this is %s", kindOf(v.y))
@@ -134,6 +148,24 @@ func (v value) scalar(valid string) (string, bool) {
 		return "", false
 	}
 	return v.y.Value, true
+}
+
+// noValue reports a key with nothing behind it, or with what YAML takes for a
+// name of nothing.
+func (v value) noValue(valid string) {
+	if v.y.Anchor != "" {
+		v.fault("quotes around a value that begins with &", "%s is an anchor of YAML without a value", quote("&"+v.y.Anchor))
+		return
+	}
+	v.fault(v.orNothing(valid), "there is no value")
+}
+
+// text is the text of a plain value that was read before, or "".
+func (v value) text() string {
+	if !v.given() || v.y.Kind != yaml.ScalarNode {
+		return ""
+	}
+	return v.y.Value
 }
 
 // kindOf calls a node what its writer would.
@@ -187,7 +219,7 @@ func (v value) boolean(fallback bool) bool {
 		return fallback
 	}
 	if s != "true" && s != "false" {
-		v.fault("true or false", "%s is neither true nor false", quote(s))
+		v.fault("true or false", "%s is neither true nor false%s", quote(s), switchHint(s))
 		return fallback
 	}
 	return s == "true"
@@ -245,7 +277,7 @@ func (v value) duration(fallback, low, high time.Duration) time.Duration {
 	bounds := formatDuration(low) + " to " + formatDuration(high)
 	switch {
 	case err != nil:
-		v.fault(validDuration, "%s %v", quote(s), err)
+		v.fault(validDuration, "%s %v%s", quote(s), err, durationHint(s))
 	case d < low:
 		v.fault(bounds, "%s is too short", cut(s))
 	case d > high:
@@ -262,7 +294,7 @@ func (v value) list(valid string) []value {
 	case !v.given():
 		return nil
 	case v.isNull():
-		v.fault(v.orNothing(valid), "there is no value")
+		v.noValue(valid)
 		return nil
 	case v.y.Kind == yaml.ScalarNode:
 		v.fault(valid+"; in brackets when it is one: ["+quote(v.y.Value)+"]", "this is %s", kindOf(v.y))

@@ -56,6 +56,10 @@ type Config struct {
 	Host string
 	// TLS concerns https servers only.
 	TLS TLSConfig
+	// TrustClose takes the orderly end of a connection for the end of a body that
+	// has neither length nor chunks. A server that dies in the middle of a body
+	// ends its connections in the same way.
+	TrustClose bool
 	// HTTP2 offers HTTP/2 to https servers; others speak HTTP/1.1 always.
 	HTTP2 bool
 

@@ -43,10 +43,10 @@ func (r *Response) Trailer() http.Header {
 }
 
 // Provable reports whether the end of the body can prove it complete: always,
-// unless the body is close-delimited and its server has not said for how long it
-// keeps a connection that it has nothing to send on.
+// unless the body is close-delimited, its pool does not trust that, and its server
+// has not said for how long it keeps a connection that it has nothing to send on.
 func (r *Response) Provable() bool {
-	if !r.CloseDelimited {
+	if !r.CloseDelimited || r.body.x.pool.conf.TrustClose {
 		return true
 	}
 	_, promise := r.body.x.wire.ending()
@@ -54,12 +54,16 @@ func (r *Response) Provable() bool {
 }
 
 // Proven reports whether the body, of which Body has returned io.EOF, was proven
-// complete: by its length, its last chunk, or a silence before the connection
-// ended that is the one the server had announced. What is not proven must not be
-// stored.
+// complete: by its length, its last chunk, a silence before the connection ended
+// that is the one the server had announced, or, where the pool trusts that, by the
+// orderly end of the connection behind at least one byte. A reset is an error of
+// Body. What is not proven must not be stored.
 func (r *Response) Proven() bool {
-	if !r.CloseDelimited {
+	switch {
+	case !r.CloseDelimited:
 		return true
+	case r.body.x.pool.conf.TrustClose:
+		return r.body.ended() && r.body.got
 	}
 	silence, promise := r.body.x.wire.ending()
 	return promise.provenBy(silence)
@@ -80,6 +84,8 @@ type body struct {
 	x   *exchange
 	src io.ReadCloser
 
+	got bool // a byte has come; the reader's
+
 	mu  sync.Mutex // protects err; never held during a read
 	err error      // how it ended: io.EOF or an *Error; nil before
 }
@@ -91,6 +97,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.x.watch.enter(receiving)
 	n, err := b.src.Read(p)
+	b.got = b.got || n > 0
 	b.x.watch.pause()
 	if err == nil {
 		return n, nil

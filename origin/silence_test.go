@@ -95,3 +95,41 @@ func (p pausing) Read(b []byte) (int, error) {
 	time.Sleep(p.pause)
 	return p.r.Read(b)
 }
+
+// TestTrustClose: a pool that trusts the end of a connection takes an orderly one
+// behind at least one byte for the end of the body, and nothing else.
+func TestTrustClose(t *testing.T) {
+	for _, tt := range []struct {
+		name, raw, body string
+		proven          bool
+	}{
+		{"an orderly end", "HTTP/1.1 200 OK\r\n\r\nbody", "body", true},
+		{"an orderly end, HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nbody", "body", true},
+		{"no byte", "HTTP/1.1 200 OK\r\n\r\n", "", false},
+		{"length", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody", "body", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := piped(t, with(Config{TrustClose: true}, "http://a"), func(_ int, _ string, far net.Conn) {
+					_, _ = readHead(far)
+					_, _ = io.WriteString(far, tt.raw)
+				})
+				resp, err := p.Do(t.Context(), get("/"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(p.Close)
+				defer resp.Body.Close()
+				if !resp.Provable() || resp.CloseDelimited && resp.Proven() {
+					t.Errorf("before the end: provable %v, proven %v", resp.Provable(), resp.Proven())
+				}
+				if b, err := io.ReadAll(resp.Body); string(b) != tt.body || err != nil {
+					t.Errorf("body %q, %v", b, err)
+				}
+				if resp.Proven() != tt.proven {
+					t.Errorf("after the end: proven %v", resp.Proven())
+				}
+			})
+		})
+	}
+}

@@ -32,8 +32,8 @@ func rule(p *configs.Policy) policy.Rule {
 			Default: p.TTL.Default, Override: p.TTL.Override, Min: p.TTL.Min, Max: p.TTL.Max, Negative: p.TTL.Negative,
 			StaleWhileRevalidate: p.TTL.StaleWhileRevalidate, StaleIfError: p.TTL.StaleIfError,
 			StaleIfUnreachable: orNever(p.TTL.StaleIfUnreachable), ErrorMax: orNever(p.TTL.ErrorMax),
-			StaleDespite:       despite(p.TTL.StaleDespite),
-			HitForMiss:         p.TTL.HitForMiss, HeuristicFraction: p.TTL.Heuristic.Fraction,
+			StaleDespite: despite(p.TTL.StaleDespite),
+			HitForMiss:   p.TTL.HitForMiss, HeuristicFraction: p.TTL.Heuristic.Fraction,
 			HeuristicMax: p.TTL.Heuristic.Max, NoHeuristic: !p.TTL.Heuristic.Enabled,
 			// Never nil: an empty list means none, nil the default.
 			Targets: append([]string{}, p.TTL.Targets...),
@@ -109,7 +109,7 @@ func originConfig(o *configs.Origin, observer origin.Observer) origin.Config {
 	c := origin.Config{
 		Name: o.Name, Servers: o.Servers, ConnectTimeout: o.ConnectTimeout, FirstByteTimeout: o.FirstByteTimeout,
 		BetweenBytesTimeout: o.BetweenBytesTimeout, WaitTimeout: o.WaitTimeout, MaxConnsPerServer: o.MaxConnections,
-		MaxHeaderBytes: o.MaxHeaderSize, Retries: o.Retries, Host: o.Host, HTTP2: o.HTTP2, Observer: observer,
+		MaxHeaderBytes: o.MaxHeaderSize, Retries: o.Retries, Host: o.Host, HTTP2: o.HTTP2, TrustClose: o.TrustClose, Observer: observer,
 		TLS: origin.TLSConfig{CAFile: o.TLS.CA, ServerName: o.TLS.ServerName, Insecure: o.TLS.InsecureSkipVerify},
 	}
 	if o.TLS.Client != nil {

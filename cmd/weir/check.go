@@ -12,27 +12,28 @@ import (
 )
 
 func checkCommand() *cobra.Command {
-	var path string
+	var file configFile
 	c := &cobra.Command{
-		Use:   "check -c weir.yaml",
+		Use:   "check [-c FILE | FILE]",
 		Short: "Check a configuration file and name every fault in it",
-		Args:  cobra.NoArgs,
+		Long: "Check a configuration file, and the files that it names, and start nothing. Every fault is\n" +
+			"named with its place and with what would be valid; a warning is about what is valid and yet\n" +
+			"hardly meant. The exit code is 0 for a valid file and 1 for one with faults.",
+		SuggestFor: []string{"test", "validate", "verify", "configtest", "lint"},
+		Args:       file.argument,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := load(path, c.ErrOrStderr())
+			cfg, err := load(file.path, c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%s: valid: %s, %s, %s\n", path,
+			warnMachine(cfg, c.ErrOrStderr())
+			fmt.Fprintf(c.OutOrStdout(), "%s: valid: %s, %s, %s\n", file.path,
 				count(len(cfg.Listen), "listener"), count(len(cfg.Origins), "origin"), count(len(cfg.Policies), "policy"))
 			return nil
 		},
 	}
-	configFlag(c, &path)
+	file.flag(c)
 	return c
-}
-
-func configFlag(c *cobra.Command, path *string) {
-	c.Flags().StringVarP(path, "config", "c", "weir.yaml", "the configuration file")
 }
 
 // load reads and checks a configuration, the files it names included. Every
@@ -53,7 +54,7 @@ func load(path string, w io.Writer) (*configs.Config, error) {
 		fmt.Fprintf(w, "%s: %s\n", path, count(len(faults), "fault"))
 		return nil, silent{err}
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("there is no configuration file %s: name it with -c, begin with a copy of "+
+		return nil, fmt.Errorf("there is no configuration file %s: name another behind the command or with -c, begin with a copy of "+
 			"configs/weir.sample.yaml, or run `weir demo`, which needs none", path)
 	case err != nil:
 		return nil, err

@@ -33,15 +33,15 @@ func demoCommand() *cobra.Command {
 		Short: "Start a small shop with weir in front of it, and show what to try",
 		Long: "Start a small shop on loopback as the origin, weir in front of it, and print what\n" +
 			"to try. Nothing needs to be set up; Ctrl-C stops both and leaves nothing behind.",
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return demo(f, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	c.Flags().DurationVar(&f.delay, "delay", storefront.DefaultDelay, "how long the shop takes for each page")
-	c.Flags().StringVar(&f.listen, "listen", "", "weir's address (default 127.0.0.1:8080, or a free port)")
-	c.Flags().StringVar(&f.admin, "admin", "", "the admin plane's address (default 127.0.0.1:8081, or a free port)")
-	c.Flags().StringVar(&f.origin, "origin", "", "the shop's address (default 127.0.0.1:9000, or a free port)")
+	c.Flags().DurationVar(&f.delay, "delay", storefront.DefaultDelay, "how long the shop takes for each page, such as 250ms")
+	c.Flags().StringVar(&f.listen, "listen", "", "weir's `ADDRESS` (default 127.0.0.1:8080, or a free port)")
+	c.Flags().StringVar(&f.admin, "admin", "", "the admin plane's `ADDRESS` (default 127.0.0.1:8081, or a free port)")
+	c.Flags().StringVar(&f.origin, "origin", "", "the shop's `ADDRESS` (default 127.0.0.1:9000, or a free port)")
 	return c
 }
 

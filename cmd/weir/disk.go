@@ -29,7 +29,7 @@ func diskCommand() *cobra.Command {
 		Long: "Look into the directory of a disk tier (tiers.disk.path). Nothing in it is changed, so a copy\n" +
 			"or a file system that is mounted read-only will do. stat and ls also look at a directory that a\n" +
 			"running weir has open; what they say is then of one moment.",
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(diskStatCommand(), diskVerifyCommand(), diskListCommand())
@@ -41,7 +41,7 @@ func dirArg(c *cobra.Command, args []string) error {
 	if len(args) == 1 {
 		return nil
 	}
-	return fmt.Errorf("%s needs one directory, that of tiers.disk.path; see `%s --help`", c.CommandPath(), c.CommandPath())
+	return usage(c, "%s needs one directory, that of tiers.disk.path, and got %s", called(c), count(len(args), "argument"))
 }
 
 // bar shows on a terminal how far a walk over the segments has come.
@@ -391,10 +391,10 @@ func diskListCommand() *cobra.Command {
 		Args:  dirArg,
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if _, err := path.Match(f.match, ""); err != nil {
-				return fmt.Errorf("--match %q: %w; * is any text, ? one character, [a-z] one of these", f.match, err)
+				return usage(c, "--match %q: %v; * is any text, ? one character, [a-z] one of these", f.match, err)
 			}
 			if f.fresh && f.stale {
-				return errors.New("--fresh and --stale together leave nothing; leave one away")
+				return usage(c, "--fresh and --stale together leave nothing; leave one away")
 			}
 			i, err := disk.Inspect(args[0])
 			if err != nil {
@@ -409,7 +409,7 @@ func diskListCommand() *cobra.Command {
 	c.Flags().StringVar(&f.policy, "policy", "", "only objects of this policy")
 	c.Flags().BoolVar(&f.fresh, "fresh", false, "only what is fresh")
 	c.Flags().BoolVar(&f.stale, "stale", false, "only what is stale")
-	c.Flags().Int64Var(&f.limit, "limit", 0, "stop after so many objects (0: all)")
+	c.Flags().Int64Var(&f.limit, "limit", 0, "stop after `N` objects; 0 is all")
 	return c
 }
 

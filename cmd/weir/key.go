@@ -14,19 +14,22 @@ import (
 )
 
 func keyCommand() *cobra.Command {
-	var path, method string
+	var file configFile
+	var method string
 	var headers []string
 	c := &cobra.Command{
-		Use:   "key -c weir.yaml [-X METHOD] [-H 'Name: value']... URL",
+		Use:   "key [-c FILE | FILE] [-X METHOD] [-H 'Name: value']... URL",
 		Short: "Show which policy matches a request, and its cache key",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return fmt.Errorf("weir key takes one URL, and got %d arguments; see `weir key --help`", len(args))
+		Long: "Show which policy matches a request, and the text and the hash of its cache key. Nothing is\n" +
+			"sent: the answer follows from the configuration alone.",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage(c, "key needs a URL, such as http://example.com/path")
 			}
-			return nil
+			return file.argument(c, args[:len(args)-1])
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := load(path, c.ErrOrStderr())
+			cfg, err := load(file.path, c.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -34,7 +37,7 @@ func keyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q, err := requestOf(method, args[0], headers)
+			q, err := requestOf(method, args[len(args)-1], headers)
 			if err != nil {
 				return err
 			}
@@ -51,9 +54,9 @@ func keyCommand() *cobra.Command {
 			return nil
 		},
 	}
-	configFlag(c, &path)
-	c.Flags().StringVarP(&method, "request", "X", "GET", "the request's method")
-	c.Flags().StringArrayVarP(&headers, "header", "H", nil, "a header field, as often as needed")
+	file.flag(c)
+	c.Flags().StringVarP(&method, "request", "X", "GET", "the request's `METHOD`")
+	c.Flags().StringArrayVarP(&headers, "header", "H", nil, "a header field of the request: `'NAME: VALUE'`")
 	return c
 }
 

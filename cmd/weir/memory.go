@@ -2,7 +2,6 @@ package main
 
 import (
 	"io/fs"
-	"log/slog"
 	"math"
 	"os"
 	"path"
@@ -19,16 +18,12 @@ import (
 // that RSS stays near what the operator configured: cached bodies are garbage
 // once they are evicted, and by default the heap would grow to twice its live
 // size before they are collected. GOMEMLIMIT, where it is set, wins.
-func setMemoryLimit(cfg *configs.Config, log *slog.Logger) {
+func setMemoryLimit(cfg *configs.Config) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
 	limit := memoryLimit(cfg)
 	if c := cgroupLimit(os.DirFS("/")); c > 0 && limit > c/10*9 {
-		if ram := cfg.Tiers.RAM.Size; ram > c/10*7 {
-			log.Warn("tiers.ram.size leaves too little of this container's memory",
-				"ram", ram, "container", c, "advice", "at most 70 % of it")
-		}
 		limit = c / 10 * 9
 	}
 	debug.SetMemoryLimit(limit)

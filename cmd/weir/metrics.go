@@ -12,6 +12,7 @@ func (n *node) wireMetrics() {
 	n.metrics.SetSource(metrics.SourceClientConnections, func() float64 { return float64(n.proxy.Connections()) })
 	n.metrics.SetSource(metrics.SourceRefusedConnections, func() float64 { return float64(n.proxy.RefusedConnections()) })
 	n.metrics.SetSource(metrics.SourceFlights, func() float64 { return float64(n.proxy.Flights()) })
+	n.metrics.SetSource(metrics.SourceReady, func() float64 { return oneIf(n.Ready() == nil) })
 	n.metrics.SetSource(metrics.SourceAccessLogDropped, func() float64 { return float64(n.accessLog.Dropped()) })
 	n.metrics.SetSource(metrics.SourceAccessLogErrors, func() float64 { return float64(n.accessLog.WriteErrors()) })
 	n.metrics.SetSource(metrics.SourceScopes, func() float64 { return float64(n.purges.Stats().Scopes) })
@@ -23,6 +24,14 @@ func (n *node) wireMetrics() {
 		n.wireDiskMetrics()
 		n.wirePolicyMetrics()
 	}
+}
+
+// oneIf is how a gauge shows a condition.
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (n *node) wireDiskMetrics() {
@@ -38,12 +47,7 @@ func (n *node) wireDiskMetrics() {
 	// counted in weir_disk_errors_total.
 	f.Corrupt = stat(func(s *disk.Stats) int64 { return s.Corrupt })
 	n.metrics.SetTier(uint8(policy.TierDisk), f)
-	n.metrics.SetSource(metrics.SourceDiskUp, func() float64 {
-		if usage().Up {
-			return 1
-		}
-		return 0
-	})
+	n.metrics.SetSource(metrics.SourceDiskUp, func() float64 { return oneIf(usage().Up) })
 	n.metrics.SetSource(metrics.SourceDiskWrittenIndex, func() float64 { return float64(n.tiers.DiskWrittenIndex()) })
 	for source, pick := range map[metrics.Source]func(*disk.Stats) int64{
 		metrics.SourceDiskRebuilds:       func(s *disk.Stats) int64 { return s.Rebuilds },

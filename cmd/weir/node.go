@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"reflect"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -84,7 +83,7 @@ func start(ctx context.Context, path string, cfg *configs.Config, stderr io.Writ
 	// net/http and others print through the global logger what an origin did.
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(n.log.Handler(), slog.LevelDebug).Writer())
-	setMemoryLimit(cfg, n.log)
+	setMemoryLimit(cfg)
 	n.metrics = proxy.NewMetrics(buildVersion(), time.Now)
 	n.metrics.ConfigLoaded(n.loadedAt)
 	n.metrics.Start()
@@ -299,84 +298,6 @@ func (n *node) addresses() (data []string, admin string) {
 	return data, "http://" + n.adminAddr.String()
 }
 
-// reload takes over what a changed file says, or keeps everything as it is.
-func (n *node) reload(ctx context.Context) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	var faults strings.Builder
-	next, err := load(n.path, &faults)
-	if err == nil {
-		var needRestart []string
-		next, needRestart = configs.Reloadable(n.cfg, next)
-		if err = n.apply(ctx, next); err == nil {
-			for _, line := range needRestart {
-				n.log.Warn("reload: needs a restart", "change", line)
-			}
-			n.log.Info("reload: the new configuration is in effect", "path", n.path)
-			n.loadedAt, n.lastError = time.Now(), ""
-			n.metrics.Reloaded(n.loadedAt)
-			return
-		}
-	}
-	text := strings.TrimSpace(faults.String())
-	if text == "" {
-		text = err.Error()
-	}
-	n.lastError = text
-	n.metrics.ReloadFailed()
-	for line := range strings.Lines(text) {
-		n.log.Error("reload: the new configuration has faults; the old one stays in effect", "fault", strings.TrimSpace(line))
-	}
-}
-
-func (n *node) apply(ctx context.Context, next *configs.Config) error {
-	data, err := n.dataConfig(next)
-	if err != nil {
-		return err
-	}
-	if err := n.handler.SetTokens(adminTokens(next)); err != nil {
-		return err
-	}
-	if err := n.proxy.SetConfig(data); err != nil {
-		return err
-	}
-	n.level.Set(next.Log.Level)
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if accessTarget(n.cfg.AccessLog) != accessTarget(next.AccessLog) {
-		err = n.accessLog.SetTarget(ctx, accessTarget(next.AccessLog))
-	} else {
-		err = n.accessLog.Reopen(ctx)
-	}
-	if err != nil {
-		// The data plane is what counts; the log keeps its old target.
-		n.log.Error("reload: the access log stays where it was", "error", err)
-	}
-	if err := n.tiers.SetPolicies(policyStorage(next)); err != nil {
-		n.log.Error("reload: the disk tier keeps to what was promised before", "error", err)
-	}
-	n.updateListeners(next)
-	n.cfg = next
-	return nil
-}
-
-// updateListeners gives the sockets what may change while they are open. The
-// listeners of next are those of the sockets, in their order: configs.Reloadable
-// sees to that.
-func (n *node) updateListeners(next *configs.Config) {
-	for i, l := range n.listeners {
-		l.SetTrusted(next.TrustedProxies)
-		pair := next.Listen[i].TLS
-		if pair == nil {
-			continue
-		}
-		if err := l.SetCertificate(pair.Cert, pair.Key); err != nil {
-			n.log.Error("reload: the old certificate stays in use", "listener", l.Addr().String(),
-				"asked_for", pair.Cert, "error", err)
-		}
-	}
-}
-
 // drain stops taking requests, lets those under way end within the configured
 // time, and closes everything.
 func (n *node) drain() error {
@@ -449,10 +370,24 @@ func (n *node) close() {
 func (n *node) Ready() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.draining {
-		return fmt.Errorf("weir is draining: it was told to stop")
+	return n.readyLocked()
+}
+
+// readyLocked says why the node should get no traffic, or returns nil.
+func (n *node) readyLocked() error {
+	switch {
+	case n.draining:
+		return errors.New("weir is draining: it was told to stop")
+	case n.diskRequiredLocked():
+		if d, ok := n.tiers.DiskUsage(); ok && !d.Up {
+			return fmt.Errorf("the disk tier is off, and tiers.disk.required says not to go on without it: %v", n.tiers.DiskError())
+		}
 	}
 	return nil
+}
+
+func (n *node) diskRequiredLocked() bool {
+	return n.cfg.Tiers.Disk != nil && n.cfg.Tiers.Disk.Required
 }
 
 // Status implements admin.StatusSource.
@@ -460,9 +395,12 @@ func (n *node) Status() any {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := admin.Status{
-		Version: buildVersion(), UptimeSeconds: int64(time.Since(n.started).Seconds()), Node: n.name(), Ready: !n.draining,
+		Version: buildVersion(), UptimeSeconds: int64(time.Since(n.started).Seconds()), Node: n.name(), Ready: true,
 		Policies: len(n.cfg.Policies),
 		Config:   admin.ConfigStatus{Path: n.path, LoadedAt: n.loadedAt, LastError: n.lastError},
+	}
+	if err := n.readyLocked(); err != nil {
+		s.Ready, s.NotReady = false, err.Error()
 	}
 	for i := range n.cfg.Origins {
 		s.Origins = append(s.Origins, n.cfg.Origins[i].Name)
@@ -470,7 +408,7 @@ func (n *node) Status() any {
 	ram := n.tiers.RAMUsage()
 	s.Tiers = append(s.Tiers, admin.TierStatus{Name: "ram", Up: true, Bytes: ram.Bytes, Capacity: ram.Capacity, Objects: ram.Objects})
 	if d, ok := n.tiers.DiskUsage(); ok {
-		t := admin.TierStatus{Name: "disk", Up: d.Up, Bytes: d.Bytes, Capacity: d.Capacity, Objects: d.Objects}
+		t := admin.TierStatus{Name: "disk", Up: d.Up, Bytes: d.Bytes, Capacity: d.Capacity, Objects: d.Objects, Required: n.diskRequiredLocked()}
 		if err := n.tiers.DiskError(); err != nil {
 			t.Error = err.Error()
 		}

@@ -22,7 +22,7 @@ import (
 // purgeFlags are those of weir purge.
 type purgeFlags struct {
 	request   admin.PurgeRequest
-	config    string
+	config    configFile
 	address   string
 	tokenFile string
 	wait      bool
@@ -39,8 +39,9 @@ func purgeCommand() *cobra.Command {
 			"was asked for is done: on this node, and with --wait on every node.\n\n" +
 			"The running weir is found through --address, else through admin.listen of the configuration file (-c).\n" +
 			"A token, where one is needed, comes from --token-file or from WEIR_TOKEN in the environment.",
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return f.run(c) },
+		SuggestFor: []string{"ban", "invalidate", "delete", "clear", "flush"},
+		Args:       purgeArguments,
+		RunE:       func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	r := &f.request
 	c.Flags().StringArrayVar(&r.URLs, "url", nil, "a URL; //host/path is both schemes")
@@ -53,13 +54,22 @@ func purgeCommand() *cobra.Command {
 	c.Flags().DurationVar(&f.timeout, "timeout", 2*time.Second, "how long --wait waits, at most 1m")
 	c.Flags().StringVar(&f.address, "address", "", "host:port of the admin plane")
 	c.Flags().StringVar(&f.tokenFile, "token-file", "", "a file that holds the token")
-	configFlag(c, &f.config)
+	f.config.flag(c)
 	return c
+}
+
+// purgeArguments refuses arguments: what is purged is always said by a flag, so
+// that a tag is never taken for a host.
+func purgeArguments(c *cobra.Command, args []string) error {
+	if len(args) > 0 && strings.Contains(args[0], "//") {
+		return usage(c, "purge takes no argument; did you mean --url %s?", args[0])
+	}
+	return noArguments(c, args)
 }
 
 func (f *purgeFlags) run(c *cobra.Command) error {
 	if f.request.Entries() == 0 {
-		return errors.New("nothing to purge: name --url, --tag, --prefix or --host, or --all; see `weir purge --help`")
+		return usage(c, "nothing to purge: name --url, --tag, --prefix or --host, or --all")
 	}
 	address, err := f.adminAddress(c)
 	if err != nil {
@@ -105,10 +115,10 @@ func (f *purgeFlags) adminAddress(c *cobra.Command) (string, error) {
 	if f.address != "" {
 		return f.address, nil
 	}
-	cfg, err := load(f.config, io.Discard)
+	cfg, err := load(f.config.path, io.Discard)
 	if err != nil {
 		if c.Flags().Changed("config") {
-			return "", fmt.Errorf("cannot find the admin plane: %s has faults (weir check -c %s shows them); or name it with --address", f.config, f.config)
+			return "", fmt.Errorf("cannot find the admin plane, since %s cannot be used (weir check %s says why); or name it with --address", f.config.path, f.config.path)
 		}
 		return "", errors.New("where is the admin plane? Name it with --address HOST:PORT, or the configuration file with -c")
 	}

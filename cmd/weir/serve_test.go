@@ -83,9 +83,11 @@ func TestStartFaults(t *testing.T) {
 // drainTest runs finish with a drain that ends when told.
 type drainTest struct {
 	signals chan os.Signal
-	log     bytes.Buffer // read once result came
-	end     chan error
-	result  chan error
+	log     bytes.Buffer // read once result came, as reopened is
+	// reopened counts how often the access log was opened again.
+	reopened int
+	end      chan error
+	result   chan error
 }
 
 func startDrain(since func(signal int) time.Duration) *drainTest {
@@ -99,7 +101,9 @@ func startDrain(since func(signal int) time.Duration) *drainTest {
 		return began.Add(since(calls - 1))
 	}
 	log := slog.New(slog.NewTextHandler(&d.log, nil))
-	go func() { d.result <- finish(func() error { return <-d.end }, log, d.signals, now) }()
+	go func() {
+		d.result <- finish(func() error { return <-d.end }, func() { d.reopened++ }, log, d.signals, now)
+	}()
 	return d
 }
 
@@ -112,6 +116,9 @@ func TestFinishWaitsForTheDrain(t *testing.T) {
 	}
 	if !strings.Contains(d.log.String(), "no reload while draining") {
 		t.Errorf("SIGHUP left no trace: %s", &d.log)
+	}
+	if d.reopened != 1 {
+		t.Errorf("SIGHUP opened the access log again %d times, want once", d.reopened)
 	}
 }
 

@@ -195,7 +195,7 @@ func writeOthers(b *strings.Builder, r *Results) {
 		{"mixed", mixedScenario},
 	}
 	b.WriteString("64 connections. Disk hits: the pages are in memory, so it is the way through the disk tier that is measured. Misses: objects\n" +
-		"nobody has asked for, the cache full. Revalidate: stored, stale after a second, with an ETag; HAProxy fetches such an\n" +
+		"that were not asked for before, the cache full. Revalidate: stored, stale after a second, with an ETag; HAProxy fetches such an\n" +
 		"object whole. Mixed: Zipf 0.9 over 100,000 objects, sizes log-normal around 10 KiB, 2 % not storable, a cache of\n" +
 		"512 MiB for a catalogue of 2 GiB.\n\n")
 	writeValue(b, r, "Requests a second; behind them weir's ratio.", columns, valueRate, true, count)
@@ -301,7 +301,7 @@ func writeMethod(b *strings.Builder, r *Results) {
 	b.WriteString(`## How it is measured
 
 - The server has one core and the load, with the origin, another; processes are pinned. A system that waits for its turn
-  is stopped (SIGSTOP), so it takes nothing from the one that is measured. Each round starts all anew, and begins with another.
+  is stopped (SIGSTOP), so it takes nothing from the one that is measured. Each round starts all of them again, and begins with another.
 - Before it is measured a cache is warmed and every body compared, and a whole pass over the objects must leave the
   origin unasked. A measurement of hits in which the origin was asked for more than one in a thousand does not count.
 - Closed loops are sent by wrk with one thread, over kept connections, the objects in turn (1,000 of 1 and 10 KiB, 200 of

@@ -9,6 +9,7 @@ type Status struct {
 	UptimeSeconds int64        `json:"uptime_seconds"`
 	Node          string       `json:"node"`
 	Ready         bool         `json:"ready"`
+	NotReady      string       `json:"not_ready,omitempty"` // why it is not
 	Tiers         []TierStatus `json:"tiers"`
 	Origins       []string     `json:"origins"`
 	Policies      int          `json:"policies"`
@@ -59,6 +60,8 @@ type TierStatus struct {
 	Capacity int64  `json:"capacity"` // bytes
 	Objects  int64  `json:"objects"`
 	Error    string `json:"error,omitempty"` // why the tier is not up
+	// Required: the node is not ready while this tier is not up.
+	Required bool `json:"required,omitempty"`
 	// MissingBytes is the size of what was evicted although it was fresh, and
 	// would be fresh still: so much is the tier too small for what the policies
 	// promise.

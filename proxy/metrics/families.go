@@ -107,6 +107,7 @@ var families = []family{
 	{SourceClientConnections.String(), gauge, "Open client connections."},
 	{SourceRefusedConnections.String(), counter, "Client connections refused because as many were open as may be."},
 	{SourceFlights.String(), gauge, "Fetches from origins that are under way."},
+	{"weir_ready", gauge, "1 while /readyz answers 200."},
 	{nameDiskUp, gauge, "1 while the disk tier is in use, 0 when it was switched off after a fault; absent when none is configured."},
 	{nameDiskRebuilds, counter, "Rebuilds of the disk tier's index from its segments, after damage."},
 	{nameDiskFull, counter, "Objects not stored on disk because eviction had not made room yet."},

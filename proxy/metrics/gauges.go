@@ -12,6 +12,8 @@ const (
 	SourceRefusedConnections
 	// SourceFlights is the number of fetches under way.
 	SourceFlights
+	// SourceReady is 1 while the node should get traffic, else 0.
+	SourceReady
 	// SourceDiskUp is 1 while the disk tier is in use, else 0.
 	SourceDiskUp
 	// SourceDiskRebuilds counts how often the disk tier's index was made anew.
@@ -58,6 +60,8 @@ func (s Source) String() string {
 		return "weir_refused_connections_total"
 	case SourceFlights:
 		return "weir_flights"
+	case SourceReady:
+		return "weir_ready"
 	case SourceDiskUp:
 		return nameDiskUp
 	case SourceDiskRebuilds:
