@@ -118,6 +118,8 @@ type exchange struct {
 	// unconfirmed: something is stored that may be used only when the origin
 	// says so, since the gate is closed.
 	unconfirmed bool
+	// purged: a purge made what was stored invalid, or stale before its time.
+	purged bool
 	// stale is what Join may revalidate.
 	stale *tiers.Object
 	// interims are what the client gets while it waits for the origin.
