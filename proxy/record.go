@@ -80,7 +80,14 @@ func (x *exchange) begin() {
 // record counts and logs the finished request. It allocates nothing.
 func (x *exchange) record(dur time.Duration) {
 	p, ttfb := x.p, x.firstByte
-	p.opts.Metrics.Request(uint8(x.verdict()), uint8(x.tier), dur, ttfb, x.bodyBytes, uint32(x.ctx.ConnID()))
+	m := metrics.Served{
+		Result: uint8(x.verdict()), Tier: uint8(x.tier), Status: x.code, Duration: dur, TTFB: ttfb, Bytes: x.bodyBytes,
+		Shard: uint32(x.ctx.ConnID()),
+	}
+	if x.rule != nil {
+		m.Policy = x.cfg.policies[x.rule.Index]
+	}
+	p.opts.Metrics.Request(&m)
 	if !p.opts.AccessLog.Enabled() {
 		return
 	}

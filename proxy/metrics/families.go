@@ -74,6 +74,9 @@ const (
 	nameReloads       = "weir_config_reloads_total"
 	nameReloadOK      = "weir_config_last_reload_success"
 	nameConfigTime    = "weir_config_loaded_timestamp_seconds"
+	nameResponses     = "weir_responses_total"
+	namePolicyReqs    = "weir_policy_requests_total"
+	namePolicySent    = "weir_policy_response_bytes_total"
 	nameInFlight      = "weir_requests_in_flight"
 	nameBuildInfo     = "weir_build_info"
 )
@@ -86,6 +89,9 @@ var families = []family{
 	{nameDuration, histogramKind, "Time from the first byte of a request to the last byte of its response, by tier."},
 	{nameTTFB, histogramKind, "Time from the first byte of a request to the first byte of its response, by tier."},
 	{nameResponseBytes, counter, "Body bytes sent to clients, by tier."},
+	{nameResponses, counter, "Final responses to clients, by policy and class of status."},
+	{namePolicyReqs, counter, "Client requests answered, by policy and by what the cache decided."},
+	{namePolicySent, counter, "Body bytes sent to clients, by policy and by the tier that delivered the body."},
 	{nameOriginReqs, counter, "Requests sent to origins, retries and background refreshes included, by outcome."},
 	{nameOriginTime, histogramKind, "Time from sending a request to an origin until its response ended or failed."},
 	{nameOriginBytes, counter, "Body bytes received from origins."},
