@@ -79,10 +79,13 @@ func (x *exchange) detailName() string {
 
 // explanation is the one reason that Cache-Status and the access log give: why
 // weir answered by itself or did not store the answer, else what made it ask the
-// origin where the verdict does not say so. A request for what is known as
+// origin where the verdict does not say so. Behind the header, the log alone can
+// still say why the body broke off. A request for what is known as
 // uncacheable gives the reason for which it is.
 func (x *exchange) explanation() policy.Reason {
 	switch {
+	case x.broke != policy.ReasonNone:
+		return x.broke
 	case x.unconfirmed && (x.outcome == outcomeFetched || x.outcome == outcomeRevalidated):
 		return policy.ReasonUnconfirmed
 	case x.reason != policy.ReasonNone:

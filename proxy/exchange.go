@@ -129,6 +129,9 @@ type exchange struct {
 	refuseText, retryAfter string
 
 	bodyBytes int64
+	// broke is why the body ended before its end, after the header had said
+	// something else.
+	broke policy.Reason
 	// firstByte is how long after start the first byte of the body left; 0 until
 	// it has.
 	firstByte time.Duration

@@ -94,7 +94,8 @@ func (x *exchange) record(dur time.Duration) {
 	e := accesslog.Entry{
 		Time: x.start, Client: x.clientAddress(), Status: x.code, Bytes: x.bodyBytes, Duration: dur, TTFB: ttfb,
 		Result: x.verdict().String(), Tier: x.tier.String(), Collapsed: x.collapsed,
-		HasTTL: x.hasTTL, TTL: time.Duration(x.ttl), OriginStatus: x.fwdStatus,
+		// The seconds that Cache-Status says.
+		HasTTL: x.hasTTL, TTL: time.Duration(seconds(x.ttl)) * time.Second, OriginStatus: x.fwdStatus,
 	}
 	x.describe(&e)
 	if r := x.explanation(); r != policy.ReasonNone {
@@ -123,8 +124,8 @@ func (x *exchange) describe(e *accesslog.Entry) {
 		}
 	}
 	h := &x.ctx.Request.Header
-	if len(h.RawHeaders()) == 0 && h.IsHTTP11() {
-		// fasthttp gave the header up and calls it GET / now. One that it parsed
+	if len(h.RawHeaders()) == 0 && h.IsHTTP11() && h.IsGet() && string(h.RequestURI()) == "/" {
+		// fasthttp gave the header up, and has these defaults. One that it parsed
 		// has a Host, or is of HTTP/1.0.
 		return
 	}

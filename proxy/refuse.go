@@ -90,7 +90,9 @@ func (x *exchange) refuse() state {
 		x.ctx.SetConnectionClose()
 	}
 	x.ctx.Response.SetBodyString(body)
-	x.bodyBytes = int64(len(body))
+	if !x.ctx.IsHead() {
+		x.bodyBytes = int64(len(body))
+	}
 	return stateFinish
 }
 
