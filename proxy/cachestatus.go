@@ -70,6 +70,11 @@ func (x *exchange) detailName() string {
 		return x.tier.String()
 	case outcomeStandIn:
 		return "stale-if-error"
+	case policy.Failed:
+		if x.unconfirmed {
+			// Why nothing stood in; the log says how the origin failed.
+			return policy.ReasonUnconfirmed.String()
+		}
 	}
 	if r := x.explanation(); r != policy.ReasonNone {
 		return r.String()
