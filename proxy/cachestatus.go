@@ -70,7 +70,7 @@ func (x *exchange) detailName() string {
 		return x.tier.String()
 	case outcomeStandIn:
 		return "stale-if-error"
-	case policy.Failed:
+	case outcomeFailed:
 		if x.unconfirmed {
 			// Why nothing stood in; the log says how the origin failed.
 			return policy.ReasonUnconfirmed.String()
@@ -85,8 +85,9 @@ func (x *exchange) detailName() string {
 // explanation is the one reason that Cache-Status and the access log give: why
 // weir answered by itself or did not store the answer, else what made it ask the
 // origin where the verdict does not say so. Behind the header, the log alone can
-// still say why the body broke off. A request for what is known as
-// uncacheable gives the reason for which it is.
+// still say why the body broke off. A request for what is known as uncacheable
+// gives the reason for which it is; that the answer to it was known to be alone
+// shows in the verdict.
 func (x *exchange) explanation() policy.Reason {
 	switch {
 	case x.broke != policy.ReasonNone:

@@ -89,6 +89,9 @@ type exchange struct {
 	fwdStatus int // what the origin said, 0 when it was not asked
 	stored    bool
 	collapsed bool
+	// coalesced: it followed a flight that another request led, whatever came of
+	// that, and was counted for it.
+	coalesced bool
 	hasTTL    bool
 	ttl       int64 // nanoseconds
 	// originTime is how long the origin needed for its header.

@@ -97,7 +97,7 @@ var families = []family{
 	{nameOriginBytes, counter, "Body bytes received from origins."},
 	{nameOffload, gauge, "One minus origin requests per client request over the last 5 minutes; 0 without client requests, negative when origins get more than clients send."},
 	{nameByteOffload, gauge, "One minus origin body bytes per client body byte over the last 5 minutes; 0 without client bytes, negative when more is fetched than delivered."},
-	{nameCoalesced, counter, "Client requests that waited for a fetch which another request had started."},
+	{nameCoalesced, counter, "Client requests that waited for a fetch which another request had started; those that went alone in the end included."},
 	{nameNotCached, counter, "Responses that were not stored, by reason."},
 	{nameEvictions, counter, "Objects evicted, by tier and reason; fresh: evicted before they were stale."},
 	{nameCorrupt, counter, "Stored records that failed their check and were dropped, by tier."},
