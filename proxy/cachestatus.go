@@ -12,7 +12,8 @@ import (
 //	weir; hit; ttl=3599; detail=ram
 //	weir; fwd=uri-miss; fwd-status=200; stored; ttl=3600
 //	weir; fwd=stale; fwd-status=304; stored; collapsed; detail=disk
-//	weir; fwd=bypass; fwd-status=200; detail=hit-for-miss
+//	weir; fwd=bypass; fwd-status=200; detail=no-store
+//	weir; fwd=uri-miss; fwd-status=200; stored; ttl=60; detail=purged
 func (x *exchange) appendCacheStatus(dst []byte) []byte {
 	dst = append(dst, x.cfg.CacheName...)
 	v := x.verdict()
@@ -47,8 +48,7 @@ func (x *exchange) appendCacheStatus(dst []byte) []byte {
 		dst = append(dst, "; key="...)
 		dst = appendSFString(dst, x.key.text)
 	}
-	switch d := x.detailName(); {
-	case d != "":
+	if d := x.detailName(); d != "" {
 		dst = append(dst, "; detail="...)
 		dst = append(dst, d...)
 	}
@@ -70,16 +70,39 @@ func (x *exchange) detailName() string {
 		return x.tier.String()
 	case outcomeStandIn:
 		return "stale-if-error"
+	case outcomeFailed:
+		if x.unconfirmed {
+			// Why nothing stood in; the log says how the origin failed.
+			return policy.ReasonUnconfirmed.String()
+		}
 	}
-	switch {
-	case x.unconfirmed:
-		return policy.ReasonUnconfirmed.String()
-	case x.reason != policy.ReasonNone:
-		return x.reason.String()
-	case x.found == foundMark:
-		return policy.ReasonHitForMiss.String()
+	if r := x.explanation(); r != policy.ReasonNone {
+		return r.String()
 	}
 	return ""
+}
+
+// explanation is the one reason that Cache-Status and the access log give: why
+// weir answered by itself or did not store the answer, else what made it ask the
+// origin where the verdict does not say so. Behind the header, the log alone can
+// still say why the body broke off. A request for what is known as uncacheable
+// gives the reason for which it is; that the answer to it was known to be alone
+// shows in the verdict.
+func (x *exchange) explanation() policy.Reason {
+	switch {
+	case x.broke != policy.ReasonNone:
+		return x.broke
+	case x.unconfirmed && (x.outcome == outcomeFetched || x.outcome == outcomeRevalidated):
+		return policy.ReasonUnconfirmed
+	case x.reason != policy.ReasonNone:
+		return x.reason
+	case x.outcome != outcomeFetched:
+	case x.purged && (x.found == foundNothing || x.found == foundStale):
+		return policy.ReasonPurged
+	case x.found == foundMark:
+		return policy.ReasonHitForMiss
+	}
+	return policy.ReasonNone
 }
 
 // seconds rounds away from zero: with the Age that is rounded down, ttl and age

@@ -89,6 +89,9 @@ type exchange struct {
 	fwdStatus int // what the origin said, 0 when it was not asked
 	stored    bool
 	collapsed bool
+	// coalesced: it followed a flight that another request led, whatever came of
+	// that, and was counted for it.
+	coalesced bool
 	hasTTL    bool
 	ttl       int64 // nanoseconds
 	// originTime is how long the origin needed for its header.
@@ -118,6 +121,8 @@ type exchange struct {
 	// unconfirmed: something is stored that may be used only when the origin
 	// says so, since the gate is closed.
 	unconfirmed bool
+	// purged: a purge made what was stored invalid, or stale before its time.
+	purged bool
 	// stale is what Join may revalidate.
 	stale *tiers.Object
 	// interims are what the client gets while it waits for the origin.
@@ -127,6 +132,9 @@ type exchange struct {
 	refuseText, retryAfter string
 
 	bodyBytes int64
+	// broke is why the body ended before its end, after the header had said
+	// something else.
+	broke policy.Reason
 	// firstByte is how long after start the first byte of the body left; 0 until
 	// it has.
 	firstByte time.Duration

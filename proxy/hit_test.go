@@ -229,6 +229,7 @@ func TestHitPathAllocatesNothing(t *testing.T) {
 	}{
 		{"plain", "", "hit", nil, nil},
 		{"with the access log", "", "hit", logger, nil},
+		{"with the access log, for a client behind proxies", "\nX-Forwarded-For: 203.0.113.9, [::ffff:127.0.0.3]:80", "hit", logger, nil},
 		{"not modified", "\nIf-None-Match: \"5f3c-1\"", "hit", nil, nil},
 		{"range", "\nRange: bytes=100-199", "hit", nil, nil},
 		{"client directives", "\nCache-Control: max-age=100, min-fresh=5", "hit", nil, nil},

@@ -46,9 +46,11 @@ func (x *exchange) join() state {
 		if !x.maySettleFor(&f.answer) {
 			return x.goAlone()
 		}
+		x.follows()
 		return x.take(f, false)
 	}
 	x.waited = true
+	x.follows()
 	wait := time.NewTimer(x.p.opts.FollowerTimeout)
 	defer wait.Stop()
 	select {
@@ -57,6 +59,15 @@ func (x *exchange) join() state {
 		return x.goAlone()
 	}
 	return x.take(f, false)
+}
+
+// follows counts the request among those that took part in another's fetch: once,
+// however many flights it follows.
+func (x *exchange) follows() {
+	if !x.coalesced {
+		x.coalesced = true
+		x.p.opts.Metrics.Coalesced()
+	}
 }
 
 // mustGoAlone: an answer to credentials is hardly ever for others, so such a
@@ -163,7 +174,6 @@ func (x *exchange) take(f *flight, leads bool) state {
 	x.now = x.p.now().UnixNano()
 	if !leads {
 		x.collapsed = true
-		x.p.opts.Metrics.Coalesced()
 	}
 	switch a.kind {
 	case answerBody, answerObject:

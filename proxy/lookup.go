@@ -51,7 +51,7 @@ func (x *exchange) lookup() state {
 func (x *exchange) find() *tiers.Object {
 	// What is on disk is no younger than what is in RAM, and is not asked where
 	// that was purged.
-	return x.p.usable(x.p.tiers.Lookup(&x.key.hash, x.key.text))
+	return x.usable(x.p.tiers.Lookup(&x.key.hash, x.key.text))
 }
 
 // findVariant follows a vary record; the key becomes that of the variant. Of
@@ -76,7 +76,11 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 	if o := x.findLanguage(rec, &primary); o != nil {
 		return o
 	}
-	x.key, x.found = primary, foundVariants
+	x.key = primary
+	if !x.purged {
+		// With a purge it is not Vary that kept the request from its variant.
+		x.found = foundVariants
+	}
 	if len(specs) > 0 {
 		// The flight of this variant is found under the newest list.
 		x.key = x.keys.variantKey(&primary, &specs[0], x.rule, &x.req)

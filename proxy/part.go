@@ -39,7 +39,7 @@ func (x *exchange) findPart() *tiers.Object {
 		return nil
 	}
 	part := x.keys.partKey(&x.key)
-	o := x.p.usable(x.p.tiers.LookupRare(&part.hash, part.text))
+	o := x.usable(x.p.tiers.LookupRare(&part.hash, part.text))
 	if o != nil && (o.Kind != tiers.KindResponse || o.Status != 206) {
 		o.Close()
 		return nil

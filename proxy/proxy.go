@@ -49,6 +49,10 @@ type Config struct {
 	// PurgeTokens are the SHA-256 of the tokens, by name, that rules may let use
 	// the PURGE method.
 	PurgeTokens map[string][32]byte
+
+	// policies count the requests of each rule, by its Index; SetConfig fills
+	// them in.
+	policies []*metrics.Policy
 }
 
 // Options are fixed for the life of a Proxy.
@@ -188,12 +192,16 @@ func (p *Proxy) Config() *Config { return p.cfg.Load() }
 
 // SetConfig replaces the configuration. Requests under way keep the old one.
 func (p *Proxy) SetConfig(c *Config) error {
-	for _, r := range c.Rules.Rules() {
+	rules := c.Rules.Rules()
+	names := make([]string, len(rules))
+	for i, r := range rules {
 		if _, ok := c.Origins[r.Origin]; !ok {
 			return fmt.Errorf("cannot use policy %q: there is no origin %q", r.Name, r.Origin)
 		}
+		names[i] = r.Name
 	}
 	n := *c
+	n.policies = p.opts.Metrics.SetPolicies(names)
 	if n.CacheName == "" {
 		n.CacheName = "weir"
 	}

@@ -98,12 +98,23 @@ func (p *Proxy) usable(o *tiers.Object) *tiers.Object {
 	return o
 }
 
+// usable is Proxy.usable, and notes that the request found a response that was
+// purged: that is why it goes to the origin.
+func (x *exchange) usable(o *tiers.Object) *tiers.Object {
+	response := o != nil && o.Kind == tiers.KindResponse
+	o = x.p.usable(o)
+	x.purged = x.purged || response && o == nil
+	return o
+}
+
 // freshness is the object's, as soft purges leave it. It is valid until the next
 // call.
 func (x *exchange) freshness(o *tiers.Object) *policy.Freshness {
 	if o.Softened() == 0 {
 		return &o.Freshness
 	}
+	// What has expired since needed no purge to be stale.
+	x.purged = x.purged || o.Freshness.TTL(x.now) > 0
 	x.softened = softened(o)
 	return &x.softened
 }

@@ -80,21 +80,26 @@ func (x *exchange) begin() {
 // record counts and logs the finished request. It allocates nothing.
 func (x *exchange) record(dur time.Duration) {
 	p, ttfb := x.p, x.firstByte
-	p.opts.Metrics.Request(uint8(x.verdict()), uint8(x.tier), dur, ttfb, x.bodyBytes, uint32(x.ctx.ConnID()))
+	m := metrics.Served{
+		Result: uint8(x.verdict()), Tier: uint8(x.tier), Status: x.code, Duration: dur, TTFB: ttfb, Bytes: x.bodyBytes,
+		Shard: uint32(x.ctx.ConnID()),
+	}
+	if x.rule != nil {
+		m.Policy = x.cfg.policies[x.rule.Index]
+	}
+	p.opts.Metrics.Request(&m)
 	if !p.opts.AccessLog.Enabled() {
 		return
 	}
-	h := &x.ctx.Request.Header
 	e := accesslog.Entry{
-		Time: x.start, Method: h.Method(), Scheme: x.req.Scheme, Host: x.req.Host, Target: h.RequestURI(),
-		Status: x.code, Bytes: x.bodyBytes, Duration: dur, TTFB: ttfb,
+		Time: x.start, Client: x.clientAddress(), Status: x.code, Bytes: x.bodyBytes, Duration: dur, TTFB: ttfb,
 		Result: x.verdict().String(), Tier: x.tier.String(), Collapsed: x.collapsed,
-		HasTTL: x.hasTTL, TTL: time.Duration(x.ttl), OriginStatus: x.fwdStatus,
-		UserAgent: h.UserAgent(), Referer: h.Referer(),
+		// The seconds that Cache-Status says.
+		HasTTL: x.hasTTL, TTL: time.Duration(seconds(x.ttl)) * time.Second, OriginStatus: x.fwdStatus,
 	}
-	e.Client, _ = x.client()
-	if x.reason != policy.ReasonNone {
-		e.Reason = x.reason.String()
+	x.describe(&e)
+	if r := x.explanation(); r != policy.ReasonNone {
+		e.Reason = r.String()
 	}
 	if x.rule != nil {
 		e.Policy = x.rule.Name
@@ -106,6 +111,29 @@ func (x *exchange) record(dur time.Duration) {
 		}
 	}
 	p.opts.AccessLog.Log(&e)
+}
+
+// describe fills in what the request was. What could not be read of it stays
+// empty, and is never made up.
+func (x *exchange) describe(e *accesslog.Entry) {
+	e.Scheme, e.Host = x.req.Scheme, x.req.Host
+	if e.Scheme == "" {
+		e.Scheme = "http"
+		if x.ctx.IsTLS() {
+			e.Scheme = "https"
+		}
+	}
+	h := &x.ctx.Request.Header
+	if len(h.RawHeaders()) == 0 && h.IsHTTP11() && h.IsGet() && string(h.RequestURI()) == "/" {
+		// fasthttp gave the header up, and has these defaults. One that it parsed
+		// has a Host, or is of HTTP/1.0.
+		return
+	}
+	e.Method, e.Target, e.UserAgent, e.Referer = h.Method(), h.RequestURI(), h.UserAgent(), h.Referer()
+	if len(e.Host) == 0 {
+		// It was refused before its Host was looked at: this is what it says.
+		e.Host = h.Host()
+	}
 }
 
 // notCached counts a response that was not stored.

@@ -70,6 +70,8 @@ func failureText(r policy.Reason) string {
 // refuse answers by itself, in plain text that says why.
 func (x *exchange) refuse() state {
 	x.status = x.appendCacheStatus(x.status[:0])
+	// The text is weir's own, also where it is about a stored object.
+	x.tier = policy.TierNone
 	body := strconv.Itoa(x.code) + " " + fasthttp.StatusMessage(x.code) + "\n" + x.refuseText + "\n"
 	closing := x.ctx.Response.ConnectionClose()
 	fields := policy.Fields{
@@ -90,7 +92,9 @@ func (x *exchange) refuse() state {
 		x.ctx.SetConnectionClose()
 	}
 	x.ctx.Response.SetBodyString(body)
-	x.bodyBytes = int64(len(body))
+	if !x.ctx.IsHead() {
+		x.bodyBytes = int64(len(body))
+	}
 	return stateFinish
 }
 

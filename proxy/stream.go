@@ -1,12 +1,15 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 
 	"github.com/valyala/fasthttp"
 
+	"weir/origin"
+	"weir/policy"
 	"weir/tiers"
 )
 
@@ -79,6 +82,9 @@ func (s *bodyStream) next() ([]byte, error) {
 			err = io.ErrUnexpectedEOF
 		}
 		s.err = err
+		if err != io.EOF {
+			s.x.broke = brokenBy(err)
+		}
 		return nil, err
 	}
 	x := s.x
@@ -91,8 +97,22 @@ func (s *bodyStream) next() ([]byte, error) {
 		}
 		s.left -= int64(len(p))
 	}
-	x.bodyBytes += int64(len(p))
 	return p, nil
+}
+
+// brokenBy is why a body ended before its end, as far as its source knows.
+func brokenBy(err error) policy.Reason {
+	var e *origin.Error
+	switch {
+	case errors.As(err, &e):
+		return reasonOfKind(e.Kind)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return policy.ReasonOriginTruncated
+	case errors.Is(err, errFetchBroke):
+		return policy.ReasonInternal
+	}
+	// The disk failed a read, or has not got what a slow reader needs.
+	return policy.ReasonStorage
 }
 
 // Read implements io.Reader.
@@ -106,6 +126,7 @@ func (s *bodyStream) Read(p []byte) (int, error) {
 	}
 	n := copy(p, s.rest)
 	s.rest = s.rest[n:]
+	s.x.bodyBytes += int64(n)
 	return n, nil
 }
 
@@ -129,7 +150,9 @@ func (s *bodyStream) WriteTo(w io.Writer) (int64, error) {
 		}
 		n, err := w.Write(p)
 		total += int64(n)
+		s.x.bodyBytes += int64(n)
 		if err != nil {
+			s.x.broke = policy.ReasonClientGone
 			return total, err
 		}
 	}

@@ -44,6 +44,15 @@ var promised = []struct {
 	{"weir_request_duration_seconds", "histogram", []string{"tier"}, []string{`tier="ram"`, `tier="disk"`, `tier="origin"`, `tier="none"`}},
 	{"weir_time_to_first_byte_seconds", "histogram", []string{"tier"}, []string{`tier="ram"`, `tier="disk"`, `tier="origin"`, `tier="none"`}},
 	{"weir_response_bytes_total", "counter", []string{"tier"}, []string{`tier="ram"`, `tier="disk"`, `tier="origin"`}},
+	{"weir_responses_total", "counter", []string{"policy", "status"}, []string{
+		`policy="shop",status="2xx"`, `policy="live",status="2xx"`, `policy="gone",status="5xx"`,
+	}},
+	{"weir_policy_requests_total", "counter", []string{"policy", "result"}, []string{
+		`policy="shop",result="hit"`, `policy="live",result="pass"`, `policy="gone",result="failed"`,
+	}},
+	{"weir_policy_response_bytes_total", "counter", []string{"policy", "tier"}, []string{
+		`policy="shop",tier="ram"`, `policy="shop",tier="disk"`, `policy="live",tier="origin"`, `policy="gone",tier="none"`,
+	}},
 	{"weir_origin_requests_total", "counter", []string{"origin", "outcome"}, []string{`origin="shop",outcome="ok"`, `origin="gone",outcome="refused"`}},
 	{"weir_origin_duration_seconds", "histogram", []string{"origin"}, []string{`origin="shop"`, `origin="gone"`}},
 	{"weir_origin_offload_ratio", "gauge", nil, []string{""}},

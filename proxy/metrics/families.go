@@ -74,6 +74,9 @@ const (
 	nameReloads       = "weir_config_reloads_total"
 	nameReloadOK      = "weir_config_last_reload_success"
 	nameConfigTime    = "weir_config_loaded_timestamp_seconds"
+	nameResponses     = "weir_responses_total"
+	namePolicyReqs    = "weir_policy_requests_total"
+	namePolicySent    = "weir_policy_response_bytes_total"
 	nameInFlight      = "weir_requests_in_flight"
 	nameBuildInfo     = "weir_build_info"
 )
@@ -86,12 +89,15 @@ var families = []family{
 	{nameDuration, histogramKind, "Time from the first byte of a request to the last byte of its response, by tier."},
 	{nameTTFB, histogramKind, "Time from the first byte of a request to the first byte of its response, by tier."},
 	{nameResponseBytes, counter, "Body bytes sent to clients, by tier."},
+	{nameResponses, counter, "Final responses to clients, by policy and class of status."},
+	{namePolicyReqs, counter, "Client requests answered, by policy and by what the cache decided."},
+	{namePolicySent, counter, "Body bytes sent to clients, by policy and by the tier that delivered the body."},
 	{nameOriginReqs, counter, "Requests sent to origins, retries and background refreshes included, by outcome."},
 	{nameOriginTime, histogramKind, "Time from sending a request to an origin until its response ended or failed."},
 	{nameOriginBytes, counter, "Body bytes received from origins."},
 	{nameOffload, gauge, "One minus origin requests per client request over the last 5 minutes; 0 without client requests, negative when origins get more than clients send."},
 	{nameByteOffload, gauge, "One minus origin body bytes per client body byte over the last 5 minutes; 0 without client bytes, negative when more is fetched than delivered."},
-	{nameCoalesced, counter, "Client requests that waited for a fetch which another request had started."},
+	{nameCoalesced, counter, "Client requests that waited for a fetch which another request had started; those that went alone in the end included."},
 	{nameNotCached, counter, "Responses that were not stored, by reason."},
 	{nameEvictions, counter, "Objects evicted, by tier and reason; fresh: evicted before they were stale."},
 	{nameCorrupt, counter, "Stored records that failed their check and were dropped, by tier."},

@@ -28,8 +28,9 @@ func TestPromtoolAcceptsThePage(t *testing.T) {
 	idle := New(testOptions())
 	busy := New(testOptions())
 	fill(busy)
-	busy.Request(200, 200, 0, 0, 0, 0)
+	busy.Request(served(200, 200, 0, 0, 0, 0))
 	busy.Origin(-1, 200, 0)
+	busy.Request(&Served{Policy: busy.SetPolicies([]string{"static", "ünï\"\\\n", "bad\xffbytes"})[1], Status: 999})
 	busy.SetOrigins([]string{"shop", "ünï\"\\\n", "bad\xffbytes"})
 	for s := range numSources {
 		busy.SetSource(s, func() float64 { return 1 })

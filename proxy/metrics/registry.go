@@ -65,9 +65,10 @@ type Registry struct {
 	purgeTimes histogram
 	peerTimes  histogram
 
-	origins originTable
-	offload *offloadWindow
-	sources [numSources]atomic.Pointer[func() float64]
+	origins  originTable
+	policies policyTable
+	offload  *offloadWindow
+	sources  [numSources]atomic.Pointer[func() float64]
 
 	mu   sync.Mutex // protects the field below
 	loop sampleLoop
@@ -92,6 +93,7 @@ func New(o Options) *Registry {
 	r.shards = newShards(len(r.results), len(r.tiers))
 	r.shardMask = uint32(len(r.shards) - 1)
 	r.origins.init(r.originOutcomes)
+	r.policies.init(r.results, r.tiers, len(r.shards))
 	r.offload = newOffloadWindow(o.Now)
 	r.makeCounters()
 	r.registerGauges(o)
@@ -100,6 +102,7 @@ func New(o Options) *Registry {
 	r.set.RegisterMetricsWriter(r.writeDisk)
 	r.set.RegisterMetricsWriter(r.writePurges)
 	r.set.RegisterMetricsWriter(r.origins.write)
+	r.set.RegisterMetricsWriter(r.policies.write)
 	r.SetOrigins(o.Origins)
 	return r
 }
@@ -133,18 +136,36 @@ func (r *Registry) Begin(shard uint32) {
 	r.shards[shard&r.shardMask].started.Add(1)
 }
 
-// Request counts a client request that is over. dur and ttfb are the times to
-// the last and the first byte of the response, bytes the body bytes sent; a
-// negative value counts as zero. It takes no lock and allocates nothing.
-func (r *Registry) Request(result, tier uint8, dur, ttfb time.Duration, bytes int64, shard uint32) {
-	s := &r.shards[shard&r.shardMask]
+// Served is a client request that is over.
+type Served struct {
+	// Policy is one that SetPolicies returned; nil when no policy matched.
+	Policy *Policy
+	// Result and Tier are indices into the lists of Options.
+	Result, Tier uint8
+	// Status is the status that the client got.
+	Status int
+	// Duration and TTFB are the times to the last and the first byte of the
+	// response, Bytes the body bytes sent; a negative value counts as zero.
+	Duration, TTFB time.Duration
+	Bytes          int64
+	// Shard is as for Begin.
+	Shard uint32
+}
+
+// Request counts a client request that is over. It takes no lock, allocates
+// nothing and keeps nothing of what it is given.
+func (r *Registry) Request(o *Served) {
+	shard := o.Shard & r.shardMask
+	s := &r.shards[shard]
 	nt := len(r.tiers)
-	t := min(int(tier), nt-1)
-	s.requests[min(int(result), len(r.results)-1)*nt+t].Add(1)
+	result, t := min(int(o.Result), len(r.results)-1), min(int(o.Tier), nt-1)
+	bytes := uint64(max(o.Bytes, 0))
+	r.policies.count(o, result, t, bytes, shard)
+	s.requests[result*nt+t].Add(1)
 	cells := &s.tiers[t]
-	cells.durations.observe(dur)
-	cells.ttfb.observe(ttfb)
-	cells.bytes.Add(uint64(max(bytes, 0)))
+	cells.durations.observe(o.Duration)
+	cells.ttfb.observe(o.TTFB)
+	cells.bytes.Add(bytes)
 }
 
 // NotCached counts a response that was not stored.

@@ -82,14 +82,19 @@ func expect(t *testing.T, got map[string]float64, want map[string]float64) {
 	}
 }
 
+// served is a request of no policy.
+func served(result, tier uint8, dur, ttfb time.Duration, bytes int64, shard uint32) *Served {
+	return &Served{Result: result, Tier: tier, Status: 200, Duration: dur, TTFB: ttfb, Bytes: bytes, Shard: shard}
+}
+
 // fill counts a little of everything.
 func fill(r *Registry) {
 	for i := range uint32(9) {
 		r.Begin(i)
-		r.Request(resultHit, tierRAM, 60*time.Microsecond, 40*time.Microsecond, 100, i)
+		r.Request(served(resultHit, tierRAM, 60*time.Microsecond, 40*time.Microsecond, 100, i))
 	}
 	r.Begin(3)
-	r.Request(resultMiss, tierOrigin, 30*time.Millisecond, 20*time.Millisecond, 100, 3)
+	r.Request(served(resultMiss, tierOrigin, 30*time.Millisecond, 20*time.Millisecond, 100, 3))
 	r.Origin(0, 0, 25*time.Millisecond)
 	r.OriginBytes(0, 60)
 	r.OriginBytes(0, 40)
@@ -163,8 +168,8 @@ func TestPageHoldsWhatWasCounted(t *testing.T) {
 
 func TestIndicesOutsideTheListsAreOther(t *testing.T) {
 	r := New(testOptions())
-	r.Request(200, 200, time.Millisecond, time.Millisecond, 5, math.MaxUint32)
-	r.Request(resultHit, 4, time.Millisecond, time.Millisecond, -5, 0)
+	r.Request(served(200, 200, time.Millisecond, time.Millisecond, 5, math.MaxUint32))
+	r.Request(served(resultHit, 4, time.Millisecond, time.Millisecond, -5, 0))
 	r.NotCached(99)
 	r.Evicted(99, 99, 2)
 	r.Evicted(99, 99, -2)
@@ -223,7 +228,7 @@ func TestOffloadCoversFiveMinutes(t *testing.T) {
 		fill(r)
 		want(0.9, 0.9)
 		time.Sleep(4 * time.Minute)
-		r.Request(resultPass, tierOrigin, 0, 0, 10, 0)
+		r.Request(served(resultPass, tierOrigin, 0, 0, 10, 0))
 		r.Origin(1, 0, 0)
 		r.OriginBytes(1, 30)
 		want(1-2.0/11, 1-130.0/1010)
@@ -260,9 +265,13 @@ func TestCloseWithoutStart(t *testing.T) {
 
 func TestRequestAllocatesNothing(t *testing.T) {
 	r := New(testOptions())
+	p := r.SetPolicies([]string{"all"})[0]
 	if n := testing.AllocsPerRun(1000, func() {
 		r.Begin(7)
-		r.Request(resultHit, tierRAM, 60*time.Microsecond, 50*time.Microsecond, 1024, 7)
+		r.Request(&Served{
+			Policy: p, Result: resultHit, Tier: tierRAM, Status: 200, Duration: 60 * time.Microsecond,
+			TTFB: 50 * time.Microsecond, Bytes: 1024, Shard: 7,
+		})
 	}); n != 0 {
 		t.Errorf("%v allocations per request, want 0", n)
 	}
@@ -277,7 +286,7 @@ func TestScrapesDuringTrafficAreConsistent(t *testing.T) {
 		wg.Go(func() {
 			for i := range 500 {
 				r.Begin(w)
-				r.Request(uint8(i%3), uint8(i%4), time.Duration(i)*time.Microsecond, 0, 1, w)
+				r.Request(served(uint8(i%3), uint8(i%4), time.Duration(i)*time.Microsecond, 0, 1, w))
 				r.Origin(i%3, 0, 0)
 			}
 		})
@@ -388,7 +397,7 @@ func BenchmarkRequest(b *testing.B) {
 	r := New(testOptions())
 	b.ReportAllocs()
 	for i := uint32(0); b.Loop(); i++ {
-		r.Request(resultHit, tierRAM, 60*time.Microsecond, 50*time.Microsecond, 1024, 1)
+		r.Request(served(resultHit, tierRAM, 60*time.Microsecond, 50*time.Microsecond, 1024, 1))
 	}
 }
 
@@ -403,7 +412,7 @@ func BenchmarkRequestParallel(b *testing.B) {
 		shard := n
 		next.Unlock()
 		for pb.Next() {
-			r.Request(resultHit, tierRAM, 60*time.Microsecond, 50*time.Microsecond, 1024, shard)
+			r.Request(served(resultHit, tierRAM, 60*time.Microsecond, 50*time.Microsecond, 1024, shard))
 		}
 	})
 }
