@@ -422,6 +422,10 @@ type Tags struct {
 	Headers []string
 	// Strip removes those headers from what clients get.
 	Strip bool
+	// Max is how many keys a response may have, MaxBytes what they may take
+	// together; a response with more is not stored.
+	Max      int
+	MaxBytes int64
 }
 
 // Purge says who may use the PURGE method on the data port. Both empty: nobody.
@@ -429,6 +433,9 @@ type Purge struct {
 	Networks []netip.Prefix
 	// Tokens are names of Admin.Tokens.
 	Tokens []string
+	// Hosts are those that a purge without a token reaches; empty: the host of
+	// the request.
+	Hosts []string
 }
 
 // Cluster is this node's place among its peers.

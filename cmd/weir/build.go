@@ -32,8 +32,8 @@ func rule(p *configs.Policy) policy.Rule {
 			Default: p.TTL.Default, Override: p.TTL.Override, Min: p.TTL.Min, Max: p.TTL.Max, Negative: p.TTL.Negative,
 			StaleWhileRevalidate: p.TTL.StaleWhileRevalidate, StaleIfError: p.TTL.StaleIfError,
 			StaleIfUnreachable: orNever(p.TTL.StaleIfUnreachable), ErrorMax: orNever(p.TTL.ErrorMax),
-			StaleDespite:       despite(p.TTL.StaleDespite),
-			HitForMiss:         p.TTL.HitForMiss, HeuristicFraction: p.TTL.Heuristic.Fraction,
+			StaleDespite: despite(p.TTL.StaleDespite),
+			HitForMiss:   p.TTL.HitForMiss, HeuristicFraction: p.TTL.Heuristic.Fraction,
 			HeuristicMax: p.TTL.Heuristic.Max, NoHeuristic: !p.TTL.Heuristic.Enabled,
 			// Never nil: an empty list means none, nil the default.
 			Targets: append([]string{}, p.TTL.Targets...),
@@ -49,8 +49,9 @@ func rule(p *configs.Policy) policy.Rule {
 		Cookies:      cookies(p.Cookies),
 		ShowKey:      p.CacheStatusKey,
 		TagFields:    append([]string{}, p.Tags.Headers...),
+		TagLimit:     policy.TagLimit{Count: p.Tags.Max, Bytes: int(p.Tags.MaxBytes)},
 		StripTags:    p.Tags.Strip,
-		Purge:        policy.PurgeRule{Networks: p.Purge.Networks, Tokens: p.Purge.Tokens},
+		Purge:        policy.PurgeRule{Networks: p.Purge.Networks, Tokens: p.Purge.Tokens, Hosts: p.Purge.Hosts},
 	}
 	for _, h := range p.Match.Headers {
 		m := policy.HeaderMatch{Name: h.Name, Not: h.Want == configs.HeaderAbsent}
