@@ -428,6 +428,10 @@ type Tags struct {
 	Headers []string
 	// Strip removes those headers from what clients get.
 	Strip bool
+	// Max is how many keys a response may have, MaxBytes what they may take
+	// together; a response with more is not stored.
+	Max      int
+	MaxBytes int64
 }
 
 // Purge says who may use the PURGE method on the data port. Both empty: none may.
@@ -435,6 +439,9 @@ type Purge struct {
 	Networks []netip.Prefix
 	// Tokens are names of Admin.Tokens.
 	Tokens []string
+	// Hosts are those that a purge without a token reaches; empty: the host of
+	// the request.
+	Hosts []string
 }
 
 // Limits bounds what clients can take.

@@ -24,6 +24,13 @@ const (
 	MinPurgeLog = 64 * KiB
 	maxPurgeLog = 64 * GiB
 
+	// DefaultTags and DefaultTagBytes hold the tags of a large page; an object on
+	// disk can bear the bounds.
+	DefaultTags     = 4096
+	DefaultTagBytes = 64 * KiB
+	maxTags         = 16 << 10
+	maxTagBytes     = MiB
+
 	// MinRAMSize holds a few objects; MinDiskSize a few segments.
 	MinRAMSize  = MiB
 	MinDiskSize = 8 * MiB
@@ -138,6 +145,7 @@ func decodeAdmin(o *object) Admin {
 		if first, twice := digests[token.SHA256]; twice && token.SHA256 != ([32]byte{}) {
 			digest.fault("a token of its own", "this is the same token as on line %d", first)
 		}
+		checkWeakToken(digest, token.SHA256)
 		names[token.Name], digests[token.SHA256] = name.at.line, digest.at.line
 		admin.Tokens = append(admin.Tokens, token)
 	}

@@ -353,7 +353,10 @@ func decodeReuse(o *object) Reuse {
 
 func decodeTags(o *object) Tags {
 	headers := o.key("headers")
-	t := Tags{Headers: []string{"Surrogate-Key", "Cache-Tag", "Xkey"}, Strip: o.key("strip").boolean(false)}
+	t := Tags{
+		Headers: slices.Clone(defaultTagHeaders), Strip: o.key("strip").boolean(false),
+		Max: o.key("max").integer(DefaultTags, 1, maxTags), MaxBytes: o.key("max_bytes").size(DefaultTagBytes, 1, maxTagBytes),
+	}
 	if headers.given() {
 		t.Headers = words(headers.list("a list of header names"), validHeader, checkHeader)
 	}
@@ -362,11 +365,25 @@ func decodeTags(o *object) Tags {
 }
 
 func decodePurge(v value) (Purge, []value) {
-	o := v.object("a mapping with networks and tokens")
+	o := v.object("a mapping with networks, tokens and hosts")
 	tokens := o.key("tokens").list("a list of names of admin.tokens")
-	p := Purge{Networks: networks(o.key("networks")), Tokens: words(tokens, "names of admin.tokens", checkGlob)}
+	p := Purge{
+		Networks: networks(o.key("networks")), Tokens: words(tokens, "names of admin.tokens", checkGlob),
+		Hosts: words(o.key("hosts").list("a list of hosts"), validPurgeHost, checkPurgeHost),
+	}
 	o.done()
 	return p, tokens
+}
+
+const validPurgeHost = "a name such as www.example.com, with a port only where it is not the scheme's own"
+
+// checkPurgeHost lets exact hosts through, in the form that keys have.
+func checkPurgeHost(s string) (string, string) {
+	if strings.Contains(s, "*") {
+		return "", `holds "*", and purges name hosts exactly`
+	}
+	host, problem := checkHostPattern(s)
+	return strings.ToLower(host), problem
 }
 
 // describe names a policy in a message about another.

@@ -69,11 +69,7 @@ func (f fileRef) check() {
 			}
 		}
 	case fileSecret:
-		if readable(f.value, f.path, "a file that holds the secret") {
-			if info, err := os.Stat(f.path); err == nil && info.Size() == 0 {
-				f.value.fault("a file that holds the secret", "%s is empty", quote(f.path))
-			}
-		}
+		checkSecretFile(f.value, f.path)
 	case fileAppend:
 		if info, err := os.Stat(f.path); err == nil && info.IsDir() {
 			f.value.fault("the name of a file", "%s is a directory", quote(f.path))

@@ -45,7 +45,7 @@ func TestCheckFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writePair(t, "a")
 	writePair(t, "b")
-	if err := os.WriteFile("secret", []byte("s"), 0o600); err != nil {
+	if err := os.WriteFile("secret", []byte("a secret that is long enough"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg := mustParse(t, `

@@ -49,8 +49,8 @@ func TestMinimal(t *testing.T) {
 			Key:   Key{Headers: []string{}, Cookies: []string{}},
 			Vary:  Vary{Normalize: true, Ignore: []string{}},
 			Reuse: Reuse{Authorization: true, Date: true, Head: true, MustUnderstand: true, Parts: true, Post: true},
-			Tags:  Tags{Headers: []string{"Surrogate-Key", "Cache-Tag", "Xkey"}},
-			Purge: Purge{Networks: []netip.Prefix{}, Tokens: []string{}},
+			Tags:  Tags{Headers: defaultTagHeaders, Max: DefaultTags, MaxBytes: DefaultTagBytes},
+			Purge: Purge{Networks: []netip.Prefix{}, Tokens: []string{}, Hosts: []string{}},
 		}},
 		CacheName: "weir",
 		Log:       Log{Level: slog.LevelInfo},
@@ -174,7 +174,7 @@ limits: {body_size: 1GB, connections_per_ip: 10}
 	check("heuristic", p.TTL.Heuristic.Enabled, false)
 	check("key", p.Key, Key{QueryKey{Mode: QueryOnly, Names: []string{}}, []string{"Accept-Language"}, []string{"s"}})
 	check("switches", []any{p.ClientDirectives, p.CacheStatusKey, len(p.Tags.Headers), p.Pass}, []any{ClientIgnore, true, 0, false})
-	check("purge", p.Purge, Purge{[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, []string{"ci"}})
+	check("purge", p.Purge, Purge{[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, []string{"ci"}, []string{}})
 	check("pass", cfg.Policies[1].Pass, true)
 	check("heuristic max", cfg.Policies[1].TTL.Heuristic, Heuristic{true, 0.1, time.Hour})
 	check("cluster", *cfg.Cluster, Cluster{Node: "n", NATS: "nats://10.0.0.9:4222", Peers: []string{}, OnIsolation: IsolationRevalidate, Quorum: 2, Lease: 5 * time.Second, Forget: 24 * time.Hour, Name: "other"})

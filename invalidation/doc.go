@@ -1,7 +1,8 @@
 // Package invalidation holds what was purged, as facts, and tells of a stored
 // object whether it may still be used.
 //
-// A fact is a URL, a tag, a prefix, a host or everything, hard or soft. Applying
+// A fact is a URL, a tag (everywhere, or on one host), a prefix, a host or
+// everything, hard or soft. Applying
 // one gives it the next number of the node's own epoch counter. An object
 // remembers the epoch at which its fetch began, and is valid while no fact that
 // touches it is younger. So a purge costs the same for one object and for ten
@@ -60,6 +61,11 @@
 //	5 cells      up to 4096 cells: hash (8), hard (8), soft (8), its time (8)
 //	6 prefixes   lengths (2) by form (1): how long the prefixes are
 //	7 position   node (1+n), incarnation (8), highest number applied (8)
+//
+// Kind 6, a tag on one host, came later than the others. A release that does not
+// know it takes such a log for damaged, which invalidates what is stored, and
+// cannot read such a purge of a peer, so that its gate stays closed: more is
+// invalid than need be, never less.
 //
 // A file that ends within a record ends there: the process died before the
 // purge was acknowledged. Any other damage makes the log useless. Beyond its bound

@@ -3,6 +3,7 @@ package invalidation
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -25,12 +26,15 @@ const (
 	Host
 	// All is everything; its scope is empty.
 	All
+	// HostTag is a surrogate key on one host alone: the host as keys have it, a
+	// space, and the tag.
+	HostTag
 
 	kinds
 )
 
 // Kinds are the names of all kinds, in order from URL on.
-func Kinds() []string { return []string{"url", "tag", "prefix", "host", "all"} }
+func Kinds() []string { return []string{"url", "tag", "prefix", "host", "all", "host-tag"} }
 
 // String is the kind's name in metrics and in the log of purges.
 func (k Kind) String() string {
@@ -86,6 +90,8 @@ func (f Fact) Validate() error {
 		return fmt.Errorf("scope of %d bytes, valid is up to %d", len(f.Scope), MaxScope)
 	case (f.Scope == "") != (f.Kind == All):
 		return errors.New("a scope is needed, except to purge everything")
+	case f.Kind == HostTag && !validHostTag(f.Scope):
+		return fmt.Errorf("%q is no host and tag (valid is the host, a space, and the tag)", f.Scope)
 	case f.Kind == URL && formOf(f.Scope) == formPath, f.Kind == Prefix && formOf(f.Scope) == formNone, f.Kind == URL && formOf(f.Scope) == formNone:
 		return fmt.Errorf("%q is no %s", f.Scope, f.Kind)
 	}
@@ -116,11 +122,27 @@ func formOf(scope string) form {
 	return formNone
 }
 
+func validHostTag(scope string) bool {
+	host, tag, ok := strings.Cut(scope, " ")
+	return ok && host != "" && tag != "" && !strings.Contains(tag, " ")
+}
+
 // hash names a scope. Two scopes with one hash purge each other's objects, which
 // is more than was asked for and costs a fetch.
 func hash(k Kind, scope string) uint64 {
+	if k == HostTag {
+		host, tag, _ := strings.Cut(scope, " ")
+		return hostTagHash(xxhash.Sum64String(host), tag)
+	}
 	h := xxhash.Sum64String(scope)
 	return h*0x9E3779B97F4A7C15 ^ uint64(k)<<56 ^ h>>29
+}
+
+// hostTagHash names a tag on a host whose name has the hash given. It is made of
+// two hashes, so that a check need not join two strings.
+func hostTagHash(host uint64, tag string) uint64 {
+	h := bits.RotateLeft64(host, 32)*0xC2B2AE3D27D4EB4F ^ xxhash.Sum64String(tag)
+	return h*0x9E3779B97F4A7C15 ^ uint64(HostTag)<<56 ^ h>>29
 }
 
 // Subject is what facts are held against.

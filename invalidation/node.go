@@ -233,6 +233,13 @@ func (n *Node) List(after string, limit int) []Purge {
 	return slices.Clone(n.recent[from:min(len(n.recent), from+limit)])
 }
 
+// Last returns the newest purges, up to n, in the order in which they were applied.
+func (n *Node) Last(count int) []Purge {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.recent[max(0, len(n.recent)-count):])
+}
+
 // Find returns a purge by its name, as long as it is kept.
 func (n *Node) Find(id string) (Purge, bool) {
 	n.mu.Lock()

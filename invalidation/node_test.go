@@ -74,6 +74,11 @@ func TestScopes(t *testing.T) {
 		{Tag, "p-17", true},
 		{Tag, "p-1", false},
 		{Tag, "Products", false},
+		{HostTag, "shop.example:8080 products", true},
+		{HostTag, "shop.example:8080 p-17", true},
+		{HostTag, "shop.example:8080 p-1", false},
+		{HostTag, "shop.example products", false},
+		{HostTag, "other.example products", false},
 		{Host, "shop.example:8080", true},
 		{Host, "shop.example", false},
 		{Host, "other.example", false},
@@ -464,6 +469,10 @@ func TestFaultyFacts(t *testing.T) {
 		{{Kind: URL, Scope: "/path"}},
 		{{Kind: URL, Scope: "shop"}},
 		{{Kind: Prefix, Scope: "shop"}},
+		{{Kind: HostTag, Scope: "tag"}},
+		{{Kind: HostTag, Scope: "host "}},
+		{{Kind: HostTag, Scope: " tag"}},
+		{{Kind: HostTag, Scope: "host a b"}},
 		{{Kind: Tag, Scope: strings.Repeat("x", MaxScope+1)}},
 	} {
 		if _, err := n.Purge(f); err == nil {

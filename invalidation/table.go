@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Verdict is what facts say about an object.
@@ -126,7 +128,7 @@ func (t *table) effect(f Fact, epoch uint64, at int64) {
 			t.effect(widen(f), epoch, at)
 			return
 		}
-	case URL, Tag, Host:
+	case URL, Tag, Host, HostTag:
 	}
 	t.put(hash(f.Kind, f.Scope), d)
 }
@@ -205,20 +207,23 @@ func (t *table) check(s *Subject) (Verdict, int64) {
 	if c.soft > s.Epoch {
 		since = c.softAt
 	}
-	see := func(k Kind, scope string) {
-		if d, ok := t.get(hash(k, scope)); ok {
+	look := func(h uint64) {
+		if d, ok := t.get(h); ok {
 			c.hard = max(c.hard, d.hard)
 			if d.soft > s.Epoch {
 				c.soft, since = max(c.soft, d.soft), min(since, d.softAt)
 			}
 		}
 	}
-	for _, tag := range s.Tags {
-		see(Tag, tag)
-	}
+	see := func(k Kind, scope string) { look(hash(k, scope)) }
 	url, host, path, ok := s.url()
 	if !ok {
 		return Invalid, 0
+	}
+	on := xxhash.Sum64String(url[host:path])
+	for _, tag := range s.Tags {
+		see(Tag, tag)
+		look(hostTagHash(on, tag))
 	}
 	any := url[host-len("//"):]
 	see(URL, url)

@@ -133,9 +133,13 @@ func TestTags(t *testing.T) {
 		{"case counts", Rule{}, []string{"xkey: A a"}, []string{"A", "a"}, ReasonNone},
 		{"the rule's own field", Rule{TagFields: []string{"x-tags"}}, []string{"X-Tags: a,b", "xkey: c"}, []string{"a", "b"}, ReasonNone},
 		{"no fields", Rule{TagFields: []string{}}, []string{"xkey: c"}, nil, ReasonNone},
-		{"too many", Rule{}, []string{"xkey: " + numbered(MaxTags+1, "%d")}, nil, ReasonTagLimit},
+		{"too many", Rule{}, []string{"xkey: " + numbered(DefaultTags+1, "%d")}, nil, ReasonTagLimit},
 		{"too long", Rule{}, []string{"xkey: " + strings.Repeat("a", MaxTagLength+1)}, nil, ReasonTagLimit},
-		{"too many bytes", Rule{}, []string{"xkey: " + numbered(17, strings.Repeat("a", 1000)+"%d")}, nil, ReasonTagLimit},
+		{"more than the rule lets", Rule{TagLimit: TagLimit{Count: 2}}, []string{"xkey: a b c"}, nil, ReasonTagLimit},
+		{"as many as the rule lets", Rule{TagLimit: TagLimit{Count: 3, Bytes: 3}}, []string{"xkey: a b c"}, []string{"a", "b", "c"}, ReasonNone},
+		{"more bytes than the rule lets", Rule{TagLimit: TagLimit{Bytes: 2}}, []string{"xkey: a b c"}, nil, ReasonTagLimit},
+		{"what Drupal, TYPO3 and Magento send", Rule{}, []string{"Cache-Tags: node:1 node:2", "X-Cache-Tags: p_1,p_2", "X-Magento-Tags: cat_p_1,store"}, []string{"node:1", "node:2", "p_1", "p_2", "cat_p_1", "store"}, ReasonNone},
+		{"too many bytes", Rule{}, []string{"xkey: " + numbered(66, strings.Repeat("a", 1000)+"%d")}, nil, ReasonTagLimit},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -145,7 +149,7 @@ func TestTags(t *testing.T) {
 			}
 		})
 	}
-	if got, reason := Tags(&Rule{}, answer(200, "xkey: "+numbered(MaxTags, "%d")).Fields); len(got) != MaxTags || reason != ReasonNone {
+	if got, reason := Tags(&Rule{}, answer(200, "xkey: "+numbered(DefaultTags, "%d")).Fields); len(got) != DefaultTags || reason != ReasonNone {
 		t.Errorf("%d tags: %v", len(got), reason)
 	}
 }

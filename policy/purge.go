@@ -17,6 +17,9 @@ var errNoHost = errors.New("it names no host (valid is http://host/path, https:/
 // stands for: both schemes for one that begins with "//", and one for each way in
 // which the rules that can apply to it treat its query.
 func (s *Set) URLScopes(url string) ([]string, error) {
+	if i := strings.IndexAny(url, patternBytes); i >= 0 {
+		return nil, errURLPattern
+	}
 	var out []string
 	for _, full := range schemes(url) {
 		q, err := purgeTarget(full)
@@ -34,8 +37,13 @@ func (s *Set) URLScopes(url string) ([]string, error) {
 
 // PrefixScopes returns the beginnings, as keys have them, that a prefix stands
 // for: a URL that may end anywhere behind its host, or a path for every host. A
-// host without a path is all of that host.
+// host without a path is all of that host. An asterisk at the end, or ".*", is
+// what a prefix means anyway.
 func PrefixScopes(prefix string) ([]string, error) {
+	prefix, err := cutAsterisk(prefix)
+	if err != nil {
+		return nil, err
+	}
 	if strings.HasPrefix(prefix, "/") && !strings.HasPrefix(prefix, "//") {
 		const host = "http://a"
 		q, err := purgeTarget(host + prefix)
@@ -58,6 +66,9 @@ func PrefixScopes(prefix string) ([]string, error) {
 // HostScopes returns a host as keys have it: without the port that is a scheme's
 // own.
 func HostScopes(host string) ([]string, error) {
+	if strings.ContainsAny(host, patternBytes) {
+		return nil, errHostPattern
+	}
 	var out []string
 	for _, scheme := range []string{"http", "https"} {
 		h, err := ParseHost(nil, []byte(host), scheme)
@@ -71,17 +82,59 @@ func HostScopes(host string) ([]string, error) {
 	return out, nil
 }
 
-// TagScope checks a tag: a response cannot carry one that holds a space.
-func TagScope(tag string) error {
+// TagScopes returns the tags that an entry stands for. One with a comma is what a
+// Surrogate-Key may hold as it is, and several in the other fields: it stands for
+// both, the whole and its parts.
+func TagScopes(tag string) ([]string, error) {
 	switch {
 	case tag == "":
-		return errors.New("it is empty")
+		return nil, errors.New("it is empty")
 	case len(tag) > MaxTagLength:
-		return fmt.Errorf("it has %d bytes (valid is up to %d)", len(tag), MaxTagLength)
+		return nil, fmt.Errorf("it has %d bytes (valid is up to %d)", len(tag), MaxTagLength)
 	case strings.ContainsFunc(tag, func(r rune) bool { return r <= ' ' || r == 0x7f }):
-		return errors.New("it holds a space or a control (one entry for each tag)")
+		return nil, errors.New("it holds a space or a control (one entry for each tag)")
+	case strings.ContainsAny(tag, patternBytes), strings.HasSuffix(tag, "$"), strings.Contains(tag, "|$"):
+		return nil, errTagPattern
 	}
-	return nil
+	out := []string{tag}
+	for _, part := range strings.Split(tag, ",") {
+		if part != "" && !slices.Contains(out, part) {
+			out = append(out, part)
+		}
+	}
+	return out, nil
+}
+
+// patternBytes are what somebody writes who means a pattern. Scopes are compared
+// byte by byte: a purge with one of these would be done and touch nothing.
+const patternBytes = `*^\`
+
+var (
+	errURLPattern  = errors.New("it holds a pattern, and a URL is exact (use a prefix for all that begins alike, or a tag)")
+	errHostPattern = errors.New("it holds a pattern, and a host is exact (name each host, or use a prefix such as /path for every host)")
+	errTagPattern  = errors.New("it holds a pattern, and a tag is compared byte by byte (name each tag, or give the responses a tag in common)")
+	errPrefix      = errors.New("it holds an asterisk or a pattern in the middle (valid is a prefix such as http://host/path or /path, which covers all that begins so)")
+	errPrefixHost  = errors.New("an asterisk cannot stand for a part of a host (name each host, or use a prefix such as /path for every host)")
+	errPrefixAll   = errors.New("it stands for everything on every host (use all: true, or the prefix /)")
+)
+
+// cutAsterisk takes the asterisk off the end of a prefix.
+func cutAsterisk(prefix string) (string, error) {
+	cut := strings.TrimSuffix(prefix, "*")
+	if cut != prefix {
+		cut = strings.TrimSuffix(cut, ".")
+		authority := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(cut, "http:"), "https:"), "//")
+		switch {
+		case cut == "":
+			return "", errPrefixAll
+		case authority != cut && !strings.Contains(authority, "/"):
+			return "", errPrefixHost
+		}
+	}
+	if strings.ContainsAny(cut, patternBytes) {
+		return "", errPrefix
+	}
+	return cut, nil
 }
 
 func schemes(url string) []string {

@@ -36,6 +36,29 @@ func TestPurgeScopes(t *testing.T) {
 		{"prefix", "//bare.example/a", "[http://bare.example/a https://bare.example/a]"},
 		{"prefix", "https://bare.example", "[https://bare.example/]"},
 		{"prefix", "https://bare.example/p?a", "[https://bare.example/p?a]"},
+		{"url", "http://bare.example/*", "error"},
+		{"url", "http://bare.example/a*b", "error"},
+		{"url", "//bare.example/.*", "error"},
+		{"url", "http://bare.example/^a", "error"},
+		{"url", `http://bare.example/a\.css`, "error"},
+		{"url", "http://*.example/", "error"},
+		{"prefix", "/*", "[/]"},
+		{"prefix", "/a/.*", "[/a/]"},
+		{"prefix", "/a*", "[/a]"},
+		{"prefix", "//bare.example/*", "[http://bare.example/ https://bare.example/]"},
+		{"prefix", "http://bare.example/a/*", "[http://bare.example/a/]"},
+		{"prefix", "*", "error"},
+		{"prefix", "http://bare.example*", "error"},
+		{"prefix", "//*/a", "error"},
+		{"prefix", "//*.example/*", "error"},
+		{"prefix", "http://*", "error"},
+		{"prefix", "/a/*/b", "error"},
+		{"prefix", "/*.css", "error"},
+		{"prefix", "^/a", "error"},
+		{"prefix", "/a#f", "error"},
+		{"host", "*.bare.example", "error"},
+		{"host", "*", "error"},
+		{"host", "^bare", "error"},
 		{"prefix", "bare", "error"},
 		{"prefix", "", "error"},
 		{"host", "Bare.Example", "[bare.example]"},
@@ -58,13 +81,13 @@ func TestPurgeScopes(t *testing.T) {
 			t.Errorf("%s %q: %s, %v; want %s", c.kind, c.in, is, err, c.want)
 		}
 	}
-	for _, bad := range []string{"", "a b", "a\n", strings.Repeat("x", MaxTagLength+1)} {
-		if TagScope(bad) == nil {
-			t.Errorf("tag %.20q was taken", bad)
+	for _, bad := range []string{"", "a b", "a\n", strings.Repeat("x", MaxTagLength+1), "*", "cat_*", "cat_p_.*", "^a", "a$", `a\b`, "(^|,)cat_p_1(,|$)", "a|$"} {
+		if got, err := TagScopes(bad); err == nil {
+			t.Errorf("tag %.20q was taken: %q", bad, got)
 		}
 	}
-	if err := TagScope("p-17,blue"); err != nil {
-		t.Error(err)
+	if got, err := TagScopes("p-17,blue"); err != nil || fmt.Sprint(got) != "[p-17,blue p-17 blue]" {
+		t.Errorf("a tag with a comma: %q, %v", got, err)
 	}
 }
 

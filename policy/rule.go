@@ -39,6 +39,8 @@ type Rule struct {
 	// TagFields are the canonical names of the fields whose values are
 	// surrogate keys; nil means DefaultTagFields.
 	TagFields []string
+	// TagLimit bounds them; an object with more is not stored.
+	TagLimit TagLimit
 	// StripTags removes TagFields from what clients get.
 	StripTags bool
 }
@@ -89,6 +91,9 @@ func (m CookieMode) String() string {
 type PurgeRule struct {
 	Networks []netip.Prefix
 	Tokens   []string // names
+	// Hosts are those that purges without a token reach, in the form of keys;
+	// empty: the host of the request.
+	Hosts []string
 }
 
 // Any tells whether somebody may.
@@ -113,8 +118,9 @@ type Forgo struct {
 	Post bool
 }
 
-// DefaultTagFields are the fields that carry surrogate keys.
-var DefaultTagFields = []string{"Surrogate-Key", "Cache-Tag", "Xkey"}
+// DefaultTagFields are the fields that carry surrogate keys: those of CDNs, of
+// Varnish's xkey, and of what Drupal, TYPO3, FOSHttpCache and Magento send.
+var DefaultTagFields = []string{"Surrogate-Key", "Cache-Tag", "Xkey", "Cache-Tags", "X-Cache-Tags", "Purge-Cache-Tags", "X-Magento-Tags"}
 
 // TTL says how long responses are kept, where the response does not say or
 // where the operator knows better. Zero values leave it to the response.

@@ -1,12 +1,28 @@
 package policy
 
-// Bounds of surrogate keys: what a CDN's header limit lets an origin send, and
-// what an index of them can bear.
+// Bounds of surrogate keys. A rule that says nothing has the defaults; no rule
+// goes beyond the others, which are what an object on disk can bear.
 const (
-	MaxTags      = 1024
-	MaxTagLength = 1024
-	MaxTagBytes  = 16 << 10
+	DefaultTags     = 4096
+	DefaultTagBytes = 64 << 10
+	MaxTags         = 16 << 10
+	MaxTagBytes     = 1 << 20
+	MaxTagLength    = 1024
 )
+
+// TagLimit bounds the surrogate keys of a response; 0 is the default.
+type TagLimit struct{ Count, Bytes int }
+
+func (l TagLimit) of() (count, bytes int) {
+	count, bytes = DefaultTags, DefaultTagBytes
+	if l.Count > 0 {
+		count = min(l.Count, MaxTags)
+	}
+	if l.Bytes > 0 {
+		bytes = min(l.Bytes, MaxTagBytes)
+	}
+	return count, bytes
+}
 
 // tagFields are the canonical names of the fields whose values are surrogate keys.
 func (r *Rule) tagFields() []string {
@@ -15,6 +31,10 @@ func (r *Rule) tagFields() []string {
 	}
 	return r.TagFields
 }
+
+// TagNames are the canonical names of the fields whose values are surrogate keys.
+// The list is the rule's and must not be changed.
+func (r *Rule) TagNames() []string { return r.tagFields() }
 
 // Hidden are the canonical names of the fields that clients do not get; empty: they
 // get all. The list is the rule's and must not be changed. It does not allocate.
@@ -31,6 +51,7 @@ func (r *Rule) Hidden() []string {
 func Tags(rule *Rule, f Fields) (tags []string, reason Reason) {
 	seen := map[string]struct{}{}
 	total := 0
+	most, mostBytes := rule.TagLimit.of()
 	for _, name := range rule.tagFields() {
 		name = CanonicalName(name)
 		// In Surrogate-Key a comma is part of the key.
@@ -50,7 +71,7 @@ func Tags(rule *Rule, f Fields) (tags []string, reason Reason) {
 					continue
 				}
 				total += len(tag)
-				if len(tag) > MaxTagLength || len(tags) == MaxTags || total > MaxTagBytes {
+				if len(tag) > MaxTagLength || len(tags) == most || total > mostBytes {
 					return nil, ReasonTagLimit
 				}
 				seen[tag] = struct{}{}

@@ -40,6 +40,8 @@ const (
 	Refused
 	// Failed: the origin failed and nothing could stand in.
 	Failed
+	// Purged: the request purged, and did what it asked for.
+	Purged
 
 	// Verdicts is the number of verdicts.
 	Verdicts
@@ -50,6 +52,7 @@ var verdictNames = [Verdicts]string{
 	Refetched: "refetched", Miss: "miss", VaryMiss: "vary_miss", RequestMiss: "request_miss",
 	PartialMiss: "partial_miss", HitForMiss: "hit_for_miss", PassMethod: "pass_method", PassPolicy: "pass",
 	Refused: "refused", Failed: "failed",
+	Purged: "purged",
 }
 
 // String is the verdict's name in the access log and the value of the result

@@ -20,7 +20,7 @@ func (x *exchange) appendCacheStatus(dst []byte) []byte {
 	switch v {
 	case policy.Hit, policy.HitStale:
 		dst = append(dst, "; hit"...)
-	case policy.Refused, policy.VerdictNone:
+	case policy.Refused, policy.Purged, policy.VerdictNone:
 	default:
 		if v == policy.HitStaleError {
 			// RFC 9211 section 2.2: fwd tells what was tried first.

@@ -50,6 +50,8 @@ const (
 	outcomeRefused
 	// outcomeFailed: the origin failed and nothing stood in.
 	outcomeFailed
+	// outcomePurged: the request purged, and did what it asked for.
+	outcomePurged
 )
 
 // verdict puts the two together: the name under which the request is counted,
@@ -70,6 +72,8 @@ func verdict(f found, o outcome) policy.Verdict {
 		return policy.Refused
 	case outcomeFailed:
 		return policy.Failed
+	case outcomePurged:
+		return policy.Purged
 	case outcomeFetched:
 	}
 	return f.fetched()

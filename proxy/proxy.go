@@ -63,6 +63,9 @@ type Options struct {
 	Log *slog.Logger
 	// Invalidation knows what was purged; nil: nothing ever is.
 	Invalidation *invalidation.Node
+	// Purges takes purges by the PURGE method; nil means one of Invalidation
+	// alone.
+	Purges *invalidation.Service
 	// Metrics counts every request; nil means a registry that nobody reads.
 	Metrics *metrics.Registry
 	// AccessLog gets a line for each request; nil is off.
@@ -122,6 +125,9 @@ func New(o Options, c *Config) (*Proxy, error) {
 	}
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics("", o.Now)
+	}
+	if o.Purges == nil && o.Invalidation != nil {
+		o.Purges = &invalidation.Service{Node: o.Invalidation}
 	}
 	if o.ProgressTimeout == 0 {
 		o.ProgressTimeout = time.Minute

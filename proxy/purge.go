@@ -1,125 +1,192 @@
 package proxy
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/valyala/fasthttp"
 
 	"weir/invalidation"
+	"weir/invalidation/dialect"
 	"weir/policy"
 )
 
-// Purge is what somebody wants purged, as it was written.
-type Purge struct {
-	URLs, Tags, Prefixes, Hosts []string
-	All, Soft                   bool
-}
-
-// Facts turns a purge into facts, in the form that keys have under this
-// configuration. It returns every fault, each with its place.
-func (c *Config) Facts(p *Purge) (facts []invalidation.Fact, faults []string) {
-	seen := make(map[invalidation.Fact]bool)
-	add := func(kind invalidation.Kind, scopes ...string) {
-		for _, s := range scopes {
-			if f := (invalidation.Fact{Kind: kind, Scope: s, Soft: p.Soft}); !seen[f] {
-				seen[f] = true
-				facts = append(facts, f)
-			}
-		}
-	}
-	each := func(list string, entries []string, kind invalidation.Kind, scopes func(string) ([]string, error)) {
-		for i, e := range entries {
-			s, err := scopes(e)
-			if err != nil {
-				faults = append(faults, fmt.Sprintf("%s[%d]: %.200q: %v", list, i, e, err))
-				continue
-			}
-			add(kind, s...)
-		}
-	}
-	each("urls", p.URLs, invalidation.URL, c.Rules.URLScopes)
-	each("tags", p.Tags, invalidation.Tag, func(tag string) ([]string, error) { return []string{tag}, policy.TagScope(tag) })
-	each("prefixes", p.Prefixes, invalidation.Prefix, policy.PrefixScopes)
-	each("hosts", p.Hosts, invalidation.Host, policy.HostScopes)
-	if p.All {
-		add(invalidation.All, "")
-	}
-	for _, f := range facts {
-		if err := f.Validate(); err != nil {
-			faults = append(faults, fmt.Sprintf("%.200q: %v", f.Scope, err))
-		}
-	}
-	if len(faults) == 0 && len(facts) > 0 {
-		if err := invalidation.ValidatePurge(facts); err != nil {
-			faults = append(faults, err.Error())
-		}
-	}
-	return facts, faults
-}
-
-// purge answers the PURGE method: the URL asked for, under both schemes, with
-// all its variants. "Soft-Purge: 1" makes it stale instead.
+// purge answers PURGE, and the methods that plugins use beside it: what the
+// request means (package dialect), as far as whoever sent it reaches. None of them
+// goes to the origin.
 func (x *exchange) purge() state {
 	get := x.req
 	get.Method = "GET"
 	rule := x.cfg.Rules.Match(&get)
 	if rule == nil || !rule.Purge.Any() || x.p.facts() == nil {
-		return x.notAllowed("PURGE is not allowed here: no policy permits it")
+		return x.notAllowed(x.req.Method + " is not allowed here: no policy permits it (policies[].purge)")
 	}
-	if !x.mayPurge(&rule.Purge) {
-		return x.refusal(fasthttp.StatusForbidden, policy.ReasonMethod, "PURGE is not allowed from this address, or with this token")
+	x.rule = rule
+	fields := arrived(x.ctx.Request.Header.RawHeaders())
+	who := x.sender(fields)
+	scope, ok := x.mayPurge(&rule.Purge, fields, &who)
+	if !ok {
+		const why = "it is not allowed from this address, or with this token"
+		x.p.opts.Purges.Audit.Refused(who, x.req.Method+" "+string(x.req.Host)+string(x.req.Path), why)
+		return x.refusal(fasthttp.StatusForbidden, policy.ReasonMethod, x.req.Method+": "+why)
 	}
-	url := "//" + string(x.req.Host) + string(x.req.Path)
-	if x.req.Query != nil {
-		url += "?" + string(x.req.Query)
-	}
-	soft := strings.TrimSpace(string(x.ctx.Request.Header.Peek("Soft-Purge")))
-	facts, faults := x.cfg.Facts(&Purge{URLs: []string{url}, Soft: soft != "" && soft != "0"})
-	if len(faults) > 0 {
-		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, strings.Join(faults, "; "))
-	}
-	p, err := x.p.facts().Purge(facts)
+	meaning, err := dialect.Read(&dialect.Request{
+		Method: x.req.Method, Target: x.purgeTarget(), Fields: fields, Body: x.hasBody(), TagFields: rule.TagNames(),
+	})
 	if err != nil {
+		return x.purgeFault(who, err)
+	}
+	requests, err := meaning.Requests(scope)
+	if err != nil {
+		return x.purgeFault(who, err)
+	}
+	result, err := x.p.opts.Purges.Purge(context.Background(), who, x.cfg.Rules, 0, requests...)
+	var faults invalidation.Faults
+	switch {
+	case errors.As(err, &faults):
+		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, "nothing was purged: "+faults.Error())
+	case err != nil:
 		return x.refusal(fasthttp.StatusInternalServerError, policy.ReasonInternal, "nothing was purged: "+err.Error())
 	}
-	return x.refusal(fasthttp.StatusOK, policy.ReasonPurged, "purged, id "+p.ID.String())
+	s := x.refusal(fasthttp.StatusOK, policy.ReasonPurged, "purged, id "+result.Purge.ID.String()+"\n"+purgedText(result.Purge.Facts))
+	x.outcome = outcomePurged
+	return s
 }
 
-// wasForwarded tells whether a proxy stands between the client and here.
-func (x *exchange) wasForwarded() bool {
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
-		if x.ctx.Request.Header.Peek(name) != nil {
+// purgeFault answers a purge that was allowed and is not carried out.
+func (x *exchange) purgeFault(who invalidation.Who, err error) state {
+	x.p.opts.Purges.Audit.Rejected(who, err)
+	code, reason := fasthttp.StatusBadRequest, policy.ReasonBadRequest
+	var no *dialect.Refusal
+	if errors.As(err, &no) {
+		code = no.Status
+	}
+	if code != fasthttp.StatusBadRequest {
+		reason = policy.ReasonMethod
+	}
+	return x.refusal(code, reason, err.Error())
+}
+
+// purgedText says what was purged, so that a plugin's log shows a host or a tag
+// that was not meant.
+func purgedText(facts []invalidation.Fact) string {
+	const most = 20
+	var b strings.Builder
+	for i, f := range facts {
+		if i == most {
+			fmt.Fprintf(&b, "and %d more\n", len(facts)-most)
+			break
+		}
+		line := strings.TrimSpace(f.Kind.String() + " " + f.Scope)
+		if f.Soft {
+			line += " (soft)"
+		}
+		fmt.Fprintf(&b, "%.300s\n", line)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// purgeTarget is the URL that the purge is sent to, from its path on.
+func (x *exchange) purgeTarget() string {
+	if x.req.Query == nil {
+		return string(x.req.Path)
+	}
+	return string(x.req.Path) + "?" + string(x.req.Query)
+}
+
+// arrived are the fields of a header section as they came, before Connection has
+// taken any away. The section has been scanned and found well formed.
+func arrived(raw []byte) policy.Fields {
+	var out policy.Fields
+	for line := range bytes.SplitSeq(raw, []byte("\r\n")) {
+		if name, value, ok := bytes.Cut(line, []byte(":")); ok {
+			out = append(out, policy.Field{Name: string(name), Value: string(trimOWS(value))})
+		}
+	}
+	return out
+}
+
+// sender names who asks, for the audit lines.
+func (x *exchange) sender(fields policy.Fields) invalidation.Who {
+	who := invalidation.Who{Via: x.req.Method}
+	if a, ok := x.client(); ok {
+		who.Address = a.Unmap().String()
+	}
+	for i := range fields {
+		if strings.EqualFold(fields[i].Name, "User-Agent") {
+			who.Agent = fields[i].Value
+		}
+	}
+	return who
+}
+
+// forwardedBy are the fields that proxies add, in lower case. An underscore in
+// place of a hyphen counts: servers behind read both alike.
+var forwardedBy = map[string]bool{
+	"forwarded": true, "via": true, "x-forwarded-for": true, "x-forwarded-host": true, "x-forwarded-proto": true, "x-forwarded": true,
+	"x-real-ip": true, "x-client-ip": true, "x-cluster-client-ip": true, "true-client-ip": true, "cf-connecting-ip": true,
+	"fastly-client-ip": true, "x-original-forwarded-for": true,
+}
+
+// wasForwarded reports whether a proxy stands between the client and here. It
+// looks at what arrived: a field that Connection names was there all the same.
+func wasForwarded(fields policy.Fields) bool {
+	for i := range fields {
+		if forwardedBy[strings.ReplaceAll(strings.ToLower(fields[i].Name), "_", "-")] {
 			return true
 		}
 	}
 	return false
 }
 
-// mayPurge tells whether the client is in one of the networks, or has one of the
-// tokens. Tokens are compared in constant time, every one of them.
-func (x *exchange) mayPurge(r *policy.PurgeRule) bool {
+// mayPurge reports whether the sender is in one of the networks, or has one of
+// the tokens, and how far that reaches. Tokens are compared in constant time, each
+// of them.
+func (x *exchange) mayPurge(r *policy.PurgeRule, fields policy.Fields, who *invalidation.Who) (dialect.Scope, bool) {
+	scope := dialect.Scope{Host: string(x.req.Host), Hosts: r.Hosts}
+	if secret, ok := bearer(fields); ok {
+		sum := sha256.Sum256([]byte(secret))
+		for _, name := range r.Tokens {
+			want, known := x.cfg.PurgeTokens[name]
+			if known && subtle.ConstantTimeCompare(sum[:], want[:]) == 1 {
+				who.Token, scope.Anywhere = name, true
+			}
+		}
+		if scope.Anywhere {
+			return scope, true
+		}
+	}
 	// Behind a proxy the address is the proxy's, and anybody may be behind that.
-	if a, ok := x.client(); ok && !x.wasForwarded() {
+	if a, ok := x.client(); ok && !wasForwarded(fields) {
 		for _, n := range r.Networks {
 			if n.Contains(a.Unmap()) {
-				return true
+				return scope, true
 			}
 		}
 	}
-	scheme, secret, ok := strings.Cut(string(x.ctx.Request.Header.Peek("Authorization")), " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return false
-	}
-	sum := sha256.Sum256([]byte(strings.TrimSpace(secret)))
-	found := 0
-	for _, name := range r.Tokens {
-		want, known := x.cfg.PurgeTokens[name]
-		if known {
-			found |= subtle.ConstantTimeCompare(sum[:], want[:])
+	return scope, false
+}
+
+// bearer returns the token that the request carries: in one Authorization field,
+// or in one of the fields that other caches know.
+func bearer(fields policy.Fields) (secret string, ok bool) {
+	authorizations := 0
+	for i := range fields {
+		f := &fields[i]
+		if strings.EqualFold(f.Name, "Authorization") {
+			authorizations++
+			scheme, value, _ := strings.Cut(f.Value, " ")
+			if strings.EqualFold(scheme, "Bearer") {
+				secret, ok = strings.TrimSpace(value), true
+			}
+		} else if s := dialect.Secret(f.Name, f.Value); s != "" && !ok {
+			secret, ok = s, true
 		}
 	}
-	return found == 1
+	return secret, ok && authorizations <= 1
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"weir/invalidation/dialect"
 	"weir/policy"
 )
 
@@ -32,11 +33,13 @@ func (x *exchange) receive() state {
 	if n, ok := x.hopsLeft(); ok && n == 0 {
 		return x.lastHop()
 	}
-	switch x.req.Method {
-	case "PURGE":
-		return x.purge()
-	case "CONNECT":
-		return x.notAllowed("CONNECT is not served")
+	if m := x.req.Method; m != "GET" && m != "HEAD" {
+		switch {
+		case m == "CONNECT":
+			return x.notAllowed("CONNECT is not served")
+		case dialect.Purges(m):
+			return x.purge()
+		}
 	}
 	x.rule = x.cfg.Rules.Match(&x.req)
 	if x.rule == nil {

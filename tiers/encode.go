@@ -103,6 +103,13 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
+// Describe returns the object that metadata of the disk tier are of, without its
+// hash, text and body, for whoever looks into a directory.
+func Describe(meta []byte) (*Object, error) {
+	o := new(Object)
+	return o, o.decode(meta)
+}
+
 // decode reads what encode wrote into o. The strings share one copy of meta,
 // which the caller may change afterwards.
 func (o *Object) decode(meta []byte) error {
@@ -214,7 +221,7 @@ func (d *metaReader) count(limit, size int) int {
 func (d *metaReader) string() string { return d.take(int(d.uvarint(maxMetaString))) }
 
 func (d *metaReader) strings() []string {
-	n := d.count(maxMetaFields, 1)
+	n := d.count(policy.MaxTags, 1)
 	if n == 0 {
 		return nil
 	}

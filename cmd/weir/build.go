@@ -49,8 +49,9 @@ func rule(p *configs.Policy) policy.Rule {
 		Cookies:      cookies(p.Cookies),
 		ShowKey:      p.CacheStatusKey,
 		TagFields:    append([]string{}, p.Tags.Headers...),
+		TagLimit:     policy.TagLimit{Count: p.Tags.Max, Bytes: int(p.Tags.MaxBytes)},
 		StripTags:    p.Tags.Strip,
-		Purge:        policy.PurgeRule{Networks: p.Purge.Networks, Tokens: p.Purge.Tokens},
+		Purge:        policy.PurgeRule{Networks: p.Purge.Networks, Tokens: p.Purge.Tokens, Hosts: p.Purge.Hosts},
 	}
 	for _, h := range p.Match.Headers {
 		m := policy.HeaderMatch{Name: h.Name, Not: h.Want == configs.HeaderAbsent}

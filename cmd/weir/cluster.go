@@ -95,6 +95,9 @@ func readSecret(path string) ([]byte, error) {
 	if b = bytes.TrimSpace(b); len(b) == 0 {
 		return nil, errors.New("cluster.secret_file is empty")
 	}
+	if len(b) < configs.MinSecret {
+		return nil, fmt.Errorf("the secret in cluster.secret_file has a length of %d (valid is %d or more)", len(b), configs.MinSecret)
+	}
 	return b, nil
 }
 

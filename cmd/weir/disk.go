@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"weir/invalidation"
 	"weir/tiers/disk"
 )
 
@@ -106,6 +105,8 @@ type diskStat struct {
 	Live  sum `json:"live"`
 	Fresh sum `json:"fresh"`
 	Stale sum `json:"stale"`
+	// Purged is what is never used again; it is neither fresh nor stale.
+	Purged sum `json:"purged"`
 	// DeadBytes are those of replaced and deleted objects, of aborted fills, and of lists and headers.
 	DeadBytes int64 `json:"dead_bytes"`
 
@@ -135,8 +136,12 @@ func diskStatCommand() *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, i.Close()) }()
-			b := newBar(c, i, "reading lists")
-			st, err := statDisk(i, b.at)
+			p, err := openPurges(i, c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			b := newBar(c, i, "reading heads")
+			st, err := statDisk(i, p, b.at)
 			b.clear()
 			if err != nil {
 				return err
@@ -157,7 +162,7 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-func statDisk(i *disk.Inspection, progress func(int64)) (diskStat, error) {
+func statDisk(i *disk.Inspection, purges *purgeView, progress func(int64)) (diskStat, error) {
 	st := diskStat{
 		Dir: i.Dir, Store: hex.EncodeToString(i.ID[:]), InUse: i.InUse, Clean: i.Clean, Segments: len(i.Segments),
 		Aside: len(i.Aside), Index: i.Index, IndexBytes: i.IndexBytes, Policies: []policyStat{},
@@ -179,7 +184,7 @@ func statDisk(i *disk.Inspection, progress func(int64)) (diskStat, error) {
 	}
 	policies := map[string]*policyStat{}
 	now := time.Now()
-	err := i.Walk(false, progress, func(o disk.StoredObject) error {
+	err := i.Walk(true, progress, func(o disk.StoredObject) error {
 		p := policies[o.Class]
 		if p == nil {
 			p = &policyStat{Policy: o.Class, StaleFirst: o.Expires, StaleLast: o.Expires}
@@ -187,10 +192,13 @@ func statDisk(i *disk.Inspection, progress func(int64)) (diskStat, error) {
 		}
 		st.Live.add(o.Disk)
 		p.add(o.Disk)
-		if o.Expires.After(now) {
+		switch verdict := purges.of(&o); {
+		case verdict == invalidation.Invalid:
+			st.Purged.add(o.Disk)
+		case verdict == invalidation.Valid && o.Expires.After(now):
 			st.Fresh.add(o.Disk)
 			p.Fresh.add(o.Disk)
-		} else {
+		default:
 			st.Stale.add(o.Disk)
 		}
 		if o.Expires.Before(p.StaleFirst) {
@@ -247,6 +255,9 @@ func (st diskStat) print(out io.Writer) error {
 	fmt.Fprintf(t, "  objects\t%s, %s, %s of the segments\n", humanize.Comma(st.Live.Objects), ibytes(st.Live.Bytes), share(st.Live.Bytes, st.SegmentBytes))
 	fmt.Fprintf(t, "    fresh\t%s, %s\n", humanize.Comma(st.Fresh.Objects), ibytes(st.Fresh.Bytes))
 	fmt.Fprintf(t, "    stale\t%s, %s\n", humanize.Comma(st.Stale.Objects), ibytes(st.Stale.Bytes))
+	if st.Purged.Objects > 0 {
+		fmt.Fprintf(t, "    purged\t%s, %s\n", humanize.Comma(st.Purged.Objects), ibytes(st.Purged.Bytes))
+	}
 	fmt.Fprintf(t, "  dead\t%s, replaced, deleted or given up half way\n", ibytes(st.DeadBytes))
 	switch {
 	case st.IndexError == "":
@@ -348,114 +359,4 @@ func faultCount(n int64) string {
 		return "all whole"
 	}
 	return count(int(n), "fault")
-}
-
-// listed is a line of `weir disk ls --json`.
-type listed struct {
-	Key     string    `json:"key"`
-	Policy  string    `json:"policy"`
-	Body    int64     `json:"body_bytes"`
-	Disk    int64     `json:"disk_bytes"`
-	Stored  time.Time `json:"stored"`
-	Expires time.Time `json:"expires"`
-	Segment uint32    `json:"segment"`
-	Offset  int64     `json:"offset"`
-	Error   string    `json:"error,omitempty"`
-}
-
-type listFlags struct {
-	json, fresh, stale bool
-	match, policy      string
-	limit              int64
-}
-
-func (f *listFlags) wants(o *disk.StoredObject, now time.Time) bool {
-	switch {
-	case f.fresh && !o.Expires.After(now), f.stale && o.Expires.After(now), f.policy != "" && o.Class != f.policy:
-		return false
-	case f.match == "":
-		return true
-	case strings.ContainsAny(f.match, "*?["):
-		// In a key a slash is a character like any other.
-		ok, _ := path.Match("*"+strings.ReplaceAll(f.match, "/", "\x00")+"*", strings.ReplaceAll(o.Key, "/", "\x00"))
-		return ok
-	}
-	return strings.Contains(o.Key, f.match)
-}
-
-func diskListCommand() *cobra.Command {
-	var f listFlags
-	c := &cobra.Command{
-		Use:   "ls DIR",
-		Short: "List the objects of a disk tier, oldest segment first",
-		Args:  dirArg,
-		RunE: func(c *cobra.Command, args []string) (err error) {
-			if _, err := path.Match(f.match, ""); err != nil {
-				return usage(c, "--match %q: %v; * is any text, ? one character, [a-z] one of these", f.match, err)
-			}
-			if f.fresh && f.stale {
-				return usage(c, "--fresh and --stale together leave nothing; leave one away")
-			}
-			i, err := disk.Inspect(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, i.Close()) }()
-			return listDisk(i, &f, c.OutOrStdout())
-		},
-	}
-	c.Flags().BoolVar(&f.json, "json", false, "print one JSON object a line")
-	c.Flags().StringVar(&f.match, "match", "", "only keys that contain this; * is any text, ? one character")
-	c.Flags().StringVar(&f.policy, "policy", "", "only objects of this policy")
-	c.Flags().BoolVar(&f.fresh, "fresh", false, "only what is fresh")
-	c.Flags().BoolVar(&f.stale, "stale", false, "only what is stale")
-	c.Flags().Int64Var(&f.limit, "limit", 0, "stop after `N` objects; 0 is all")
-	return c
-}
-
-// errEnough ends a walk that has found what was asked for.
-var errEnough = errors.New("enough")
-
-func listDisk(i *disk.Inspection, f *listFlags, out io.Writer) error {
-	w := bufio.NewWriter(out)
-	enc := json.NewEncoder(w)
-	if !f.json {
-		fmt.Fprintf(w, "%10s  %-16s  %-16s  %-12s  %s\n", "BODY", "STORED (UTC)", "STALE (UTC)", "POLICY", "KEY")
-	}
-	now, n := time.Now(), int64(0)
-	err := i.Walk(true, nil, func(o disk.StoredObject) error {
-		if !f.wants(&o, now) {
-			return nil
-		}
-		if n++; f.limit > 0 && n > f.limit {
-			return errEnough
-		}
-		if f.json {
-			l := listed{Key: o.Key, Policy: o.Class, Body: o.Body, Disk: o.Disk, Stored: o.Stored, Expires: o.Expires, Segment: o.Segment, Offset: o.Offset}
-			if o.KeyError != nil {
-				l.Error = o.KeyError.Error()
-			}
-			return enc.Encode(l)
-		}
-		policy := o.Class
-		if policy == "" {
-			policy = "-"
-		}
-		if o.KeyError != nil {
-			_, err := fmt.Fprintf(w, "%10s  %-16s  %-16s  %-12s  segment %d at %d: %v\n", "?", "?", day(o.Expires), policy, o.Segment, o.Offset, o.KeyError)
-			return err
-		}
-		_, err := fmt.Fprintf(w, "%10s  %-16s  %-16s  %-12s  %s\n", ibytes(o.Body), day(o.Stored), day(o.Expires), policy, plain(o.Key))
-		return err
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return errors.Join(err, w.Flush())
-}
-
-// plain keeps whatever is in a key from playing with the terminal.
-func plain(key string) string {
-	q := strconv.Quote(key)
-	return q[1 : len(q)-1]
 }

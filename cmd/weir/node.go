@@ -43,6 +43,8 @@ type node struct {
 	tiers     *tiers.Store
 	purges    *invalidation.Node
 	bus       *bus.Bus // nil for a single node
+	audit     *invalidation.Audit
+	purger    *invalidation.Service
 	events    admin.Events
 	proxy     *proxy.Proxy
 	listeners []*listen.Listener
@@ -83,6 +85,7 @@ func start(ctx context.Context, path string, cfg *configs.Config, stderr io.Writ
 	// net/http and others print through the global logger what an origin did.
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(n.log.Handler(), slog.LevelDebug).Writer())
+	n.audit = invalidation.NewAudit(n.log)
 	setMemoryLimit(cfg)
 	n.metrics = proxy.NewMetrics(buildVersion(), time.Now)
 	n.metrics.ConfigLoaded(n.loadedAt)
@@ -111,12 +114,13 @@ func (n *node) open(ctx context.Context, stderr io.Writer) (err error) {
 	if err = n.joinCluster(); err != nil {
 		return err
 	}
+	n.purger = n.purgeService()
 	data, err := n.dataConfig(cfg)
 	if err != nil {
 		return err
 	}
 	n.proxy, err = proxy.New(proxy.Options{
-		Tiers: n.tiers, Log: n.log, Invalidation: n.purges, Metrics: n.metrics, AccessLog: n.accessLog,
+		Tiers: n.tiers, Log: n.log, Invalidation: n.purges, Purges: n.purger, Metrics: n.metrics, AccessLog: n.accessLog,
 		MaxConnections: cfg.Limits.Connections, MaxConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
 		MaxHeader: int(cfg.Limits.HeaderSize), HeaderTimeout: cfg.Timeouts.Header, IdleTimeout: cfg.Timeouts.Idle,
 		ProgressTimeout: cfg.Timeouts.Progress,
@@ -261,7 +265,7 @@ func listenFault(key string, err error) error {
 // serve starts answering on all sockets.
 func (n *node) serve(ctx context.Context) error {
 	var err error
-	n.handler, err = admin.NewHandler(admin.Options{Status: n, Ready: n, Metrics: n.metrics, Purges: purgeSource{n}, Events: &n.events, Tokens: adminTokens(n.cfg)})
+	n.handler, err = admin.NewHandler(admin.Options{Status: n, Ready: n, Metrics: n.metrics, Purges: purgeSource{n}, Events: &n.events, Audit: n.audit, Tokens: adminTokens(n.cfg)})
 	if err != nil {
 		return fmt.Errorf("cannot start the admin plane: %w", err)
 	}

@@ -95,6 +95,7 @@ func (f *purgeFlags) run(c *cobra.Command) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "weir-purge")
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}

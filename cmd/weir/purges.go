@@ -8,7 +8,6 @@ import (
 
 	"weir/configs"
 	"weir/invalidation"
-	"weir/proxy"
 	"weir/proxy/admin"
 )
 
@@ -16,7 +15,8 @@ import (
 // what it says concerns what lies there. Where that cannot be, and without a
 // disk tier, it is kept in memory, and what an earlier process stored is invalid.
 func (n *node) openInvalidation() error {
-	o := invalidation.Options{Node: n.name(), Log: n.log, Applied: n.purgeApplied}
+	name := n.name()
+	o := invalidation.Options{Node: name, Log: n.log, Applied: func(p invalidation.Purge) { n.purgeApplied(name, &p) }}
 	if d := n.cfg.Tiers.Disk; d != nil {
 		o.Dir, o.Mark, o.MaxLog = filepath.Join(d.Path, "purges"), filepath.Join(d.Path, "PURGES"), d.PurgeLog
 		purges, err := invalidation.Open(o)
@@ -32,52 +32,59 @@ func (n *node) openInvalidation() error {
 	return err
 }
 
-// purgeApplied counts and tells what took effect.
-func (n *node) purgeApplied(p invalidation.Purge) {
+// purgeApplied counts and tells what took effect. name is this node's.
+func (n *node) purgeApplied(name string, p *invalidation.Purge) {
 	for _, f := range p.Facts {
 		n.metrics.Purged(uint8(f.Kind - invalidation.URL))
 	}
-	n.events.Publish("purge", purgeRecord(&p))
+	if p.ID.Node != name {
+		n.audit.Received(p)
+	}
+	n.events.Publish("purge", purgeRecord(p))
+}
+
+// purgeService is the one way in which the API and the PURGE method purge.
+func (n *node) purgeService() *invalidation.Service {
+	s := &invalidation.Service{Node: n.purges, Timer: n.metrics, Audit: n.audit}
+	if n.bus != nil {
+		s.Peers = n.bus
+	}
+	return s
 }
 
 // purgeSource is the node as the admin plane purges through it.
 type purgeSource struct{ n *node }
 
 // Purge implements admin.PurgeSource.
-func (s purgeSource) Purge(ctx context.Context, r *admin.PurgeRequest, timeout time.Duration) (admin.PurgeResult, error) {
-	began := time.Now()
-	facts, faults := s.n.proxy.Config().Facts(&proxy.Purge{
+func (s purgeSource) Purge(ctx context.Context, who invalidation.Who, r *admin.PurgeRequest, timeout time.Duration) (admin.PurgeResult, error) {
+	if r.Wait != "all" {
+		timeout = 0
+	}
+	done, err := s.n.purger.Purge(ctx, who, s.n.proxy.Config().Rules, timeout, invalidation.Request{
 		URLs: r.URLs, Tags: r.Tags, Prefixes: r.Prefixes, Hosts: r.Hosts, All: r.All, Soft: r.Soft,
 	})
-	if len(faults) > 0 {
-		return admin.PurgeResult{}, admin.PurgeFaults(faults)
-	}
-	p, err := s.n.purges.Purge(facts)
 	if err != nil {
 		return admin.PurgeResult{}, err
 	}
-	took := time.Since(began)
-	s.n.metrics.PurgeTook(took)
 	result := admin.PurgeResult{
-		ID: p.ID.String(), Applied: []admin.PurgeByNode{{Node: s.n.purges.Name(), Micros: took.Microseconds()}}, Pending: []string{},
+		ID: done.Purge.ID.String(), Applied: []admin.PurgeByNode{{Node: s.n.purges.Name(), Micros: done.Took.Microseconds()}},
+		Pending: append([]string{}, done.Pending...),
 	}
-	if r.Wait != "all" || s.n.bus == nil {
-		return result, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	acks, pending := s.n.bus.Wait(ctx, p.ID, began)
-	for _, a := range acks {
-		s.n.metrics.PeerTook(a.After)
+	for _, a := range done.Acks {
 		result.Applied = append(result.Applied, admin.PurgeByNode{Node: a.Node, Micros: a.After.Microseconds()})
 	}
-	result.Pending = append(result.Pending, pending...)
 	return result, nil
 }
 
 // Purges implements admin.PurgeSource.
 func (s purgeSource) Purges(after string, limit int) []admin.PurgeRecord {
-	list := s.n.purges.List(after, limit)
+	return purgeRecords(s.n.purges.List(after, limit))
+}
+
+// LastPurges implements admin.PurgeSource.
+func (s purgeSource) LastPurges(n int) []admin.PurgeRecord { return purgeRecords(s.n.purges.Last(n)) }
+
+func purgeRecords(list []invalidation.Purge) []admin.PurgeRecord {
 	out := make([]admin.PurgeRecord, len(list))
 	for i := range list {
 		out[i] = purgeRecord(&list[i])

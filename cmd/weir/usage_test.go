@@ -30,7 +30,7 @@ func TestUsage(t *testing.T) {
 		{"help check x", "check has no subcommands, and got \"x\"; see `weir check --help`"},
 		{"disk sta", "there is no command \"weir disk sta\"; did you mean `weir disk stat`? See `weir disk --help`"},
 		{"disk ls", "disk ls needs one directory, that of tiers.disk.path, and got 0 arguments; see `weir disk ls --help`"},
-		{"disk ls --fresh --stale d", "--fresh and --stale together leave nothing; leave one away; see `weir disk ls --help`"},
+		{"disk ls --fresh --stale d", "--fresh together with --stale or --purged leaves nothing; leave one away; see `weir disk ls --help`"},
 		{"version x", "version takes no argument, and got \"x\"; see `weir version --help`"},
 		{"check a b", "check takes one configuration file, and got 2: a b; see `weir check --help`"},
 		{"check -c a b", "there are two configuration files, \"a\" and \"b\"; see `weir check --help`"},

@@ -9,14 +9,6 @@ import (
 	"weir/invalidation"
 )
 
-// Ack is a node's word that a purge is in effect there.
-type Ack struct {
-	Node string
-	// After is how long that took to come; 0 when it came before anybody
-	// waited for it.
-	After time.Duration
-}
-
 // waiter waits for the peers' word on one purge.
 type waiter struct {
 	origin invalidation.Origin
@@ -30,7 +22,7 @@ type waiter struct {
 // or ctx ends. Began is when the purge was asked for. It returns who has applied
 // it, peers only, and the names of those that have not; with Revalidate a purge
 // that a quorum does not have is pending, whoever is known.
-func (b *Bus) Wait(ctx context.Context, id invalidation.ID, began time.Time) (applied []Ack, pending []string) {
+func (b *Bus) Wait(ctx context.Context, id invalidation.ID, began time.Time) (applied []invalidation.Ack, pending []string) {
 	w := &waiter{
 		origin: invalidation.Origin{Node: id.Node, Incarnation: id.Incarnation}, number: id.Number, began: began,
 		acks: make(map[string]time.Duration), done: make(chan struct{}),
@@ -51,9 +43,9 @@ func (b *Bus) Wait(ctx context.Context, id invalidation.ID, began time.Time) (ap
 	delete(b.waiters, w)
 	b.look(w, time.Now())
 	for name, after := range w.acks {
-		applied = append(applied, Ack{name, after})
+		applied = append(applied, invalidation.Ack{Node: name, After: after})
 	}
-	slices.SortFunc(applied, func(x, y Ack) int { return strings.Compare(x.Node, y.Node) })
+	slices.SortFunc(applied, func(x, y invalidation.Ack) int { return strings.Compare(x.Node, y.Node) })
 	return applied, b.pendingOf(w)
 }
 

@@ -101,6 +101,9 @@ func sendPurge(ctx context.Context, i *instance, scenario string) error {
 		return err
 	}
 	req.Header.Set("xkey", bare.Tag)
+	if i.system.name == Weir {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("cannot purge: %w", err)

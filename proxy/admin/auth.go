@@ -153,32 +153,33 @@ func find(list []credential, secret string) *credential {
 	return &list[found]
 }
 
-// permit returns nil when req may use scope s, else the refusal to send.
-func (g *gate) permit(req *http.Request, s Scope) *refusal {
+// permit returns nil when req may use scope s, else the refusal to send; and the
+// name of the token that was shown, where it is known.
+func (g *gate) permit(req *http.Request, s Scope) (name string, no *refusal) {
 	list := g.list()
 	if len(list) == 0 {
-		return g.permitLocal(req)
+		return "", g.permitLocal(req)
 	}
 	headers := req.Header.Values("Authorization")
 	if len(headers) == 0 {
-		return &refusal{status: http.StatusUnauthorized, Error: "no token", Want: "Authorization: Bearer <token> with scope " + s.String()}
+		return "", &refusal{status: http.StatusUnauthorized, Error: "no token", Want: "Authorization: Bearer <token> with scope " + s.String()}
 	}
 	scheme, secret, _ := strings.Cut(headers[0], " ")
 	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return &refusal{status: http.StatusUnauthorized, Error: "not one bearer token", Want: "one header Authorization: Bearer <token>"}
+		return "", &refusal{status: http.StatusUnauthorized, Error: "not one bearer token", Want: "one header Authorization: Bearer <token>"}
 	}
 	c := find(list, strings.Trim(secret, " "))
 	if c == nil {
-		return &refusal{status: http.StatusUnauthorized, Error: "unknown token", Want: "a token whose sha256 is in admin.tokens"}
+		return "", &refusal{status: http.StatusUnauthorized, Error: "unknown token", Want: "a token whose sha256 is in admin.tokens"}
 	}
 	if !c.allows(s) {
-		return &refusal{
+		return c.name, &refusal{
 			status: http.StatusForbidden,
 			Error:  fmt.Sprintf("token %q has no scope %s (it has: %s)", c.name, s, strings.Join(c.scopeList(), ", ")),
 			Want:   "a token with scope " + s.String(),
 		}
 	}
-	return nil
+	return c.name, nil
 }
 
 func (g *gate) list() []credential {
@@ -189,7 +190,7 @@ func (g *gate) list() []credential {
 }
 
 // forwardedHeaders are set by proxies, never by a client on this machine.
-var forwardedHeaders = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"}
+var forwardedHeaders = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
 
 // permitLocal is the rule while there are no tokens: only this machine, and not
 // through a name that a web page may have pointed at it.

@@ -11,7 +11,10 @@
 //   - with tokens, everything but the health routes and the index needs one, from
 //     wherever it comes; tokens are compared in constant time and are replaced
 //     as a whole while requests run;
-//   - every refusal is JSON that says what would be right.
+//   - a web page of another origin neither changes nor reads anything, whatever
+//     runs its browser: requests that say where they come from are refused, and
+//     what changes something must be application/json;
+//   - every refusal is JSON that says what would be right, and leaves an audit line.
 //
 // It refuses to know the proxy: what it shows comes through the three small
 // interfaces in handler.go.

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+
+	"weir/invalidation"
 )
 
 // StatusSource provides the body of /v1/status: a Status, or anything else that
@@ -36,7 +39,8 @@ type Options struct {
 	Metrics MetricsSource
 	Purges  PurgeSource
 	Events  *Events
-	Tokens  []Token // as for SetTokens
+	Audit   *invalidation.Audit // of refusals; nil: no lines
+	Tokens  []Token             // as for SetTokens
 }
 
 // Handler answers the admin plane. It is safe for concurrent use.
@@ -57,8 +61,8 @@ const (
 	accessLocal
 	// accessRead: whoever has the scope read.
 	accessRead
-	// accessPurge: whoever has the scope purge:tag, or purge; the route asks for
-	// more where it needs more.
+	// accessPurge: whoever has the scope that the purge needs, which the body
+	// says: the route looks itself.
 	accessPurge
 )
 
@@ -95,7 +99,7 @@ func NewHandler(o Options) (*Handler, error) {
 		{"/metrics", false, "metrics as Prometheus text", accessRead, h.metrics},
 		{"/v1/status", false, "version, tiers, configuration, peers as JSON", accessRead, h.status},
 		{"/v1/purge", true, "purge urls, tags, prefixes, hosts or all", accessPurge, h.purge},
-		{"/v1/purges", false, "the log of purges (?after=ID&limit=N)", accessRead, h.purges},
+		{"/v1/purges", false, "the log of purges (?last=N, or ?after=ID&limit=N)", accessRead, h.purges},
 		{purgePath, false, "one purge, by its id, and who has applied it", accessRead, h.purgeByID},
 		{"/v1/events", false, "purges and changes of peers as they happen (SSE)", accessRead, h.events},
 	}
@@ -125,13 +129,25 @@ func (h *Handler) respond(req *http.Request) reply {
 		return (&refusal{status: http.StatusNotFound, Error: "no such resource", Want: "one of the resources that exist", Resources: h.resources()}).reply()
 	}
 	r := h.routes[at]
-	if no := h.permit(req, r.access); no != nil {
-		return no.reply()
+	want, allow, ok := r.allows(req.Method)
+	if !ok || r.access != accessPurge {
+		if no := h.permit(req, r.access); no != nil {
+			return no.reply()
+		}
 	}
-	if want, allow, ok := r.allows(req.Method); !ok {
+	if !ok {
 		out := (&refusal{status: http.StatusMethodNotAllowed, Error: "method not allowed", Want: want}).reply()
 		out.header = map[string]string{"Allow": allow}
 		return out
+	}
+	if r.post {
+		if no := h.permitPage(req); no != nil {
+			return no.reply()
+		}
+		if no := notJSON(req); no != nil {
+			h.refused(req, "", no)
+			return no.reply()
+		}
 	}
 	return r.serve(req)
 }
@@ -158,14 +174,54 @@ func (r *route) allows(method string) (want, allow string, ok bool) {
 	return "GET or HEAD", "GET, HEAD", method == http.MethodGet || method == http.MethodHead
 }
 
+// permit returns nil when req may use what needs a, else the refusal.
 func (h *Handler) permit(req *http.Request, a access) *refusal {
+	if a == accessOpen {
+		return nil
+	}
+	scope := ScopeRead
 	switch {
 	case a == accessPurge:
-		return h.gate.permit(req, ScopePurgeTag)
-	case a == accessRead, a == accessLocal && len(h.gate.list()) == 0:
-		return h.gate.permit(req, ScopeRead)
+		scope = ScopePurgeTag
+	case a == accessLocal && len(h.gate.list()) > 0:
+		return h.permitPage(req)
 	}
-	return nil
+	_, no := h.permitScope(req, scope)
+	return no
+}
+
+// permitPage keeps pages of other origins out.
+func (h *Handler) permitPage(req *http.Request) *refusal {
+	no := fromElsewhere(req)
+	if no != nil {
+		h.refused(req, "", no)
+	}
+	return no
+}
+
+// permitScope returns nil when req may use the scope, and says who asks.
+func (h *Handler) permitScope(req *http.Request, s Scope) (invalidation.Who, *refusal) {
+	if no := h.permitPage(req); no != nil {
+		return invalidation.Who{}, no
+	}
+	name, no := h.gate.permit(req, s)
+	if no != nil {
+		h.refused(req, name, no)
+	}
+	return who(req, name), no
+}
+
+// refused leaves the audit line.
+func (h *Handler) refused(req *http.Request, token string, no *refusal) {
+	h.o.Audit.Refused(who(req, token), req.Method+" "+req.URL.Path, no.Error)
+}
+
+func who(req *http.Request, token string) invalidation.Who {
+	w := invalidation.Who{Via: "api", Token: token, Address: req.RemoteAddr, Agent: req.UserAgent()}
+	if host, _, err := net.SplitHostPort(req.RemoteAddr); err == nil {
+		w.Address = host
+	}
+	return w
 }
 
 func (h *Handler) resources() []string {
@@ -205,10 +261,20 @@ func (h *Handler) readyz(req *http.Request) reply {
 	switch {
 	case err == nil:
 		return text(http.StatusOK, "ready\n")
-	case h.gate.permit(req, ScopeRead) != nil:
+	case !h.mayRead(req):
 		return text(http.StatusServiceUnavailable, "not ready\n")
 	}
 	return text(http.StatusServiceUnavailable, "not ready: "+err.Error()+"\n")
+}
+
+// mayRead reports whether req may read the status. It leaves no line: a health
+// check needs no token.
+func (h *Handler) mayRead(req *http.Request) bool {
+	if fromElsewhere(req) != nil {
+		return false
+	}
+	_, no := h.gate.permit(req, ScopeRead)
+	return no == nil
 }
 
 func (h *Handler) metrics(*http.Request) reply {

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"weir/invalidation"
 )
 
 const (
@@ -80,20 +82,16 @@ type PurgeFact struct {
 	Soft  bool   `json:"soft"`
 }
 
-// PurgeFaults are what is wrong with a request, each with its place.
-type PurgeFaults []string
-
-// Error implements error.
-func (f PurgeFaults) Error() string { return strings.Join(f, "; ") }
-
 // PurgeSource purges and remembers.
 type PurgeSource interface {
 	// Purge returns once the purge is in effect here, and with wait: all
-	// everywhere, when the time is over or ctx ends. PurgeFaults mean that nothing was
-	// done; any other error that the purge could not be written.
-	Purge(ctx context.Context, r *PurgeRequest, timeout time.Duration) (PurgeResult, error)
+	// everywhere, when the time is over or ctx ends. invalidation.Faults mean that
+	// nothing was done; any other error that the purge could not be written.
+	Purge(ctx context.Context, who invalidation.Who, r *PurgeRequest, timeout time.Duration) (PurgeResult, error)
 	// Purges lists up to limit purges behind the one named, oldest first.
 	Purges(after string, limit int) []PurgeRecord
+	// LastPurges lists the newest n purges, oldest first.
+	LastPurges(n int) []PurgeRecord
 	// FindPurge returns a purge and who has applied it.
 	FindPurge(id string) (PurgeRecord, PurgeResult, bool)
 }
@@ -107,9 +105,9 @@ func parsePurge(body io.Reader) (r PurgeRequest, timeout time.Duration, err erro
 	var fields map[string]json.RawMessage
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if err := d.Decode(&fields); err != nil {
-		return r, 0, PurgeFaults{"the body is no JSON object: " + err.Error()}
+		return r, 0, invalidation.Faults{"the body is no JSON object: " + err.Error()}
 	}
-	var faults PurgeFaults
+	var faults invalidation.Faults
 	if d.More() {
 		faults = append(faults, "something follows the JSON object")
 	}
@@ -175,19 +173,26 @@ func shorten(raw json.RawMessage) string {
 func (h *Handler) purge(req *http.Request) reply {
 	r, timeout, err := parsePurge(req.Body)
 	var tooLarge *http.MaxBytesError
+	// What the purge needs is said before what is wrong with it, and to nobody
+	// else.
+	scope := ScopePurgeTag
+	if err == nil && !r.tagsOnly() {
+		scope = ScopePurge
+	}
+	who, no := h.permitScope(req, scope)
+	if no != nil {
+		return no.reply()
+	}
 	if errors.As(err, &tooLarge) {
 		return (&refusal{status: http.StatusRequestEntityTooLarge, Error: fmt.Sprintf("the body has more than %d bytes", tooLarge.Limit), Want: "several requests"}).reply()
 	}
-	if err == nil && !r.tagsOnly() {
-		if no := h.gate.permit(req, ScopePurge); no != nil {
-			return no.reply()
-		}
-	}
 	var result PurgeResult
 	if err == nil {
-		result, err = h.o.Purges.Purge(req.Context(), &r, timeout)
+		result, err = h.o.Purges.Purge(req.Context(), who, &r, timeout)
+	} else {
+		h.o.Audit.Rejected(who, err)
 	}
-	var faults PurgeFaults
+	var faults invalidation.Faults
 	switch {
 	case errors.As(err, &faults):
 		return (&refusal{status: http.StatusBadRequest, Error: "nothing was purged", Faults: faults}).reply()
@@ -201,16 +206,39 @@ func (h *Handler) purge(req *http.Request) reply {
 
 // purges answers GET /v1/purges.
 func (h *Handler) purges(req *http.Request) reply {
-	limit := defaultPurgeList
 	q := req.URL.Query()
-	if s := q.Get("limit"); s != "" {
+	for name, values := range q {
+		if name != "after" && name != "limit" && name != "last" || len(values) > 1 {
+			return (&refusal{status: http.StatusBadRequest, Error: fmt.Sprintf("the parameter %.100q is unknown, or given twice", name), Want: "last, or after and limit"}).reply()
+		}
+	}
+	number := func(name string, fallback int) (int, *refusal) {
+		s := q.Get(name)
+		if !q.Has(name) {
+			return fallback, nil
+		}
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > maxPurgeList {
-			return (&refusal{status: http.StatusBadRequest, Error: fmt.Sprintf("limit is %q", s), Want: fmt.Sprintf("1 to %d", maxPurgeList)}).reply()
+			return 0, &refusal{status: http.StatusBadRequest, Error: fmt.Sprintf("%s is %.100q", name, s), Want: fmt.Sprintf("1 to %d", maxPurgeList)}
 		}
-		limit = n
+		return n, nil
 	}
-	list := h.o.Purges.Purges(q.Get("after"), limit)
+	limit, no := number("limit", defaultPurgeList)
+	last, noLast := number("last", 0)
+	switch {
+	case no != nil:
+		return no.reply()
+	case noLast != nil:
+		return noLast.reply()
+	case last > 0 && (q.Has("after") || q.Has("limit")):
+		return (&refusal{status: http.StatusBadRequest, Error: "last cannot go with after or limit", Want: "last for the newest, or after and limit to read on from a purge"}).reply()
+	}
+	var list []PurgeRecord
+	if last > 0 {
+		list = h.o.Purges.LastPurges(last)
+	} else {
+		list = h.o.Purges.Purges(q.Get("after"), limit)
+	}
 	if list == nil {
 		list = []PurgeRecord{}
 	}

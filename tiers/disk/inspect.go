@@ -72,7 +72,8 @@ type StoredObject struct {
 	Segment  uint32
 	Offset   int64
 	Chunked  bool
-	KeyError error // why key and sizes cannot be read
+	Meta     []byte // what was stored beside the body; nil where it cannot be read
+	KeyError error  // why key and sizes cannot be read
 }
 
 // Inspect opens dir. The error is that it does not hold a store.
@@ -371,11 +372,11 @@ func (o *StoredObject) read(f io.ReaderAt, s SegmentFile, rec footEntry) error {
 	if err != nil {
 		return err
 	}
-	key := make([]byte, h.keyLen)
+	key := make([]byte, int(h.keyLen)+int(h.metaLen))
 	if err := readFull(f, key, rec.off()+recHeaderSize); err != nil {
 		return err
 	}
-	o.Key, o.Body = string(key), int64(h.size)
+	o.Key, o.Meta, o.Body = string(key[:h.keyLen]), key[h.keyLen:], int64(h.size)
 	o.Stored, o.Expires = time.UnixMilli(h.stored), time.UnixMilli(h.expires)
 	return nil
 }
