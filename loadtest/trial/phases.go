@@ -76,10 +76,22 @@ func (r *run) heads(ctx context.Context, vs []*visitor) error {
 	return r.burst(ctx, "after HEAD", vs, r.site.pages, nil)
 }
 
-// offload measures how many of the guests' requests for public pages reached the application. The first visit is
-// not counted, since a burst onto an empty cache is the phases' matter.
+// offload measures how many of the requests for public pages of guests who have just arrived reached the application.
+// The first visit is not counted, since a burst onto an empty cache is the phases' matter.
 func (r *run) offload(ctx context.Context) error {
-	vs := append(append([]*visitor(nil), r.guests...), r.tracked...)
+	var vs []*visitor
+	for range guests {
+		for _, kind := range []string{"arrived", "tracked"} {
+			v, err := r.visitor(kind)
+			if err != nil {
+				return err
+			}
+			if kind == "tracked" {
+				v.setCookie("_ga", "GA1.1."+v.name)
+			}
+			vs = append(vs, v)
+		}
+	}
 	if err := r.burst(ctx, "guests", vs, r.site.public, nil); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,7 +17,7 @@ import (
 	"strings"
 )
 
-// wordpress is Debian's package with the files of apps/wordpress, PHP's own server and a MariaDB of its own.
+// wordpress is Debian's package with the files of apps/wordpress, behind an Apache and a MariaDB of its own.
 func wordpress() *site {
 	return &site{
 		name: "WordPress", recipe: "wordpress.yaml",
@@ -33,7 +34,7 @@ func wordpress() *site {
 
 var (
 	displayName = regexp.MustCompile(`<span class="display-name">([^<]*)</span>`)
-	nonce       = regexp.MustCompile(`_wpnonce=([0-9a-f]{10})`)
+	nonce       = regexp.MustCompile(`_wpnonce=([0-9a-f]{10})|"nonce":"([0-9a-f]{10})"`)
 	logoutLink  = regexp.MustCompile(`href="([^"]*action=logout[^"]*)"`)
 )
 
@@ -55,7 +56,7 @@ func wordpressPrivate(body []byte) []string {
 	}
 	var out []string
 	for _, m := range nonce.FindAllSubmatch(body, -1) {
-		out = append(out, string(m[1]))
+		out = append(out, string(m[1])+string(m[2]))
 	}
 	return out
 }
@@ -74,7 +75,7 @@ func wordpressLogout(ctx context.Context, v *visitor) error {
 	if m == nil {
 		return fmt.Errorf("the profile has no link to log out: status %d", a.status)
 	}
-	u, err := url.Parse(strings.ReplaceAll(string(m[1]), "&amp;", "&"))
+	u, err := url.Parse(html.UnescapeString(string(m[1])))
 	if err != nil {
 		return fmt.Errorf("cannot read the link to log out: %w", err)
 	}
@@ -98,8 +99,8 @@ type blog struct {
 func blogAt(p place) blog {
 	b := blog{dir: filepath.Join(p.dir, "wordpress"), count: filepath.Join(p.dir, "count")}
 	b.env = []string{
-		"TRIAL_SOCKET=" + filepath.Join(p.dir, "db.sock"), "TRIAL_SITE=" + p.weir, "TRIAL_COUNT=" + b.count,
-		"PHP_CLI_SERVER_WORKERS=6",
+		"TRIAL_DIR=" + b.dir, "TRIAL_ORIGIN=" + p.origin, "TRIAL_SITE=" + p.weir,
+		"TRIAL_SOCKET=" + filepath.Join(p.dir, "db.sock"), "TRIAL_COUNT=" + b.count,
 	}
 	return b
 }
@@ -122,18 +123,36 @@ func startWordPress(ctx context.Context, b *bench, p place, names []string) (*or
 		db.stop()
 		return nil, err
 	}
-	proc, err := command{name: "php", dir: w.dir, env: w.env, args: []string{"php", "-S", p.origin, "-t", w.dir, "router.php"}}.start(ctx, p.dir)
-	if err == nil {
-		err = proc.answers(ctx, func(ctx context.Context) error {
-			_, err := fetch(ctx, "http://"+p.origin+"/readme.html")
-			return err
-		})
-	}
+	proc, err := w.startApache(ctx, p)
 	if err != nil {
 		db.stop()
 		return nil, err
 	}
 	return &origin{process: proc, others: []*process{db}, made: w.made}, nil
+}
+
+// startApache starts the web server. Its workers run as www-data if it is started by root.
+func (b blog) startApache(ctx context.Context, p place) (*process, error) {
+	modules, err := filepath.Glob("/usr/lib/apache2/modules/libphp*.so")
+	if err != nil || len(modules) == 0 {
+		return nil, fmt.Errorf("cannot find PHP for Apache: %w", errors.Join(err, os.ErrNotExist))
+	}
+	proc, err := command{
+		name: "apache", dir: b.dir, env: append(b.env, "TRIAL_PHP="+modules[0]),
+		args: []string{"/usr/sbin/apache2", "-f", filepath.Join(b.dir, "apache.conf"), "-D", "FOREGROUND"},
+	}.start(ctx, p.dir)
+	if err != nil {
+		return nil, err
+	}
+	err = proc.answers(ctx, func(ctx context.Context) error {
+		_, err := fetch(ctx, "http://"+p.origin+"/readme.html")
+		return err
+	})
+	if err != nil {
+		proc.stop()
+		return nil, err
+	}
+	return proc, nil
 }
 
 // install copies Debian's WordPress, since it finds its configuration beside itself, and adds the trial's files.
@@ -144,19 +163,25 @@ func (b blog) install(ctx context.Context, from string) error {
 		return errors.Join(statErr, err)
 	}
 	plugins := filepath.Join(b.dir, "wp-content", "mu-plugins")
-	if err := os.MkdirAll(plugins, 0o750); err != nil {
+	if err := os.MkdirAll(plugins, 0o755); err != nil {
 		return fmt.Errorf("cannot make a directory: %w", err)
 	}
-	for file, dir := range map[string]string{"wp-config.php": b.dir, "router.php": b.dir, "setup.php": b.dir, "edit.php": b.dir, "trial.php": plugins} {
+	for file, dir := range map[string]string{"wp-config.php": b.dir, "apache.conf": b.dir, "setup.php": b.dir, "edit.php": b.dir, "trial.php": plugins} {
 		text, err := os.ReadFile(filepath.Join(from, file))
 		if err != nil {
 			return fmt.Errorf("cannot read a file of the trial: %w", err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, file), text, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, file), text, 0o644); err != nil {
 			return fmt.Errorf("cannot install a file of the trial: %w", err)
 		}
 	}
-	return os.WriteFile(b.count, nil, 0o600)
+	// The web server and the scripts write to these, and may be different users.
+	for _, file := range []string{b.count, b.count + ".purges"} {
+		if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Chmod(file, 0o666)); err != nil {
+			return fmt.Errorf("cannot make a file to count in: %w", err)
+		}
+	}
+	return nil
 }
 
 // made counts the lines that the trial's plugin wrote.
@@ -266,7 +291,9 @@ func passwords(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
-	a, err := reader.post(ctx, "/wp-login.php?action=postpass", url.Values{"post_password": {"sesame"}})
+	form := strings.NewReader(url.Values{"post_password": {"sesame"}}.Encode())
+	back := http.Header{"Referer": {r.place.base() + "/secret/"}}
+	a, err := reader.do(ctx, http.MethodPost, "/wp-login.php?action=postpass", "application/x-www-form-urlencoded", form, back)
 	if err != nil {
 		return err
 	}

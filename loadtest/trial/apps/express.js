@@ -8,6 +8,9 @@ const session = require('express-session')
 const multer = require('multer')
 
 const app = express()
+// Otherwise /Cart and /cart/ are /cart too, and a policy for /cart would have to name them all.
+app.enable('case sensitive routing')
+app.enable('strict routing')
 const rendered = {} // by path: how often a page was made
 const delay = Number(process.env.DELAY || 800)
 const wait = ms => new Promise(resolve => setTimeout(resolve, ms))
