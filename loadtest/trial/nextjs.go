@@ -20,8 +20,8 @@ func nextjs() *site {
 	return &site{
 		name: "Next.js", recipe: "nextjs.yaml",
 		pages:  []string{"/account", "/news"},
-		public: []string{"/news"},
-		start:  startNext,
+		public: []string{"/news"}, survive: []string{"/news"},
+		start: startNext,
 		login: func(ctx context.Context, v *visitor) error {
 			return v.postForRedirect(ctx, "/login", url.Values{"name": {v.name}})
 		},

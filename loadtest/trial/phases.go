@@ -46,6 +46,7 @@ func (r *run) phases(ctx context.Context) error {
 		func() error { r.app.stop(); return nil },
 		func() error { return r.burst(ctx, "application down", all, r.site.pages, nil) },
 		func() error { return r.burst(ctx, "application down, max-stale", all, r.site.pages, stale) },
+		func() error { return r.survivors(ctx) },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -118,6 +119,27 @@ func (r *run) offload(ctx context.Context) error {
 	if r.config.name == "recipe" {
 		ratio := r.ratio()
 		r.check(ratio >= minOffload, "guests share their pages", fmt.Sprintf("offload %.0f %%, want %.0f %%", 100*ratio, 100*minOffload))
+	}
+	return nil
+}
+
+// survivors looks at pages that stand in, stale, while the application is down.
+func (r *run) survivors(ctx context.Context) error {
+	pages := r.site.survive
+	if r.config.name == "recipe" {
+		pages = r.site.public
+	}
+	for _, path := range pages {
+		v, err := r.visitor("arrived")
+		if err != nil {
+			return err
+		}
+		a, err := v.get(ctx, path, nil)
+		if err != nil {
+			return err
+		}
+		r.judge(v, http.MethodGet, path, a)
+		r.check(a.status == http.StatusOK, path+" stands in while the application is down", fmt.Sprintf("status %d, %s", a.status, a.header.Get("Cache-Status")))
 	}
 	return nil
 }

@@ -14,6 +14,8 @@ type site struct {
 	recipe string // file in configs/examples
 	// pages are asked for by everybody at once; public are those of which a recipe gives guests one copy.
 	pages, public []string
+	// survive are pages that stand in while the application is down, without a recipe; with it all public ones do.
+	survive []string
 	// start starts the application at p.origin; members are the names of those who will log in.
 	start  func(ctx context.Context, b *bench, p place, members []string) (*origin, error)
 	login  func(ctx context.Context, v *visitor) error
