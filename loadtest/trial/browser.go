@@ -10,8 +10,8 @@ import (
 
 // seen is a page that one of the browsers of apps/browser.js has shown.
 type seen struct {
-	Who, Path, Name, Cache, Text string
-	Status                       int
+	Who, Path, Name, Cache string
+	Status                 int
 }
 
 // browsers runs a Chromium with two browsers in it, one that logs in and one that does not, and looks at what they

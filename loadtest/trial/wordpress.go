@@ -21,7 +21,7 @@ import (
 func wordpress() *site {
 	return &site{
 		name: "WordPress", recipe: "wordpress.yaml",
-		pages:  []string{"/", "/long-read/", "/secret/", "/feed/"},
+		pages:  []string{"/", "/long-read/", "/feed/"},
 		public: []string{"/", "/long-read/"},
 		start:  startWordPress,
 		login:  wordpressLogin,
