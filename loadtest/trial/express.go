@@ -9,7 +9,7 @@ import (
 func express() *site {
 	return &site{
 		name: "Express", recipe: "express.yaml",
-		pages:  []string{"/", "/account", "/cart", "/news"},
+		pages:  []string{"/", "/account", "/cart", "/inbox", "/orders", "/offer", "/news"},
 		public: []string{"/", "/news"},
 		start:  startExpress,
 		login: func(ctx context.Context, v *visitor) error {

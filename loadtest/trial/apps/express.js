@@ -36,17 +36,24 @@ function personal (req) {
   return fields
 }
 
-function get (path, title, fields) {
+function get (path, title, fields, header) {
   app.get(path, async (req, res) => {
     rendered[path] = (rendered[path] || 0) + 1
     const made = rendered[path]
     await wait(delay)
+    if (header) res.set(header(req))
     page(res, title, { ...fields(req), made })
   })
 }
 
 get('/', 'Home', personal)
 get('/account', 'Account', personal)
+// The same with what applications often say beside it: must be validated; last changed; fresh, and here is a cookie.
+get('/inbox', 'Inbox', personal, () => ({ 'Cache-Control': 'no-cache' }))
+get('/orders', 'Orders', personal, () => ({ 'Last-Modified': 'Mon, 02 Jan 2006 15:04:05 GMT' }))
+get('/offer', 'Offer', () => ({ text: 'the same for everybody, but for the cookie' }), () => ({
+  'Cache-Control': 'max-age=60', 'Set-Cookie': `seen=${crypto.randomUUID()}; Path=/offer`
+}))
 get('/news', 'News', () => ({ text: 'the same for everybody' }))
 // Whoever looks into the cart gets one, guests as well.
 get('/cart', 'Cart', req => {
