@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 )
 
@@ -35,8 +36,8 @@ func browsers(ctx context.Context, r *run) error {
 		pages++
 		r.Requests++
 		if s.Name != s.Who {
-			r.Wrong++
-			r.Leaks = append(r.Leaks, fmt.Sprintf("%s: %s shows %s a page for %s [%d, Cache-Status: %s]", r.phase, s.Path, s.Who, s.Name, s.Status, s.Cache))
+			a := &answer{status: s.Status, header: http.Header{"Cache-Status": {s.Cache}}}
+			r.leak(member, "browser", s.Path, a, fmt.Sprintf("%s is shown a page for %s", s.Who, s.Name))
 		}
 	}
 	const want = 13

@@ -1,8 +1,11 @@
 package trial
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +27,7 @@ func write(out io.Writer, results []result) {
 	}
 	for _, r := range results {
 		section(&b, r, "what reached somebody else", r.Leaks, r.Wrong)
+		counts(&b, r)
 		section(&b, r, "failed", r.Failed, len(r.Failed))
 		section(&b, r, "noted", r.Noted, len(r.Noted))
 		section(&b, r, "passed", r.Passed, len(r.Passed))
@@ -41,5 +45,18 @@ func section(b *strings.Builder, r result, title string, lines []string, all int
 	}
 	if all > len(lines) {
 		fmt.Fprintf(b, "  and %d more\n", all-len(lines))
+	}
+}
+
+// counts prints how many answers were wrong in each phase and on each page, the most first.
+func counts(b *strings.Builder, r result) {
+	names := slices.SortedFunc(maps.Keys(r.By), func(x, y string) int {
+		return cmp.Or(cmp.Compare(r.By[y], r.By[x]), cmp.Compare(x, y))
+	})
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s %d", name, r.By[name])
+	}
+	if len(names) > 0 {
+		fmt.Fprintf(b, "  by phase, and by page: %s\n", strings.Join(names, ", "))
 	}
 }

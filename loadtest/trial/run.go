@@ -39,9 +39,10 @@ type result struct {
 	Site, Config  string
 	Visitors      int
 	Requests      int
-	Wrong         int      // answers that held what was not the visitor's
-	Leaks         []string // the first of them
-	Failed        []string // checks that failed beside
+	Wrong         int            // answers that held what was not the visitor's
+	Leaks         []string       // the first of them
+	By            map[string]int // how many by phase, and by page
+	Failed        []string       // checks that failed beside
 	Passed        []string
 	Noted         []string
 	GuestRequests int
@@ -51,7 +52,7 @@ type result struct {
 
 func newRun(b *bench, s *site, c configuration, p place) (*run, error) {
 	r := &run{site: s, config: c, place: p, bench: b, ledger: newLedger()}
-	r.Site, r.Config = s.name, c.name
+	r.Site, r.Config, r.By = s.name, c.name, make(map[string]int)
 	for _, k := range []struct {
 		list *[]*visitor
 		n    int
@@ -157,6 +158,8 @@ func (r *run) leak(v *visitor, method, path string, a *answer, fault string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.Wrong++
+	r.By[r.phase]++
+	r.By[path]++
 	if len(r.Leaks) >= maxShown {
 		return
 	}
