@@ -42,6 +42,8 @@ func (r *run) phases(ctx context.Context) error {
 			}
 			return r.site.more(ctx, r)
 		},
+		// What more checked may have purged pages, or have left them in a browser's coding only.
+		func() error { return r.burst(ctx, "before the application stops", r.guests, r.site.public, nil) },
 		func() error { return purge(ctx, r.place, true) },
 		func() error { r.app.stop(); return nil },
 		func() error { return r.burst(ctx, "application down", all, r.site.pages, nil) },
