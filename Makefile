@@ -19,6 +19,7 @@ FUZZ     ?= .
 ROUNDS   ?= 5
 SECONDS  ?= 3
 SYSTEMS  ?=
+SITES    ?=
 SCENARIOS ?=
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -83,6 +84,11 @@ compare: build ## Measure weir beside HAProxy, nginx, Traffic Server, Varnish; w
 	.ci/compare-tools
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/weir-compare ./loadtest/compare/cmd
 	bin/weir-compare --rounds '$(ROUNDS)' --seconds '$(SECONDS)' --systems '$(SYSTEMS)' --scenarios '$(SCENARIOS)'
+
+.PHONY: trial
+trial: build ## Run Express, Django, WordPress and Next.js behind weir; look for pages of somebody else (installs them; SITES=)
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/weir-trial ./loadtest/trial/cmd
+	.ci/trial --sites '$(SITES)'
 
 .PHONY: tools
 tools: ## Install what the tests need where it is missing (gcc, curl, promtool)
