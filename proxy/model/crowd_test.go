@@ -31,6 +31,8 @@ func (w *world) own(x *exchanged) []*Contact {
 func (w *world) needless(x *exchanged) *finding {
 	own := w.own(x)
 	switch {
+	case x.atHand != nil && Reloads(x.q) != NoReload && (!x.done || len(own) > 0):
+		return about(x, RuleReload, "response %d.%d came a moment ago", x.atHand.Serial, x.atHand.Checked)
 	case x.atHand != nil && (!x.done || len(own) > 0):
 		return about(x, RuleNeedless, "response %d.%d was fresh", x.atHand.Serial, x.atHand.Checked)
 	case x.staleAtHand != nil && (!x.done || slices.ContainsFunc(own, func(c *Contact) bool { return c.CameTick != 0 && c.CameTick < x.ended })):
@@ -55,7 +57,7 @@ func (w *world) foresee(x *exchanged) {
 		if c.Cause.Path != x.q.Path {
 			continue
 		}
-		if last = c; c.CameTick == 0 {
+		if last = c; c.DoneTick == 0 {
 			return // nobody knows yet
 		}
 	}
@@ -81,7 +83,7 @@ func (w *world) disproves(c *Contact, x *exchanged) bool {
 	if c.Trouble != NoTrouble || c.Cut || r.Status >= 400 && r.Status != 404 && r.Status != 410 || w.varies(x.q.Path) {
 		return false
 	}
-	if r.Status == http.StatusNotModified {
+	if r.Status == http.StatusNotModified || r.Status == http.StatusPartialContent {
 		return false // what it says depends on what is stored
 	}
 	q := Request{Method: "GET", Path: x.q.Path, Fields: http.Header{}}
@@ -148,6 +150,9 @@ func shareable(q Request) bool {
 // for its path go side by side.
 func (w *world) speaksAgainst(c *Contact) bool {
 	q := Request{Method: "GET", Path: c.Cause.Path, Fields: http.Header{}}
+	if _, life := w.log.Lifetime(c.Response, w.log.CookieFree(c.Cause)); life <= Age(c.Response, c.Came) {
+		return true
+	}
 	return c.Status != http.StatusOK || c.Cut || c.Fields["Vary"] != nil || w.log.Storable(q, c.Response) != RuleNone ||
 		w.log.Reuse(c.Response, q, Moment{At: c.Came, Waited: true, Free: w.log.CookieFree(c.Cause)}) != RuleNone
 }

@@ -134,7 +134,9 @@ func (r *resource) answer(c *Contact, serial int) {
 	c.Serial = serial
 	h.Set("X-Serial", strconv.Itoa(serial))
 	c.Sent = c.Whole
-	if q.Method == "GET" && c.Status == 200 {
+	// Parts of what is personal and has no tag of its own would be taken for
+	// parts of one another.
+	if q.Method == "GET" && c.Status == 200 && (!r.Personal || r.Tag == "strong") {
 		if from, to, ok := span(q.Fields.Get("Range"), len(c.Whole)); ok && ifRange(q, c.Response) {
 			c.part(from, to)
 		}

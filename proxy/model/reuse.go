@@ -150,6 +150,6 @@ func (p *Policy) MustServeStale(r Response, q Request, m Moment) bool {
 	c, _ := Governing(r.Fields)
 	may, life := p.Lifetime(r, m.Free)
 	window, _, _ := c.Seconds("stale-while-revalidate")
-	return may == life && life > 0 && Age(r, m.At)-life < window && q.Fields["Cache-Control"] == nil && q.Fields["Pragma"] == nil &&
+	return !c.Has("must-revalidate") && !c.Has("proxy-revalidate") && may == life && life > 0 && Age(r, m.At)-life < window && q.Fields["Cache-Control"] == nil && q.Fields["Pragma"] == nil &&
 		p.Reuse(r, q, m) == RuleNone
 }

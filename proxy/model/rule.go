@@ -42,8 +42,12 @@ const (
 	// RuleErrorPage: an error page that is not for all who waited, or that was
 	// kept from them although it is.
 	RuleErrorPage
-	// RuleHead: an answer to HEAD changed what is no matter of freshness.
+	// RuleHead: an answer to HEAD changed what is no matter of freshness, or
+	// renewed what it did not confirm.
 	RuleHead
+	// RuleReload: the origin was asked by a client that reloads for what it said
+	// a moment ago.
+	RuleReload
 	// RuleQueue: a request waits for an answer that it cannot be given.
 	RuleQueue
 	// RuleCrowd: the origin was asked once more for what is on its way.
@@ -62,7 +66,7 @@ var rules = [...]string{
 	RuleOwn: "an answer of its own without a reason", RuleSetCookie: "another client's Set-Cookie (7.3)",
 	RuleCookie: "a lifetime that was not stated, and cookies", RuleKey: "another key (2)",
 	RuleDisplaced: "an error in place of what is fresh", RuleErrorPage: "who gets an error page",
-	RuleHead: "a HEAD changed more than freshness (4.3.5)", RuleQueue: "waits for what is not for it",
+	RuleHead: "a HEAD changed too much (4.3.5)", RuleReload: "asked again for what was said just now", RuleQueue: "waits for what is not for it",
 	RuleCrowd: "asked for what is on its way (4)", RuleHang: "no answer",
 }
 

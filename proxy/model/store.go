@@ -1,6 +1,7 @@
 package model
 
 import (
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -126,7 +127,7 @@ func (l *Log) Usable(s *Stored, q Request, arrived Tick, m Moment) Rule {
 	kind := l.kind(q)
 	for _, n := range l.stored {
 		switch {
-		case n == s || n.order == 0 || n.order > arrived || !n.Held[kind] || n.path() != s.path() || !l.selects(n, q):
+		case n == s || n.order == 0 || n.order > arrived || !n.Held[kind] || !l.SameKey(n.For[0], q) || !l.selects(n, q):
 		case s.order != 0 && n.order > s.order && !date(n.Response).Before(date(s.Response)):
 			// Section 4: the most recent by Date; of an older one weir keeps nothing.
 			return RuleSuperseded
@@ -219,6 +220,9 @@ func (l *Log) Done(c *Contact) {
 		return
 	}
 	n.order = c.DoneTick
+	if n.Forbidden == RuleBody {
+		n.Since = c.DoneTick
+	}
 	switch {
 	case n.Forbidden != RuleNone || c.Dropped || c.Fields["Content-Range"] != nil || Error(n.Status):
 	case l.binds(n):
@@ -243,7 +247,7 @@ func (l *Log) add(q Request, c *Contact, forbidden Rule) {
 		Forbidden: forbidden, Began: c.CameTick,
 	}
 	c.added = n
-	if at := l.invalidated[q.Path]; c.AskedTick < at && n.Forbidden == RuleNone {
+	if at := l.invalidated[q.Path]; c.Asked.Method == "GET" && c.AskedTick < at && n.Forbidden == RuleNone {
 		n.Forbidden, n.Since = RuleInvalidated, at
 	}
 	ofRequest := n.Forbidden == RuleAuthorization || n.Forbidden == RuleRequest
@@ -256,7 +260,8 @@ func (l *Log) add(q Request, c *Contact, forbidden Rule) {
 		l.letGo(q.Path, guest, visitor)
 	}
 	if c.Cut && n.Forbidden == RuleNone {
-		n.Forbidden, n.Since = RuleBody, c.CameTick // section 3.3: it is not complete
+		// Section 3.3: it is not complete. Whoever comes until then gets as much.
+		n.Forbidden, n.Since = RuleBody, math.MaxInt
 	}
 	l.stored = append(l.stored, n)
 }

@@ -105,7 +105,7 @@ func (l *Log) head(q Request, c *Contact) {
 		// Only what the answer states counts for others.
 		shares = l.Reuse(c.Response, Request{Method: "GET", Path: q.Path}, Moment{At: c.Came, Waited: true}) == RuleNone
 	}
-	if !shares || Error(c.Status) {
+	if Error(c.Status) {
 		return
 	}
 	for _, s := range slices.Clone(l.stored) {
@@ -113,12 +113,15 @@ func (l *Log) head(q Request, c *Contact) {
 			continue
 		}
 		switch {
+		case !shares:
+			// It is for its client alone, and changes nothing for others.
+			l.update(s, q, c, s.Fields).mustNot(RuleHead)
 		case c.Status != http.StatusOK || s.Status != http.StatusOK && s.Status != http.StatusNonAuthoritativeInfo:
 			// Only a 200 says something, and it confirms no error or redirect.
 			s.Held = [kinds]bool{}
 		case contradicts(c, s):
 			s.Held = [kinds]bool{}
-			if !s.Part && l.selects(s, q) && Reloads(q) == NoReload {
+			if !s.Part && l.selects(s, q) && Reloads(q) == NoReload && s.order != 0 && s.order < c.AskedTick {
 				s.forbid(RuleInvalidated, c.CameTick)
 			}
 		case confirms(c, s):
@@ -129,8 +132,16 @@ func (l *Log) head(q Request, c *Contact) {
 			same := *n
 			same.Checked = s.Checked
 			l.stored = append(l.stored, &same)
+		default:
+			// Nothing shows that it is still so.
+			l.update(s, q, c, s.Fields).mustNot(RuleHead)
 		}
 	}
+}
+
+// mustNot marks a state that a cache must not have come to.
+func (s *Stored) mustNot(rule Rule) {
+	s.Forbidden, s.Held = rule, [kinds]bool{}
 }
 
 // Freshened are stored fields after an answer to HEAD: what bears on freshness,

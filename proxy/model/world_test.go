@@ -127,7 +127,10 @@ func (w *world) ask(a *ask) *finding {
 			x.a = direct(w.tb, w.origin, x.q)
 			headed()
 		} else {
-			x.a, x.err = w.m.do(x.q, headed)
+			x.a, x.err = w.m.do(w.shim.sent(x.q), headed)
+			if w.shim.deliver != nil {
+				w.shim.deliver(x.a.fields)
+			}
 		}
 		x.done = true
 	}()
