@@ -135,7 +135,8 @@ func (w *world) sameKind(c *Contact, x *exchanged) bool {
 		return false
 	}
 	for _, was := range append(w.past[:len(w.past):len(w.past)], w.origin.contacts...) {
-		if was.Cause.Path == x.q.Path && (was.Asked.Method != "GET" || was.CameTick != 0 && w.speaksAgainst(was)) {
+		unsafe := was.Asked.Method != "GET" && was.Asked.Method != "HEAD"
+		if unsafe || was.Cause.Path == x.q.Path && was.CameTick != 0 && w.speaksAgainst(was, x) {
 			return false
 		}
 	}
@@ -148,11 +149,12 @@ func shareable(q Request) bool {
 
 // speaksAgainst reports whether an answer may have led the cache to let requests
 // for its path go side by side.
-func (w *world) speaksAgainst(c *Contact) bool {
+func (w *world) speaksAgainst(c *Contact, x *exchanged) bool {
 	q := Request{Method: "GET", Path: c.Cause.Path, Fields: http.Header{}}
-	if _, life := w.log.Lifetime(c.Response, w.log.CookieFree(c.Cause)); life <= Age(c.Response, c.Came) {
+	free := w.log.CookieFree(c.Cause) && w.log.CookieFree(x.q)
+	if _, life := w.log.Lifetime(c.Response, free); life <= Age(c.Response, c.Came) {
 		return true
 	}
 	return c.Status != http.StatusOK || c.Cut || c.Fields["Vary"] != nil || w.log.Storable(q, c.Response) != RuleNone ||
-		w.log.Reuse(c.Response, q, Moment{At: c.Came, Waited: true, Free: w.log.CookieFree(c.Cause)}) != RuleNone
+		w.log.Reuse(c.Response, q, Moment{At: c.Came, Waited: true, Free: free}) != RuleNone
 }

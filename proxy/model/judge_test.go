@@ -115,7 +115,7 @@ func (x *exchanged) partOfCut(c *Contact, s Shown) bool {
 // ageOfPassedOn: none, the origin's own, or the one that the model comes to.
 func (v *verdict) ageOfPassedOn(c *Contact) *finding {
 	age := v.x.a.fields.Get("Age")
-	if age == c.Fields.Get("Age") {
+	if age == "" || age == c.Fields.Get("Age") {
 		return nil
 	}
 	for _, at := range v.moments() {
@@ -154,7 +154,7 @@ func (v *verdict) validated(c *Contact, serial int) *finding {
 			continue
 		}
 		now := *s
-		now.Response.Asked, now.Came, now.Fields = c.Response.Asked, c.Came, Merged(s.Fields, c.Fields)
+		now.Response.Asked, now.Came, now.Fields, now.order = c.Response.Asked, c.Came, Merged(s.Fields, c.Fields), 0
 		for _, at := range v.moments() {
 			if at.Before(c.Came) {
 				continue
@@ -218,8 +218,8 @@ func (v *verdict) reusedAs(s *Stored) *finding {
 
 // sharedError judges an error page that all who waited were given.
 func (v *verdict) sharedError(s *Stored) *finding {
-	if f := v.shown(s, v.x.endedAt, true); f != nil {
-		return f
+	if want := (Shown{s.Status, s.Body, ""}); !v.x.a.cut && !want.Equal(v.x.q.Method, v.x.a.status, v.x.a.body, "") {
+		return v.x.differs(RuleBody, want)
 	}
 	if !pageForAll(s.For[0], v.x.q, s.Response) {
 		return found(RuleErrorPage, "error page %d was given to %s", s.Serial, describe(v.x.q))
@@ -229,14 +229,13 @@ func (v *verdict) sharedError(s *Stored) *finding {
 
 // pageForAll reports whether those who waited for an error get its body.
 func pageForAll(was, q Request, r Response) bool {
-	c := ParseControl(r.Fields["Cache-Control"])
+	c, _ := Governing(r.Fields)
 	for _, name := range []string{"Cookie", "Authorization"} {
 		if was.Fields[name] != nil || q.Fields[name] != nil {
 			return false
 		}
 	}
-	governing, _ := Governing(r.Fields)
-	return r.Fields["Set-Cookie"] == nil && !c.Has("private") && !c.Has("no-store") && !governing.Has("private") && !governing.Has("no-store")
+	return r.Fields["Set-Cookie"] == nil && !c.Has("private") && !c.Has("no-store")
 }
 
 // troubles are the ways in which the origin failed while the request was there.
@@ -283,8 +282,11 @@ func (v *verdict) life(s *Stored) time.Duration {
 func (v *verdict) shown(s *Stored, at time.Time, waited bool) *finding {
 	x := v.x
 	age := x.a.fields.Get("Age")
+	if age == "" && ageValue(s.Response) == 0 && (s.order == 0 || x.arrived < s.order) {
+		age = "0" // of what has just come nobody says how old it is
+	}
 	without := seconds(Moment{At: at, Waited: true}.age(s.Response))
-	if age != seconds(Age(s.Response, at)) && !(waited && (age == without || age == s.Fields.Get("Age"))) {
+	if age != seconds(Age(s.Response, at)) && !(waited && age == without) {
 		return found(RuleAge, "Age: %q, want %q", age, seconds(Age(s.Response, at)))
 	}
 	want := Shown{s.Status, s.Body, ""}
@@ -292,7 +294,7 @@ func (v *verdict) shown(s *Stored, at time.Time, waited bool) *finding {
 		want = Show(x.q, s.Response, s.Body, true)
 	}
 	switch {
-	case x.a.cut && s.Forbidden == RuleBody:
+	case x.a.cut && s.Cut:
 		return nil // it broke off for all
 	case want.Equal(x.q.Method, x.a.status, x.a.body, x.a.fields.Get("Content-Range")):
 		return nil
@@ -342,7 +344,7 @@ func (v *verdict) toldOf(c *Contact) *finding {
 	switch {
 	case x.a.fields.Get("Retry-After") != c.Fields.Get("Retry-After"):
 		return found(RuleErrorPage, "Retry-After is %q, the origin's %q", x.a.fields.Get("Retry-After"), c.Fields.Get("Retry-After"))
-	case !c.Cut && !star && len(names) == 0 && pageForAll(c.Cause, x.q, c.Response):
+	case !c.Cut && !star && len(names) == 0 && pageForAll(c.Cause, x.q, c.Response) && !ParseControl(c.Fields["Cache-Control"]).Has("no-cache"):
 		return found(RuleErrorPage, "error page %d is for all who waited, and was kept from %s", c.Serial, describe(x.q))
 	}
 	return nil

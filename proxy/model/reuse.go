@@ -18,11 +18,10 @@ type Moment struct {
 
 // age is the current age as it counts at the moment.
 func (m Moment) age(r Response) time.Duration {
-	age := Age(r, m.At)
 	if m.Waited {
-		age -= r.Came.Sub(r.Asked)
+		return ageValue(r) + m.At.Sub(r.Came)
 	}
-	return age
+	return Age(r, m.At)
 }
 
 // Reload is what a client asks for that wants nothing from the store.
@@ -31,20 +30,24 @@ type Reload uint8
 const (
 	// NoReload: the store will do.
 	NoReload Reload = iota
-	// ReloadNoCache and ReloadNoStore are the directives.
+	// ReloadNoCache, ReloadNoStore and ReloadMaxAge (of 0) are the directives.
 	ReloadNoCache
 	ReloadNoStore
+	ReloadMaxAge
 )
 
-// Reloads is the kind of reload that a request is (sections 5.2.1.4, 5.2.1.5
-// and 5.4).
+// Reloads is the kind of reload that a request is (sections 5.2.1.1, 5.2.1.4,
+// 5.2.1.5 and 5.4).
 func Reloads(q Request) Reload {
 	d := ParseControl(q.Fields["Cache-Control"])
+	most, _, limited := d.Seconds("max-age")
 	switch {
 	case d.Has("no-store"):
 		return ReloadNoStore
 	case d.Has("no-cache"), q.Fields["Cache-Control"] == nil && ParseControl(q.Fields["Pragma"]).Has("no-cache"):
 		return ReloadNoCache
+	case limited && most == 0:
+		return ReloadMaxAge
 	}
 	return NoReload
 }
@@ -63,10 +66,11 @@ func (p *Policy) Reuse(r Response, q Request, m Moment) Rule {
 	if c.Plain("no-cache") && !(m.Free && p.overrides(r)) {
 		return RuleNoCache // section 5.2.2.4
 	}
-	if Reloads(q) != NoReload && m.At.Sub(r.Came) > justNow {
+	reload := Reloads(q)
+	if reload != NoReload && m.At.Sub(r.Came) > justNow {
 		return RuleRequest // sections 5.2.1.4 and 5.4
 	}
-	if most, _, stated := d.Seconds("max-age"); stated && age > most {
+	if most, _, stated := d.Seconds("max-age"); stated && reload == NoReload && age > most {
 		return RuleRequest // section 5.2.1.1
 	}
 	if least, _, stated := d.Seconds("min-fresh"); stated && life-age < least {
@@ -141,7 +145,7 @@ func (p *Policy) despite(c Control) bool { return !p.forbidsStale(c, true) }
 func (p *Policy) MustReuse(r Response, q Request, m Moment) bool {
 	_, life := p.Lifetime(r, m.Free)
 	return life > Age(r, m.At) && p.Reuse(r, q, m) == RuleNone &&
-		(Reloads(q) == NoReload || q.Method == "GET" && m.At.Sub(r.Came) < justNow)
+		(Reloads(q) == NoReload || Reloads(q) != ReloadMaxAge && q.Method == "GET" && m.At.Sub(r.Came) < justNow)
 }
 
 // MustServeStale reports whether the response states that it answers now, and

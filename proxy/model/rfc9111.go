@@ -61,13 +61,14 @@ func date(r Response) time.Time {
 // Age is the current age (section 4.2.3).
 func Age(r Response, now time.Time) time.Duration {
 	apparent := max(r.Came.Truncate(time.Second).Sub(date(r)), 0)
-	value := time.Duration(0)
-	first, _, _ := strings.Cut(r.Fields.Get("Age"), ",") // section 5.1
-	if d, ok := deltaSeconds(strings.TrimSpace(first)); ok {
-		value = d
-	}
-	corrected := value + r.Came.Sub(r.Asked)
-	return max(apparent, corrected) + now.Sub(r.Came)
+	return max(apparent, ageValue(r)+r.Came.Sub(r.Asked)) + now.Sub(r.Came)
+}
+
+// ageValue is what the response says of its age (section 5.1).
+func ageValue(r Response) time.Duration {
+	first, _, _ := strings.Cut(r.Fields.Get("Age"), ",")
+	d, _ := deltaSeconds(strings.TrimSpace(first))
+	return d
 }
 
 // Trouble is how the origin failed for a request, if it did.

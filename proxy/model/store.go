@@ -4,7 +4,6 @@ import (
 	"math"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -18,6 +17,8 @@ type Stored struct {
 	// Part: it came as a 206, of which it has the status 200 here; parts may
 	// have grown to the whole (section 3.4).
 	Part bool
+	// Cut: its body broke off.
+	Cut bool
 	// Body is the whole representation, whatever part of it came.
 	Body []byte
 	// For are the requests that it answered, as they reached the origin: the one
@@ -167,9 +168,11 @@ func (l *Log) mustReuse(s *Stored, q Request, now time.Time) bool {
 }
 
 // surely is the moment for what a cache must do: every request that s answered
-// has to be cookie-free.
+// has to be cookie-free, and for weir without credentials.
 func (l *Log) surely(s *Stored, q Request, now time.Time) Moment {
-	free := !slices.ContainsFunc(append(s.For[:len(s.For):len(s.For)], q), func(r Request) bool { return !l.CookieFree(r) })
+	free := !slices.ContainsFunc(append(s.For[:len(s.For):len(s.For)], q), func(r Request) bool {
+		return !l.CookieFree(r) || r.Fields["Authorization"] != nil
+	})
 	return Moment{At: now, Free: free}
 }
 
@@ -236,15 +239,17 @@ func (l *Log) Done(c *Contact) {
 // binds reports whether n is an answer to a request with cookies, and not for
 // others unless the origin confirms it.
 func (l *Log) binds(n *Stored) bool {
-	m := Moment{At: n.Came, Waited: true}
-	return !l.CookieFree(n.For[len(n.For)-1]) && l.Reuse(n.Response, Request{Method: "GET", Path: n.path()}, m) != RuleNone
+	q := n.For[len(n.For)-1]
+	_, life := l.Lifetime(n.Response, false)
+	return (!l.CookieFree(q) || q.Fields["Authorization"] != nil) && (life <= Age(n.Response, n.Came) ||
+		l.Reuse(n.Response, Request{Method: "GET", Path: n.path()}, Moment{At: n.Came}) != RuleNone)
 }
 
 // add notes a response, and lets go of what it shows to be history.
 func (l *Log) add(q Request, c *Contact, forbidden Rule) {
 	n := &Stored{
 		Serial: c.Serial, Response: c.Response, Body: c.Whole, For: []Request{l.Sent(q)},
-		Forbidden: forbidden, Began: c.CameTick,
+		Forbidden: forbidden, Began: c.CameTick, Cut: c.Cut,
 	}
 	c.added = n
 	if at := l.invalidated[q.Path]; c.Asked.Method == "GET" && c.AskedTick < at && n.Forbidden == RuleNone {
@@ -329,11 +334,18 @@ func (s *Stored) forbid(rule Rule, since Tick) {
 	}
 }
 
-// Asked reports whether the request to the origin carried the validators of s.
+// Asked reports whether the request to the origin carried a validator of s, and
+// none of another (section 4.3.1).
 func Asked(c *Contact, s *Stored) bool {
-	tag, modified := s.Fields.Get("Etag"), s.Fields.Get("Last-Modified")
-	if tag == "" && modified == "" {
-		return false
+	carried := false
+	for condition, validator := range map[string]string{"If-None-Match": "Etag", "If-Modified-Since": "Last-Modified"} {
+		switch value := c.Asked.Fields.Get(condition); {
+		case value == "":
+		case value != s.Fields.Get(validator):
+			return false
+		default:
+			carried = true
+		}
 	}
-	return strings.TrimSpace(c.Asked.Fields.Get("If-None-Match")) == tag && c.Asked.Fields.Get("If-Modified-Since") == modified
+	return carried
 }

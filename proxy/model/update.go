@@ -19,7 +19,7 @@ func (l *Log) validated(q Request, c *Contact, shown int) {
 	var about []*Stored
 	for _, s := range slices.Backward(l.stored) {
 		over := s.Forbidden != RuleNone && (s.Forbidden != RuleInvalidated && s.Forbidden != RuleSuperseded || s.Since < c.AskedTick)
-		if l.SameKey(s.For[0], q) && !over && l.maySelect(s, q) && Asked(c, s) {
+		if l.SameKey(s.For[0], q) && s.Began < c.AskedTick && !over && l.maySelect(s, q) && Asked(c, s) {
 			about = append(about, s)
 		}
 	}
@@ -38,7 +38,15 @@ func (l *Log) validated(q Request, c *Contact, shown int) {
 		identified = about[at:min(len(about), at+1)]
 	}
 	for _, s := range slices.Backward(identified) {
+		was := s.Forbidden
+		if was == RuleSuperseded {
+			// By another validation that was under way: weir may keep either.
+			s.Forbidden = RuleNone
+		}
 		n := l.update(s, q, c, l.renewed(s.Fields, c.Response))
+		if s.Forbidden = was; was == RuleSuperseded {
+			n.Held = [kinds]bool{}
+		}
 		if n.Forbidden == RuleAuthorization || n.Forbidden == RuleRequest || l.binds(n) ||
 			n.Forbidden != RuleNone && !l.CookieFree(q) {
 			// What the 304 says is for one client: for the others nothing happened.
