@@ -234,11 +234,6 @@ var planted = []plant{
 	{name: "what is not for others is soon forgotten", shim: shim{clock: func(since time.Duration) time.Duration {
 		return 1000 * since
 	}}, rule: RuleQueue},
-	{name: "an error is taken for news", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
-		if r.Status == http.StatusInternalServerError {
-			r.Status = http.StatusNotFound
-		}
-	}}, rule: RuleDisplaced},
 	{name: "stale-while-revalidate gets lost", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
 		control(r.Header, without("stale-while-revalidate=3600"))
 	}}, rule: RuleNeedless, says: "stale"},
