@@ -105,7 +105,7 @@ func TestFound(t *testing.T) {
 		},
 		{
 			"who causes an error page gets its Set-Cookie",
-			Policy{}, behaviour{Status: 503, Cookie: true, Control: []string{"max-age=60"}},
+			Policy{}, behaviour{Status: 503, Chunked: true, Cookie: true, Control: []string{"max-age=60"}},
 			[]step{get()},
 		},
 		{
