@@ -204,7 +204,12 @@ var bursts = rapid.Custom(func(t *rapid.T) []act {
 
 // policies are what operators write; most write nothing.
 var policies = []Policy{
-	{}, {}, {}, {}, {}, {},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
 	{KeyCookies: []string{"lang"}},
 	{Cookies: CookiesStrip},
 	{Cookies: CookiesStrip, KeyCookies: []string{"lang"}},
