@@ -9,11 +9,11 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"runtime"
 	"slices"
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/valyala/fasthttp/fasthttputil"
@@ -39,15 +39,40 @@ func (a answer) serials() (serial, checked int) {
 	return serial, checked
 }
 
-// machine is a whole proxy with its tiers behind a listener in memory, and one
-// client.
+// exchanged is one request as the judge sees it.
+type exchanged struct {
+	q  Request
+	id int
+	// arrived and ended are when it was sent and when the header of its answer
+	// came, as ticks and on the clock.
+	arrived, ended     Tick
+	arrivedAt, endedAt time.Time
+	a                  answer
+	err                error
+	// done is set when the answer is whole, judged when it was judged.
+	done, judged bool
+	// atHand and staleAtHand are what had to answer it.
+	atHand, staleAtHand *Stored
+	// known is what the origin was last seen to answer requests of its kind;
+	// refused is a flight that it waited for in vain.
+	known, refused *Contact
+}
+
+// machine is a whole proxy with its tiers behind a listener in memory.
 type machine struct {
 	proxy  *proxy.Proxy
 	tiers  *tiers.Store
 	ln     *listener
 	served chan error
-	conn   net.Conn
-	in     *bufio.Reader
+	// mu protects idle: connections that a client may use.
+	mu   sync.Mutex
+	idle []*connection
+}
+
+// connection is that of one client at a time.
+type connection struct {
+	net.Conn
+	in *bufio.Reader
 }
 
 // listener may be closed more than once.
@@ -62,83 +87,119 @@ func (l *listener) Close() error {
 	return l.err
 }
 
-func start(tb testing.TB, now func() time.Time, up proxy.Origin) *machine {
+// rule is the policy as the proxy takes it.
+func rule(p *Policy) policy.Rule {
+	r := policy.Rule{
+		Name: "all", Origin: "o", Key: policy.KeySpec{Cookies: p.KeyCookies}, Forgo: policy.Forgo{Cookies: !p.StoreCookies},
+		TTL: policy.TTL{
+			Default: p.Default, Min: p.Min, Override: p.Override, Negative: p.Negative,
+			StaleWhileRevalidate: p.StaleWhileRevalidate, StaleIfError: p.StaleIfError,
+		},
+	}
+	switch p.Cookies {
+	case CookiesAuto:
+	case CookiesStrip:
+		r.Cookies = policy.CookiesStrip
+	case CookiesIgnore:
+		r.Cookies = policy.CookiesIgnore
+	}
+	for name, bit := range map[string]policy.Despite{
+		"s-maxage": policy.DespiteSMaxAge, "proxy-revalidate": policy.DespiteProxyRevalidate, "must-revalidate": policy.DespiteMustRevalidate,
+	} {
+		if slices.Contains(p.StaleDespite, name) {
+			r.TTL.StaleDespite |= bit
+		}
+	}
+	return r
+}
+
+func start(tb testing.TB, p *Policy, now func() time.Time, up proxy.Origin) *machine {
 	store, err := tiers.Open(tiers.Options{RAMSize: 1 << 20, RAMMaxObject: 1 << 16, Now: now})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	rules, err := policy.NewSet([]policy.Rule{{Name: "all", Origin: "o"}})
+	rules, err := policy.NewSet([]policy.Rule{rule(p)})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p, err := proxy.New(proxy.Options{Tiers: store, Now: now}, &proxy.Config{
+	px, err := proxy.New(proxy.Options{Tiers: store, Now: now}, &proxy.Config{
 		Rules: rules, Origins: map[string]proxy.Upstream{"o": {Origin: up}},
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	m := &machine{proxy: p, tiers: store, ln: &listener{InmemoryListener: fasthttputil.NewInmemoryListener()}, served: make(chan error, 1)}
-	go func() { m.served <- p.Serve(m.ln, false) }()
+	m := &machine{proxy: px, tiers: store, ln: &listener{InmemoryListener: fasthttputil.NewInmemoryListener()}, served: make(chan error, 1)}
+	go func() { m.served <- px.Serve(m.ln, false) }()
 	return m
 }
 
 // stop ends everything that start began.
 func (m *machine) stop(tb testing.TB) {
-	m.hangUp()
-	// Shutdown looks only ten times a second whether all is over: let it be over
-	// before.
+	for _, c := range m.idle {
+		// Nothing is under way: what an error would say does not matter.
+		_ = c.Close()
+	}
 	if err := m.ln.Close(); err != nil {
 		tb.Error(err)
 	}
 	if err := <-m.served; err != nil {
 		tb.Error(err)
 	}
-	for m.proxy.Connections() > 0 {
-		runtime.Gosched()
-	}
+	synctest.Wait()
 	if err := m.proxy.Shutdown(context.Background()); err != nil {
 		tb.Error(err)
 	}
 	if err := m.tiers.Close(); err != nil {
 		tb.Error(err)
 	}
+	// The server's pool of workers has a goroutine that ends within ten seconds,
+	// of the time that passes only where everybody waits for it.
+	time.Sleep(11 * time.Second)
 }
 
-func (m *machine) hangUp() {
-	if m.conn != nil {
-		// Nothing is under way: what an error would say does not matter.
-		_ = m.conn.Close()
-		m.conn = nil
+// connect returns an open connection that nobody uses.
+func (m *machine) connect() (*connection, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.idle); n > 0 {
+		c := m.idle[n-1]
+		m.idle = m.idle[:n-1]
+		return c, nil
 	}
-}
-
-// do sends one request and reads its answer; it returns when the proxy has
-// finished with it, refreshes in the background included.
-func (m *machine) do(tb testing.TB, q Request) answer {
-	if m.conn == nil {
-		conn, err := m.ln.Dial()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		m.conn, m.in = conn, bufio.NewReader(conn)
-	}
-	if _, err := m.conn.Write(wire(q)); err != nil {
-		tb.Fatal(err)
-	}
-	resp, err := http.ReadResponse(m.in, &http.Request{Method: q.Method})
+	conn, err := m.ln.Dial()
 	if err != nil {
-		tb.Fatalf("cannot read the answer to %s: %v", describe(q), err)
+		return nil, err
 	}
-	a := answer{status: resp.StatusCode, fields: resp.Header}
+	return &connection{conn, bufio.NewReader(conn)}, nil
+}
+
+// do sends the request and reads its answer; headed is called when its header
+// is there.
+func (m *machine) do(q Request, headed func()) (a answer, err error) {
+	c, err := m.connect()
+	if err != nil {
+		return a, err
+	}
+	if _, err := c.Write(wire(q)); err != nil {
+		return a, err
+	}
+	resp, err := http.ReadResponse(c.in, &http.Request{Method: q.Method})
+	if err != nil {
+		return a, fmt.Errorf("cannot read the answer to %s: %w", describe(q), err)
+	}
+	headed()
+	a = answer{status: resp.StatusCode, fields: resp.Header}
 	a.body, err = io.ReadAll(resp.Body)
 	a.cut = err != nil
 	if a.cut || resp.Close {
-		m.hangUp()
+		// What an error would say does not matter any more.
+		_ = c.Close()
+		return a, nil
 	}
-	for m.proxy.InFlight() > 0 || m.proxy.Flights() > 0 {
-		runtime.Gosched()
-	}
-	return a
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.idle = append(m.idle, c)
+	return a, nil
 }
 
 // wire is the request as it is sent.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Shown is what a client gets of a representation.
@@ -19,9 +18,9 @@ type Shown struct {
 }
 
 // Show evaluates the request's condition and range on a complete 200 (RFC 9110
-// section 13.2.2).
-func Show(q Request, r Response, body []byte) Shown {
-	if NotModified(q, r) {
+// section 13.2.2). Stored: the cache may keep it.
+func Show(q Request, r Response, body []byte, stored bool) Shown {
+	if NotModified(q, r, stored) {
 		return Shown{Status: http.StatusNotModified}
 	}
 	if from, to, ok := span(q.Fields.Get("Range"), len(body)); ok && q.Method == "GET" && ifRange(q, r) {
@@ -38,9 +37,10 @@ func ContentRange(from, to, size int) string {
 	return "bytes " + strconv.Itoa(from) + "-" + strconv.Itoa(to-1) + "/" + strconv.Itoa(size)
 }
 
-// NotModified tells whether the condition calls for a 304 (RFC 9110 sections
-// 13.1.2 and 13.1.3, RFC 9111 section 4.3.2).
-func NotModified(q Request, r Response) bool {
+// NotModified reports whether the condition calls for a 304 (RFC 9110 sections
+// 13.1.2 and 13.1.3). Date stands in for a missing Last-Modified of a stored
+// response only (RFC 9111 section 4.3.2).
+func NotModified(q Request, r Response, stored bool) bool {
 	if tags := q.Fields["If-None-Match"]; tags != nil {
 		weak := func(tag string) string { return strings.TrimPrefix(tag, "W/") }
 		return tags[0] == "*" || r.Fields["Etag"] != nil && slices.ContainsFunc(members(tags[0]), func(tag string) bool {
@@ -54,21 +54,7 @@ func NotModified(q Request, r Response) bool {
 	if modified, err := http.ParseTime(r.Fields.Get("Last-Modified")); err == nil {
 		return !modified.After(since)
 	}
-	return !date(r).After(since)
-}
-
-// Lent tells whether a 304 may be given where NotModified says no, by weir's
-// addition to RFC 9111 section 4.3.2: a response that has no validator at all,
-// and that is fresh by what it states, is not modified for a copy that is no
-// older than its lifetime.
-func Lent(q Request, r Response, now time.Time) bool {
-	since, err := http.ParseTime(q.Fields.Get("If-Modified-Since"))
-	c, _ := Governing(r.Fields)
-	life, _ := Lifetime(r)
-	return err == nil && q.Fields["If-None-Match"] == nil && r.Fields["Etag"] == nil && r.Fields["Last-Modified"] == nil &&
-		explicit(r) && life > Age(r, now) && !c.Plain("no-cache") &&
-		!c.Has("must-revalidate") && !c.Has("proxy-revalidate") && !c.Has("s-maxage") &&
-		since.Unix() >= now.Add(-life).Unix()
+	return stored && !date(r).After(since)
 }
 
 var oneRange = regexp.MustCompile(`^bytes=(\d*)-(\d*)$`)

@@ -87,7 +87,10 @@ func deltaSeconds(s string) (d time.Duration, ok bool) {
 	if errors.Is(err, strconv.ErrRange) {
 		n, err = 1<<31, nil
 	}
-	return time.Duration(n) * time.Second, err == nil
+	if err != nil {
+		return 0, false
+	}
+	return time.Duration(n) * time.Second, true
 }
 
 // dictionary is as much of a Dictionary (RFC 9651 section 3.2) as targeted

@@ -4,18 +4,25 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 )
 
-// step is one thing that happens: time passes, an origin changes, or a client
-// asks.
+// step is one thing that happens: time passes, an origin changes, a client asks,
+// or many do while the origin holds its answers.
 type step struct {
 	Wait   time.Duration
 	Change *change
 	Ask    *ask
+	Burst  []act
+}
+
+// act is one thing that happens in a burst. Without Wait, Change and Ask the
+// origin lets go of one of the answers that it holds: its header, or its body.
+type act struct {
+	step
+	Release int
 }
 
 type change struct {
@@ -37,6 +44,7 @@ type ask struct {
 
 // history is a whole run.
 type history struct {
+	Policy  Policy
 	Initial []behaviour
 	Steps   []step
 }
@@ -70,7 +78,7 @@ var behaviours = rapid.Custom(func(t *rapid.T) behaviour {
 		b.Modified = sampled(t, "last-modified", 100, 1, 36, 86400, 10000000)
 	}
 	if rarely(t, "varies", 3) {
-		b.Vary = sampled(t, "vary", "X-Foo", "Accept-Encoding", "Accept-Language", "x-foo, ACCEPT-LANGUAGE", "*")
+		b.Vary = sampled(t, "vary", "X-Foo", "Accept-Encoding", "Accept-Language", "x-foo, ACCEPT-LANGUAGE", "Cookie", "*")
 		b.Languages = rarely(t, "languages", 2)
 	}
 	if rarely(t, "dates", 4) {
@@ -90,7 +98,12 @@ var behaviours = rapid.Custom(func(t *rapid.T) behaviour {
 	if rarely(t, "fault", 8) {
 		b.Fault = sampled(t, "kind", "refused", "timeout", "reset", "cut")
 	}
+	if rarely(t, "personal", 4) {
+		b.Personal = true
+		b.Visitors = sampled(t, "visitors", "", "", "private", "no-store", "no-cache", "max-age=0", "public", "max-age=60")
+	}
 	if rarely(t, "odd", 4) {
+		b.Reflect, b.HeadBare = rarely(t, "reflect", 2), rarely(t, "head bare", 3)
 		b.Secret, b.Cookie = rarely(t, "secret", 2), rarely(t, "cookie", 4)
 		b.Bare, b.Chunked = rarely(t, "bare", 2), rarely(t, "chunked", 3)
 		b.Delay = sampled(t, "delay", 0, 1, 3)
@@ -118,6 +131,7 @@ var asks = rapid.Custom(func(t *rapid.T) ask {
 		"Cache-Control: max-age=3600, max-stale=10", "Cache-Control: only-if-cached, max-stale", "Pragma: no-cache",
 		"Cache-Control: stale-if-error=30")
 	add(6, "Authorization: Basic YTpi")
+	add(4, "Cookie: s=1", "Cookie: s=2", "Cookie: lang=de", "Cookie: lang=de; s=1")
 	add(3, "X-Foo: 1", "X-Foo: 2", "X-Foo: 1, 2", "X-Foo: 1,2")
 	add(4, "Accept-Encoding: gzip, br", "Accept-Encoding: br,gzip", "Accept-Encoding: gzip;q=0.5", "Accept-Encoding: identity")
 	add(4, "Accept-Language: en", "Accept-Language: de", "Accept-Language: de;q=0.9, en;q=0.5", "Accept-Language: en-GB, en;q=0.8",
@@ -135,28 +149,93 @@ var asks = rapid.Custom(func(t *rapid.T) ask {
 
 var steps = rapid.Custom(func(t *rapid.T) step {
 	switch n := rapid.IntRange(0, 9).Draw(t, "step"); {
-	case n < 6:
+	case n < 4:
 		a := asks.Draw(t, "ask")
 		return step{Ask: &a}
+	case n < 6:
+		return step{Burst: bursts.Draw(t, "burst")}
 	case n < 8:
 		return step{Wait: sampled(t, "wait", time.Second, 4*time.Second, 5*time.Second, 500*time.Millisecond, 10*time.Second,
 			30*time.Second, time.Minute, 61*time.Second, 10*time.Minute, time.Hour, 23*time.Hour, 48*time.Hour)}
 	}
-	return step{Change: &change{
-		Path: sampled(t, "path", paths...), behaviour: behaviours.Draw(t, "behaviour"), Version: rarely(t, "version", 2),
-	}}
+	return step{Change: changes.Draw(t, "change")}
 })
+
+var changes = rapid.Custom(func(t *rapid.T) *change {
+	return &change{Path: sampled(t, "path", paths...), behaviour: behaviours.Draw(t, "behaviour"), Version: rarely(t, "version", 2)}
+})
+
+// bursts are two to six clients that mostly want the same, and what happens
+// while they wait.
+var bursts = rapid.Custom(func(t *rapid.T) []act {
+	var acts []act
+	some := func() {
+		for rarely(t, "meanwhile", 3) {
+			switch n := rapid.IntRange(0, 9).Draw(t, "act"); {
+			case n < 6:
+				acts = append(acts, act{Release: rapid.IntRange(0, 3).Draw(t, "which")})
+			case n < 9:
+				acts = append(acts, act{step: step{Wait: sampled(t, "wait", 500*time.Millisecond, time.Second, 4*time.Second, 61*time.Second)}})
+			default:
+				acts = append(acts, act{step: step{Change: changes.Draw(t, "change")}})
+			}
+		}
+	}
+	path := sampled(t, "path", paths...)
+	for range rapid.IntRange(2, 6).Draw(t, "clients") {
+		a := ask{Method: "GET", Path: path}
+		switch n := rapid.IntRange(0, 9).Draw(t, "kind"); {
+		case n < 3:
+		case n < 6:
+			a.Fields = []string{sampled(t, "cookie", "Cookie: s=1", "Cookie: s=2", "Cookie: lang=de; s=1")}
+		case n < 7:
+			a.Fields = []string{sampled(t, "reload", "Cache-Control: no-cache", "Cache-Control: no-store")}
+		case n < 8:
+			a.Fields = []string{sampled(t, "field", "X-Foo: 1", "Cache-Control: max-stale", "Accept-Language: de")}
+		default:
+			a = asks.Draw(t, "ask")
+		}
+		acts = append(acts, act{step: step{Ask: &a}})
+		some()
+	}
+	some()
+	return acts
+})
+
+// policies are what operators write; most write nothing.
+var policies = []Policy{
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{KeyCookies: []string{"lang"}},
+	{Cookies: CookiesStrip},
+	{Cookies: CookiesStrip, KeyCookies: []string{"lang"}},
+	{Cookies: CookiesIgnore},
+	{Default: time.Minute},
+	{Min: 10 * time.Second},
+	{Override: 30 * time.Second},
+	{Default: time.Minute, Min: 10 * time.Second, Cookies: CookiesStrip},
+	{StoreCookies: true},
+	{Negative: map[int]time.Duration{404: 5 * time.Second, 503: 5 * time.Second}},
+	{StaleWhileRevalidate: time.Minute, StaleIfError: time.Hour},
+	{StaleWhileRevalidate: time.Minute, StaleIfError: time.Hour, StaleDespite: []string{"s-maxage", "must-revalidate"}},
+}
 
 var histories = rapid.Custom(func(t *rapid.T) history {
 	return history{
+		Policy:  sampled(t, "policy", policies...),
 		Initial: rapid.SliceOfN(behaviours, len(paths), len(paths)).Draw(t, "initial"),
-		Steps:   rapid.SliceOfN(steps, 2, 16).Draw(t, "steps"),
+		Steps:   rapid.SliceOfN(steps, 2, 12).Draw(t, "steps"),
 	}
 })
 
 // String writes the history so that it can be followed by hand.
 func (h history) String() string {
 	var b strings.Builder
+	fmt.Fprintf(&b, "the policy is %+v\n", h.Policy)
 	for i, initial := range h.Initial {
 		fmt.Fprintf(&b, "%s is %s\n", paths[i], initial)
 	}
@@ -166,72 +245,37 @@ func (h history) String() string {
 	return b.String()
 }
 
-func (b behaviour) String() string {
-	var out []string
-	for _, word := range strings.Fields(fmt.Sprintf("%+v", struct {
-		Status, Expires, Skew, Modified, Delay, Unsafe   int
-		Age, Tag, Fault, Location, ContentLocation       string
-		NoDate, Languages, Cookie, Secret, Bare, Chunked bool
-	}{
-		b.Status, b.Expires, b.Skew, b.Modified, b.Delay, b.Unsafe, b.Age, b.Tag, b.Fault, b.Location, b.ContentLocation,
-		b.NoDate, b.Languages, b.Cookie, b.Secret, b.Bare, b.Chunked,
-	})) {
-		word = strings.Trim(word, "{}")
-		if _, value, ok := strings.Cut(word, ":"); !ok || value != "" && value != "0" && value != "false" {
-			out = append(out, word)
-		}
-	}
-	return fmt.Sprintf("%v [Cache-Control: %s] [Vary: %s] [%s]", out, strings.Join(b.Control, ", "), b.Vary, b.Targeted)
-}
-
 func (s step) String() string {
 	switch {
 	case s.Change != nil:
 		return fmt.Sprintf("%s becomes %s, new version: %v", s.Change.Path, s.Change.behaviour, s.Change.Version)
 	case s.Ask != nil:
-		a := s.Ask
-		return fmt.Sprintf("%s %s %q if-none-match:%q if-modified-since:%q if-range:%q", a.Method, a.Path, a.Fields,
-			a.IfNoneMatch, a.IfModifiedSince, a.IfRange)
+		return s.Ask.String()
+	case s.Burst != nil:
+		out := "at once, while the origin holds its answers:"
+		for _, a := range s.Burst {
+			out += "\n   - " + a.String()
+		}
+		return out
 	}
 	return "wait " + s.Wait.String()
 }
 
-// run plays the history with the real machines and returns the first finding,
-// with the step it was in.
-func (h history) run(tb testing.TB, s *shim) *finding {
-	c := &clock{}
-	// Half a second past: what is counted in seconds must not hide behind it.
-	c.nanos.Store(time.Date(2026, 11, 22, 8, 0, 0, 5e8, time.UTC).UnixNano())
-	o := newOrigin(c, h.Initial)
-	m := start(tb, s.now(c), s.behind(o))
-	defer m.stop(tb)
-	var log Log
-	last := map[string]http.Header{}
-	for i, st := range h.Steps {
-		switch {
-		case st.Change != nil:
-			o.change(st.Change.Path, st.Change.clone(), st.Change.Version)
-		case st.Ask != nil:
-			q := st.Ask.request(last[st.Ask.Path])
-			x := exchanged{q: q, arrived: c.now()}
-			if s.around != nil && s.around(q) {
-				x.a = direct(tb, o, q)
-			} else {
-				x.a = m.do(tb, q)
-			}
-			x.ended, x.contacts = c.now(), o.take()
-			if f := judge(&log, &x); f != nil {
-				f.text = fmt.Sprintf("step %d, %s:\n%s: %s\n(Cache-Status: %s)", i+1, describe(q), f.rule, f.text, x.a.fields.Get("Cache-Status"))
-				return f
-			}
-			if x.a.status == 200 || x.a.status == 206 {
-				last[q.Path] = x.a.fields
-			}
-		default:
-			c.advance(st.Wait)
+func (a act) String() string {
+	if a.Wait == 0 && a.Change == nil && a.Ask == nil {
+		return fmt.Sprintf("the origin lets go of answer %d of those that wait (in a circle)", a.Release)
+	}
+	return a.step.String()
+}
+
+func (a *ask) String() string {
+	s := fmt.Sprintf("%s %s %q", a.Method, a.Path, a.Fields)
+	for _, c := range []string{"if-none-match: " + a.IfNoneMatch, "if-modified-since: " + a.IfModifiedSince, "if-range: " + a.IfRange} {
+		if !strings.HasSuffix(c, ": ") {
+			s += " " + c
 		}
 	}
-	return nil
+	return s
 }
 
 // request makes the request, given the fields of the last answer for its path.

@@ -2,16 +2,12 @@ package model
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,8 +40,15 @@ type behaviour struct {
 	Modified int
 	Tag      string // "", "strong" or "weak"
 	Vary     string
-	// Languages: it has Content-Language, in one that the client likes.
-	Languages, Cookie, Secret bool
+	// Languages: it has Content-Language, in one that the client likes. Cookie:
+	// it sets one. Reflect: Link is what the request's X-Foo is.
+	Languages, Cookie, Secret, Reflect bool
+	// Personal: what it answers depends on the request's cookies, and Visitors
+	// is its Cache-Control for requests that have any, "" for the same.
+	Personal bool
+	Visitors string
+	// HeadBare: answers to HEAD have no validators.
+	HeadBare bool
 	// Bare: a 304 carries nothing that bears on freshness.
 	Bare bool
 	// Chunked: no length is stated.
@@ -60,70 +63,34 @@ type behaviour struct {
 	Location, ContentLocation string
 }
 
+// String names what is not as usual.
+func (b behaviour) String() string {
+	plain := b
+	plain.Control, plain.Vary, plain.Targeted, plain.Visitors = nil, "", "", ""
+	var out []string
+	for _, word := range strings.Fields(fmt.Sprintf("%+v", fieldsOf(plain))) {
+		word = strings.Trim(word, "{}")
+		if _, value, ok := strings.Cut(word, ":"); !ok || value != "" && value != "0" && value != "false" && value != "[]" {
+			out = append(out, word)
+		}
+	}
+	s := fmt.Sprintf("%v [Cache-Control: %s]", out, strings.Join(b.Control, ", "))
+	for _, line := range []string{"Vary: " + b.Vary, "with cookies, Cache-Control: " + b.Visitors, b.Targeted} {
+		if line != "" && !strings.HasSuffix(line, ": ") {
+			s += " [" + line + "]"
+		}
+	}
+	return s
+}
+
+// fieldsOf is a behaviour without its String.
+type fieldsOf behaviour
+
 // resource is one path.
 type resource struct {
 	behaviour
 	version int
 	made    time.Time
-}
-
-// scriptedOrigin answers by the behaviour of each path and notes every exchange.
-type scriptedOrigin struct {
-	clock *clock
-	// mu protects what is below: refreshes in the background come beside
-	// requests.
-	mu        sync.Mutex
-	resources map[string]*resource
-	serial    int
-	contacts  []Contact
-}
-
-// change gives a path another behaviour, and another version if it is due.
-func (o *scriptedOrigin) change(path string, b behaviour, version bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	r := o.resources[path]
-	r.behaviour = b
-	if version {
-		r.version++
-		r.made = o.clock.now()
-	}
-}
-
-// take returns the exchanges since the last take.
-func (o *scriptedOrigin) take() []Contact {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	c := o.contacts
-	o.contacts = nil
-	return c
-}
-
-// Do implements proxy.Origin.
-func (o *scriptedOrigin) Do(_ context.Context, r *origin.Request) (*origin.Response, error) {
-	if r.Body != nil {
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			return nil, err
-		}
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	res := o.resources[r.Target]
-	o.serial++
-	c := Contact{
-		Asked:    Request{Method: r.Method, Path: r.Target, Fields: r.Header.Clone()},
-		Response: Response{Asked: o.clock.now()},
-	}
-	o.clock.advance(time.Duration(res.Delay) * time.Second)
-	c.Came = o.clock.now()
-	if kind, fails := faults[res.Fault]; fails {
-		c.Trouble = Unreachable
-		o.contacts = append(o.contacts, c)
-		return nil, &origin.Error{Kind: kind, Origin: "o", Err: errors.New("scripted")}
-	}
-	res.answer(&c, o.serial)
-	o.contacts = append(o.contacts, c)
-	return c.response(res.Chunked), nil
 }
 
 var faults = map[string]origin.Kind{
@@ -134,7 +101,7 @@ var faults = map[string]origin.Kind{
 func (r *resource) answer(c *Contact, serial int) {
 	q := c.Asked
 	c.Status, c.Whole = r.status(q.Method), r.body(q)
-	h := r.fields(q, c.Came)
+	h := r.fields(q, c.Came, serial)
 	c.Fields = h
 	unsafe := q.Method != "GET" && q.Method != "HEAD"
 	switch {
@@ -142,7 +109,7 @@ func (r *resource) answer(c *Contact, serial int) {
 		// A write that succeeds leaves another version behind.
 		r.version++
 		r.made = c.Came
-	case !unsafe && c.Status == 200 && NotModified(validatorsOnly(q, h), Response{Fields: h, Came: c.Came}):
+	case !unsafe && c.Status == 200 && NotModified(q, Response{Fields: h, Came: c.Came}, false):
 		c.Status, c.Checked = 304, serial
 		if r.Bare {
 			for _, name := range []string{"Cache-Control", "Cdn-Cache-Control", "Weir-Cache-Control", "Expires", "Age", "Vary", "X-Secret"} {
@@ -153,13 +120,23 @@ func (r *resource) answer(c *Contact, serial int) {
 		return
 	case q.Method == "HEAD":
 		c.Checked = serial
+		c.Length = !r.Chunked
+		if r.HeadBare {
+			delete(h, "Etag")
+			delete(h, "Last-Modified")
+		}
 		h.Set("X-Checked", strconv.Itoa(serial))
+		if c.Status >= 500 {
+			c.Trouble = ErrorStatus
+		}
 		return
 	}
 	c.Serial = serial
 	h.Set("X-Serial", strconv.Itoa(serial))
 	c.Sent = c.Whole
-	if q.Method == "GET" && c.Status == 200 {
+	// Parts of what is personal and has no tag of its own would be taken for
+	// parts of one another.
+	if q.Method == "GET" && c.Status == 200 && (!r.Personal || r.Tag == "strong") {
 		if from, to, ok := span(q.Fields.Get("Range"), len(c.Whole)); ok && ifRange(q, c.Response) {
 			c.part(from, to)
 		}
@@ -171,15 +148,6 @@ func (r *resource) answer(c *Contact, serial int) {
 		c.Trouble = ErrorStatus
 	}
 	c.Cut = r.Fault == "cut" && len(c.Sent) > 1
-}
-
-// validatorsOnly: an origin answers If-Modified-Since only from Last-Modified.
-func validatorsOnly(q Request, h http.Header) Request {
-	if h["Last-Modified"] == nil {
-		q.Fields = q.Fields.Clone()
-		q.Fields.Del("If-Modified-Since")
-	}
-	return q
 }
 
 func (c *Contact) part(from, to int) {
@@ -216,6 +184,9 @@ func (r *resource) representation(q Request) string {
 		}
 		selecting = append(selecting, fmt.Sprintf("%s=%v%s", name, q.Fields[name] != nil, value))
 	}
+	if r.Personal {
+		selecting = append(selecting, "for "+q.Fields.Get("Cookie"))
+	}
 	return fmt.Sprintf("%s.%d.%x", q.Path[1:], r.version, crc32.ChecksumIEEE([]byte(strings.Join(selecting, "\n"))))
 }
 
@@ -224,7 +195,7 @@ func (r *resource) body(q Request) []byte {
 }
 
 // fields are those of a full answer.
-func (r *resource) fields(q Request, now time.Time) http.Header {
+func (r *resource) fields(q Request, now time.Time, serial int) http.Header {
 	h := http.Header{}
 	set := func(name, value string) {
 		if value != "" {
@@ -236,6 +207,9 @@ func (r *resource) fields(q Request, now time.Time) http.Header {
 		set("Date", httpDate(date))
 	}
 	set("Cache-Control", strings.Join(r.Control, ", "))
+	if q.Fields["Cookie"] != nil && r.Visitors != "" {
+		set("Cache-Control", r.Visitors)
+	}
 	if name, value, ok := strings.Cut(r.Targeted, ": "); ok {
 		set(name, value)
 	}
@@ -260,7 +234,13 @@ func (r *resource) fields(q Request, now time.Time) http.Header {
 		set("Content-Language", preferred(q.Fields["Accept-Language"]))
 	}
 	if r.Cookie {
-		set("Set-Cookie", "id=1")
+		set("Set-Cookie", "id="+strconv.Itoa(serial))
+	}
+	if r.Reflect {
+		set("Link", q.Fields.Get("X-Foo"))
+	}
+	if r.Status == 503 {
+		set("Retry-After", "120")
 	}
 	if r.Secret {
 		set("X-Secret", "1")
@@ -280,39 +260,8 @@ func preferred(lines []string) string {
 	return "en"
 }
 
-// response is what the proxy gets.
-func (c *Contact) response(chunked bool) *origin.Response {
-	r := &origin.Response{Status: c.Status, Proto: "HTTP/1.1", Header: c.Fields.Clone(), ContentLength: int64(len(c.Sent))}
-	r.Body = io.NopCloser(bytes.NewReader(c.Sent))
-	switch {
-	case c.Asked.Method == "HEAD" && c.Status != 304:
-		r.ContentLength = int64(len(c.Whole))
-		r.Header.Set("Content-Length", strconv.Itoa(len(c.Whole)))
-	case c.Cut:
-		r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(c.Sent[:len(c.Sent)/2]), broken{}))
-	case chunked && c.Status == 200:
-		r.ContentLength = -1
-	}
-	return r
-}
-
-// broken is where a body breaks off.
-type broken struct{}
-
-func (broken) Read([]byte) (int, error) {
-	return 0, &origin.Error{Kind: origin.Truncated, Origin: "o", Err: io.ErrUnexpectedEOF}
-}
-
 // paths are all that the origins have.
 var paths = []string{"/a", "/b"}
-
-func newOrigin(c *clock, initial []behaviour) *scriptedOrigin {
-	o := &scriptedOrigin{clock: c, resources: map[string]*resource{}}
-	for i, path := range paths {
-		o.resources[path] = &resource{behaviour: initial[i], made: c.now()}
-	}
-	return o
-}
 
 // clone keeps behaviours that steps share from being changed.
 func (b behaviour) clone() behaviour {
