@@ -222,8 +222,13 @@ func (t *fetch) merge() fetchState {
 	if t.storage.Reason == policy.ReasonNone {
 		t.tags, t.storage.Reason = policy.Tags(t.rule, t.storage.Fields)
 	}
-	if t.storage.Reason == policy.ReasonNone && t.variesOtherwise(t.stale) {
+	switch {
+	case t.storage.Reason != policy.ReasonNone:
+	case t.variesOtherwise(t.stale):
 		t.storage.Reason = policy.ReasonVaryChanged
+	case t.personal && !t.storage.Freshness.ServesOthers(t.presp.ResponseTime):
+		// What it says is to one visitor; what it is about may serve others.
+		t.storage.Reason = policy.ReasonCookie
 	}
 	o := t.object()
 	a := answer{kind: answerObject, obj: o, hash: t.key.hash, waiting: t.storage.Waiting, status: 304, renewed: true, renewedOf: t.stale, reason: t.storage.Reason}
@@ -346,13 +351,11 @@ func (t *fetch) displaces() policy.Reason {
 		return policy.ReasonNone
 	}
 	defer o.Close()
-	if o.Kind != tiers.KindResponse || !policy.Lasting(o.Status) {
-		return policy.ReasonNone
-	}
 	f := softened(o)
-	if !f.StandsInAt(t.rule, t.presp.ResponseTime) {
+	if o.Kind == tiers.KindResponse && !policy.Lasting(o.Status) || !f.StandsInAt(t.rule, t.presp.ResponseTime) {
 		return policy.ReasonNone
 	}
+	// A vary record lasts as long as what it leads to, and would go with all of that.
 	return reason
 }
 

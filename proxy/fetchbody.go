@@ -52,7 +52,11 @@ func (t *fetch) body() fetchState {
 		a.reader = fill.NewReader(0)
 		a.first = t.firstHead(head)
 	}
-	if kept && !partial {
+	switch {
+	case !kept:
+		// Whoever may not take it, and whoever comes, starts anew.
+		t.p.flights.leave(t.flight)
+	case !partial:
 		t.markStored(hash)
 	}
 	t.settle(a)
@@ -86,7 +90,10 @@ func (t *fetch) body() fetchState {
 // and 5.2.2.7). Else nil.
 func (t *fetch) firstHead(head *tiers.Object) *tiers.Object {
 	sent := without(policy.Dated(t.presp.Fields, t.presp.ResponseTime), "Age")
-	if t.presp.Status == 206 || len(sent) == len(t.storage.Fields) {
+	if t.presp.Status == 206 {
+		sent = without(sent, "Content-Length")
+	}
+	if len(sent) == len(head.Fields) {
 		return nil
 	}
 	first := t.object()

@@ -102,6 +102,11 @@ func (x *exchange) mayHave(a *answer) bool {
 	if a.failure {
 		return x.waited && a.public && x.anonymous()
 	}
+	if a.reason == policy.ReasonRequestNoStore && !x.asker.NoStore {
+		// RFC 9111 section 4 lets only what could be stored serve several requests;
+		// those who want no part of a store may share all the same.
+		return false
+	}
 	f, now := &a.obj.Freshness, x.p.now().UnixNano()
 	if x.waited {
 		f, now = &a.waiting, a.waiting.Came
