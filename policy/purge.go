@@ -172,6 +172,18 @@ func keyURL(r *Rule, q *Request) string {
 	return string(text[len(keyVersion):])
 }
 
+// KeysBeyondURL reports whether objects of q's URL may have keys that differ in
+// more than the URL, in headers or cookies or by the rule: then the key of one
+// request does not lead to all of them.
+func (s *Set) KeysBeyondURL(q *Request) bool {
+	for _, r := range s.possible(q) {
+		if len(r.Key.Headers)+len(r.Key.Cookies)+len(r.Match.Headers) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // possible returns each rule that some request for q's URL can fall under,
 // whatever its method and headers; a rule that keeps the query as it is when
 // there is none.

@@ -1,14 +1,19 @@
 package proxy
 
 import (
+	"weir/invalidation"
 	"weir/policy"
 	"weir/tiers"
 )
 
 // invalidate drops what an unsafe method has changed: the target, and what
 // Location and Content-Location of the same origin name (RFC 9111 section 4.4).
+// Where the keys of a URL differ in more than the URL, a purge of the URL reaches
+// them all; elsewhere that would be a write to the log of purges for each request.
 func (x *exchange) invalidate(status int, fields policy.Fields) {
 	x.forget(&x.req)
+	var facts []invalidation.Fact
+	defer func() { x.purgeAll(facts) }()
 	resp := &policy.Response{Status: status, Fields: fields}
 	for _, uri := range policy.InvalidationTargets(&x.req, resp) {
 		t, err := policy.SplitTarget([]byte(uri))
@@ -25,6 +30,27 @@ func (x *exchange) invalidate(status int, fields policy.Fields) {
 			q.Scheme, q.Host = t.Scheme, host
 		}
 		x.forget(&q)
+		if !x.cfg.Rules.KeysBeyondURL(&q) {
+			continue
+		}
+		scopes, err := x.cfg.Rules.URLScopes(uri)
+		if err != nil {
+			continue
+		}
+		for _, scope := range scopes {
+			facts = append(facts, invalidation.Fact{Kind: invalidation.URL, Scope: scope})
+		}
+	}
+}
+
+// purgeAll applies the facts. Where that fails, what the request's own key leads
+// to is forgotten all the same.
+func (x *exchange) purgeAll(facts []invalidation.Fact) {
+	if len(facts) == 0 || x.p.facts() == nil {
+		return
+	}
+	if _, err := x.p.facts().Purge(facts); err != nil {
+		x.p.log.Error("cannot invalidate what an unsafe request has changed under other keys", "error", err)
 	}
 }
 

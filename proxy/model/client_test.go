@@ -18,6 +18,7 @@ import (
 
 	"github.com/valyala/fasthttp/fasthttputil"
 
+	"weir/invalidation"
 	"weir/policy"
 	"weir/proxy"
 	"weir/tiers"
@@ -60,6 +61,7 @@ type exchanged struct {
 
 // machine is a whole proxy with its tiers behind a listener in memory.
 type machine struct {
+	purges *invalidation.Node
 	proxy  *proxy.Proxy
 	tiers  *tiers.Store
 	ln     *listener
@@ -122,13 +124,17 @@ func start(tb testing.TB, p *Policy, now func() time.Time, up proxy.Origin) *mac
 	if err != nil {
 		tb.Fatal(err)
 	}
-	px, err := proxy.New(proxy.Options{Tiers: store, Now: now}, &proxy.Config{
+	purges, err := invalidation.Open(invalidation.Options{Node: "n"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	px, err := proxy.New(proxy.Options{Tiers: store, Now: now, Invalidation: purges}, &proxy.Config{
 		Rules: rules, Origins: map[string]proxy.Upstream{"o": {Origin: up}},
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	m := &machine{proxy: px, tiers: store, ln: &listener{InmemoryListener: fasthttputil.NewInmemoryListener()}, served: make(chan error, 1)}
+	m := &machine{proxy: px, tiers: store, purges: purges, ln: &listener{InmemoryListener: fasthttputil.NewInmemoryListener()}, served: make(chan error, 1)}
 	go func() { m.served <- px.Serve(m.ln, false) }()
 	return m
 }
@@ -150,6 +156,9 @@ func (m *machine) stop(tb testing.TB) {
 		tb.Error(err)
 	}
 	if err := m.tiers.Close(); err != nil {
+		tb.Error(err)
+	}
+	if err := m.purges.Close(); err != nil {
 		tb.Error(err)
 	}
 	// The server's pool of workers has a goroutine that ends within ten seconds,
