@@ -110,7 +110,7 @@ type upload struct {
 	x        *exchange
 	r        io.Reader
 	conn     *clientConn // nil: a chunked body counts as cut
-	length   int64 // -1: chunked
+	length   int64       // -1: chunked
 	n        int64
 	deadline time.Time
 	// done is set when the whole body was read: the one field that is looked

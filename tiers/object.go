@@ -97,6 +97,9 @@ type VaryRecord struct {
 	Specs []policy.VarySpec
 	// Variants are what is stored, newest first, bounded by MaxVariants.
 	Variants []policy.Hash
+	// uses is how each of Variants is used, by its place. It is behind a pointer,
+	// which just fits into the size class of Object; nil when nobody counts.
+	uses *[]variantUse
 	// Languages are what responses that vary on Accept-Language came in, newest
 	// first, bounded by MaxLanguages.
 	Languages []VaryLanguage
@@ -115,7 +118,8 @@ const (
 	// costs a lookup of its own on a request.
 	MaxSpecs = 4
 	// MaxVariants bounds the variants of one key, so that a Vary on something
-	// as diverse as User-Agent cannot push out everybody else.
+	// as diverse as User-Agent cannot push out everybody else. At the bound a
+	// new one takes the place of the one that is used least.
 	MaxVariants = 128
 	// MaxLanguages bounds the languages remembered for one key: more than a
 	// site has, fewer than a request could be made to wade through.
@@ -237,7 +241,7 @@ func (o *Object) storedCost() int64 {
 	for _, t := range o.Tags {
 		n += int64(len(t) + 16)
 	}
-	n += int64(len(o.Vary.Variants)) * int64(len(policy.Hash{}))
+	n += int64(len(o.Vary.Variants)) * int64(len(policy.Hash{})+variantUseSize)
 	for _, s := range o.Vary.Specs {
 		n += 32
 		for _, name := range s.Names {

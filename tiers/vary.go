@@ -1,8 +1,11 @@
 package tiers
 
 import (
+	"math/bits"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"weir/policy"
 )
@@ -10,7 +13,7 @@ import (
 // AddVariant records under the primary key that the variant o is stored and how
 // requests select it; accept is its request's Accept-Language in the form of a
 // key's text, "" where that does not count. Variants beyond MaxVariants are
-// deleted, oldest first.
+// deleted, those first that are used least.
 func (s *Store) AddVariant(primary policy.Hash, text string, spec policy.VarySpec, variant policy.Hash, accept string, o *Object) {
 	for _, h := range s.addVariant(primary, text, spec, variant, accept, o) {
 		s.remove(&h)
@@ -34,7 +37,7 @@ func (s *Store) addVariant(primary policy.Hash, text string, spec policy.VarySpe
 	if old != nil {
 		old.Close()
 	}
-	next, dropped := rec.with(spec, variant)
+	next, dropped := rec.with(spec, variant, s.now().UnixNano())
 	next.Languages = rec.withLanguage(VaryLanguage{Content: o.Fields.Get("Content-Language"), Accept: accept})
 	life := recordLife(o)
 	if known && !old.expires().Before(o.expires()) {
@@ -63,14 +66,21 @@ func recordLife(o *Object) policy.Freshness {
 
 func (s *Store) varyLock(h *policy.Hash) *sync.Mutex { return &s.varyMu[int(h[0])%len(s.varyMu)] }
 
-// with returns the record with the variant added, and the variants that fell
-// out. The receiver is not changed: objects that hold it are immutable.
-func (r VaryRecord) with(spec policy.VarySpec, variant policy.Hash) (VaryRecord, []policy.Hash) {
+// with returns the record with the variant added at now, unix nanoseconds, and the
+// variants that fell out. The receiver is not changed: objects that hold it are
+// immutable. A use that is noted in it meanwhile may be lost.
+func (r VaryRecord) with(spec policy.VarySpec, variant policy.Hash, now int64) (VaryRecord, []policy.Hash) {
 	next := VaryRecord{Specs: make([]policy.VarySpec, 0, MaxSpecs), Variants: make([]policy.Hash, 0, len(r.Variants)+1)}
 	if !slices.Contains(r.Variants, variant) {
 		next.Variants = append(next.Variants, variant)
 	}
 	next.Variants = append(next.Variants, r.Variants...)
+	uses := make([]variantUse, len(next.Variants))
+	if r.uses != nil {
+		for i := range *r.uses {
+			uses[len(uses)-len(*r.uses)+i].v.Store((*r.uses)[i].v.Load())
+		}
+	}
 	next.Specs = append(next.Specs, spec)
 	for _, s := range r.Specs {
 		if !slices.Equal(s.Names, spec.Names) && len(next.Specs) < MaxSpecs {
@@ -78,11 +88,80 @@ func (r VaryRecord) with(spec policy.VarySpec, variant policy.Hash) (VaryRecord,
 		}
 	}
 	var dropped []policy.Hash
-	if n := len(next.Variants); n > MaxVariants {
-		dropped = slices.Clone(next.Variants[MaxVariants:])
-		next.Variants = next.Variants[:MaxVariants:MaxVariants]
+	for len(next.Variants) > MaxVariants {
+		i := leastUsed(uses, now)
+		dropped = append(dropped, next.Variants[i])
+		next.Variants = slices.Delete(next.Variants, i, i+1)
+		for ; i < len(next.Variants); i++ {
+			uses[i].v.Store(uses[i+1].v.Load())
+		}
+		uses = uses[:len(next.Variants)]
 	}
+	next.uses = &uses
 	return next, dropped
+}
+
+// leastUsed is the place of the variant that is to make room. The new one, in front,
+// stays: it may be somebody's who comes again.
+func leastUsed(uses []variantUse, now int64) int {
+	least, at := 0, -1
+	for i := len(uses) - 1; i > 0; i-- {
+		if w := uses[i].weight(now); at < 0 || w < least {
+			least, at = w, i
+		}
+	}
+	return at
+}
+
+// Index is the place of a variant in the record, -1 when it is not listed.
+func (r *VaryRecord) Index(variant policy.Hash) int { return slices.Index(r.Variants, variant) }
+
+// Use notes that the variant at place i was asked for again at now, unix nanoseconds.
+// Uses decide which variants stay when there are too many. It does not allocate, and
+// does not write more than once a second for a variant that is asked for all the time.
+func (r *VaryRecord) Use(i int, now int64) {
+	if r.uses != nil && uint(i) < uint(len(*r.uses)) {
+		(*r.uses)[i].note(now)
+	}
+}
+
+// variantUse is how often a variant was asked for again, and when last: the seconds in
+// the upper 32 bits, the count below. Zero: never.
+type variantUse struct{ v atomic.Uint64 }
+
+const variantUseSize = 8 // bytes
+
+func newUses(n int) *[]variantUse {
+	uses := make([]variantUse, n)
+	return &uses
+}
+
+// useFades is the time in which a use counts for half of what it did.
+const useFades = 10 * time.Minute
+
+// maxUses is the most that is counted. A client that wants its own variants to stay
+// in place of those of others must ask for each about as often as they do.
+const maxUses = 1 << 16
+
+func (u *variantUse) note(now int64) {
+	v := u.v.Load()
+	second := uint64(uint32(now / int64(time.Second)))
+	count := faded(v, now)
+	if count >= maxUses && v>>32 == second {
+		return
+	}
+	// One that is lost to another client's is no loss.
+	u.v.CompareAndSwap(v, second<<32|min(count+1, maxUses))
+}
+
+// weight is how much the variant is in use: the logarithm of its uses, as far as they
+// have not faded.
+func (u *variantUse) weight(now int64) int { return bits.Len64(faded(u.v.Load(), now)) }
+
+// faded is the count in v as of now.
+func faded(v uint64, now int64) uint64 {
+	since := now/int64(time.Second) - int64(v>>32)
+	return v & (1<<32 - 1) >> max(0, min(since/int64(useFades/time.Second), 63))
 }
 
 // withLanguage returns the languages with l in front, where it says anything.
