@@ -69,7 +69,7 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 		}
 		if o := x.find(); o != nil {
 			if o.Kind == tiers.KindResponse {
-				rec.Vary.Use(at, x.now)
+				rec.UseVariant(at, x.now)
 				return o
 			}
 			o.Close()
@@ -89,7 +89,7 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 	}
 	part := x.keys.partKey(&x.key)
 	at := rec.Vary.Index(part.hash)
-	rec.Vary.Use(at, x.now)
+	rec.UseVariant(at, x.now)
 	x.partListed = at >= 0
 	return nil
 }
@@ -125,7 +125,7 @@ func (x *exchange) findLanguage(rec *tiers.Object, primary *key) *tiers.Object {
 		}
 		if o := x.find(); o != nil {
 			if o.Fields.Get("Content-Language") == languages[i].Content {
-				rec.Vary.Use(at, x.now)
+				rec.UseVariant(at, x.now)
 				return o
 			}
 			// It was in that language once, and is no longer.

@@ -9,9 +9,8 @@ import (
 // How long a client may take for a header section, and between two requests, is
 // watched from outside. Fasthttp's own timeouts set two deadlines for each request;
 // with the clock readings they take that was a 25th of the cost of a RAM hit. Here a
-// request pays a few stores, and a goroutine looks at all
-// connections a few times a second: what has overstayed gets a deadline that has
-// passed. So a timeout is up to two rounds late, and never early. Time in which the
+// request pays a few stores, and a goroutine looks at all connections a few times a
+// second: what has overstayed gets a deadline that has passed. So a timeout is up to two rounds late, and never early. Time in which the
 // process itself did not run, or came late to a round, counts for nobody.
 //
 // How long a body may take to arrive is a deadline of its own (upload), and how long

@@ -145,7 +145,7 @@ func (o *Object) decode(meta []byte) error {
 		}
 	}
 	if n := d.count(MaxVariants, len(policy.Hash{})); n > 0 {
-		o.Vary.Variants, o.Vary.uses = make([]policy.Hash, n), newUses(n)
+		o.Vary.Variants = make([]policy.Hash, n)
 		for i := range o.Vary.Variants {
 			copy(o.Vary.Variants[i][:], d.take(len(policy.Hash{})))
 		}

@@ -53,7 +53,8 @@ type Object struct {
 	// checked belongs to whoever holds purges against the object: what was
 	// found, and when.
 	checked atomic.Uint64
-	// aside belongs to the proxy: what it prepared from this object.
+	// aside belongs to the proxy: what it prepared from this object. That of a
+	// vary record is its variantUses.
 	aside     atomic.Value
 	Freshness policy.Freshness
 	// Body is the whole body, or nil when it stays on disk (Large).
@@ -97,9 +98,6 @@ type VaryRecord struct {
 	Specs []policy.VarySpec
 	// Variants are what is stored, newest first, bounded by MaxVariants.
 	Variants []policy.Hash
-	// uses is how each of Variants is used, by its place. It is behind a pointer,
-	// which just fits into the size class of Object; nil when nobody counts.
-	uses *[]variantUse
 	// Languages are what responses that vary on Accept-Language came in, newest
 	// first, bounded by MaxLanguages.
 	Languages []VaryLanguage

@@ -27,7 +27,7 @@ func (b *variantBench) ask(v int) (hit bool) {
 	o := variantOf(1, v)
 	if rec := b.s.lookup(1); rec != nil {
 		if at := rec.Vary.Index(o.Hash); at >= 0 && b.s.Get(&o.Hash, []byte(o.Text)) != nil {
-			rec.Vary.Use(at, b.now.UnixNano())
+			rec.UseVariant(at, b.now.UnixNano())
 			return true
 		}
 	}
@@ -130,11 +130,11 @@ func TestUseDoesNotAllocate(t *testing.T) {
 	b := newVariantBench(t)
 	b.ask(1)
 	rec, now := b.s.lookup(1), b.now.UnixNano()
-	if n := testing.AllocsPerRun(100, func() { rec.Vary.Use(rec.Vary.Index(variantOf1), now) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { rec.UseVariant(rec.Vary.Index(variantOf1), now) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	rec.Vary.Use(-1, now)
-	rec.Vary.Use(MaxVariants, now)
+	rec.UseVariant(-1, now)
+	rec.UseVariant(MaxVariants, now)
 }
 
 var variantOf1 = variantOf(1, 1).Hash

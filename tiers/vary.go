@@ -26,28 +26,31 @@ func (s *Store) addVariant(primary policy.Hash, text string, spec policy.VarySpe
 	mu.Lock()
 	defer mu.Unlock()
 	var rec VaryRecord
+	var uses variantUses
 	old := s.Get(&primary, []byte(text))
 	if old == nil {
 		old = s.GetDisk(&primary, []byte(text))
 	}
 	known := old != nil && old.Kind == KindVary
 	if known {
-		rec = old.Vary
+		rec, uses = old.Vary, old.variantUses()
 	}
 	if old != nil {
 		old.Close()
 	}
-	next, dropped := rec.with(spec, variant, s.now().UnixNano())
+	next, uses, dropped := rec.with(spec, variant, uses, s.now().UnixNano())
 	next.Languages = rec.withLanguage(VaryLanguage{Content: o.Fields.Get("Content-Language"), Accept: accept})
 	life := recordLife(o)
 	if known && !old.expires().Before(o.expires()) {
 		life = old.Freshness
 	}
 	if !known || life != old.Freshness || !next.equal(rec) {
-		s.Put(&Object{
+		made := &Object{
 			Hash: primary, Text: text, Kind: KindVary, Freshness: life, Stored: o.Stored,
 			Epoch: o.Epoch, Incarnation: o.Incarnation, Policy: o.Policy, Vary: next,
-		})
+		}
+		made.aside.Store(uses)
+		s.Put(made)
 	}
 	return dropped
 }
@@ -66,20 +69,18 @@ func recordLife(o *Object) policy.Freshness {
 
 func (s *Store) varyLock(h *policy.Hash) *sync.Mutex { return &s.varyMu[int(h[0])%len(s.varyMu)] }
 
-// with returns the record with the variant added at now, unix nanoseconds, and the
-// variants that fell out. The receiver is not changed: objects that hold it are
-// immutable. A use that is noted in it meanwhile may be lost.
-func (r VaryRecord) with(spec policy.VarySpec, variant policy.Hash, now int64) (VaryRecord, []policy.Hash) {
+// with returns the record with the variant added at now, unix nanoseconds, how its
+// variants are used, and those that fell out. Neither the receiver nor uses is changed:
+// objects that hold them are immutable. A use that is noted meanwhile may be lost.
+func (r VaryRecord) with(spec policy.VarySpec, variant policy.Hash, uses variantUses, now int64) (VaryRecord, variantUses, []policy.Hash) {
 	next := VaryRecord{Specs: make([]policy.VarySpec, 0, MaxSpecs), Variants: make([]policy.Hash, 0, len(r.Variants)+1)}
 	if !slices.Contains(r.Variants, variant) {
 		next.Variants = append(next.Variants, variant)
 	}
 	next.Variants = append(next.Variants, r.Variants...)
-	uses := make([]variantUse, len(next.Variants))
-	if r.uses != nil {
-		for i := range *r.uses {
-			uses[len(uses)-len(*r.uses)+i].v.Store((*r.uses)[i].v.Load())
-		}
+	used := make(variantUses, len(next.Variants))
+	for i := range min(len(uses), len(r.Variants)) {
+		used[len(used)-len(r.Variants)+i].v.Store(uses[i].v.Load())
 	}
 	next.Specs = append(next.Specs, spec)
 	for _, s := range r.Specs {
@@ -89,40 +90,52 @@ func (r VaryRecord) with(spec policy.VarySpec, variant policy.Hash, now int64) (
 	}
 	var dropped []policy.Hash
 	for len(next.Variants) > MaxVariants {
-		i := leastUsed(uses, now)
+		i := used.least(now)
 		dropped = append(dropped, next.Variants[i])
 		next.Variants = slices.Delete(next.Variants, i, i+1)
 		for ; i < len(next.Variants); i++ {
-			uses[i].v.Store(uses[i+1].v.Load())
+			used[i].v.Store(used[i+1].v.Load())
 		}
-		uses = uses[:len(next.Variants)]
+		used = used[:len(next.Variants)]
 	}
-	next.uses = &uses
-	return next, dropped
-}
-
-// leastUsed is the place of the variant that is to make room. The new one, in front,
-// stays: it may be somebody's who comes again.
-func leastUsed(uses []variantUse, now int64) int {
-	least, at := 0, -1
-	for i := len(uses) - 1; i > 0; i-- {
-		if w := uses[i].weight(now); at < 0 || w < least {
-			least, at = w, i
-		}
-	}
-	return at
+	return next, used, dropped
 }
 
 // Index is the place of a variant in the record, -1 when it is not listed.
 func (r *VaryRecord) Index(variant policy.Hash) int { return slices.Index(r.Variants, variant) }
 
-// Use notes that the variant at place i was asked for again at now, unix nanoseconds.
-// Uses decide which variants stay when there are too many. It does not allocate, and
-// does not write more than once a second for a variant that is asked for all the time.
-func (r *VaryRecord) Use(i int, now int64) {
-	if r.uses != nil && uint(i) < uint(len(*r.uses)) {
-		(*r.uses)[i].note(now)
+// UseVariant notes that the variant at place i of a vary record was asked for again at
+// now, unix nanoseconds. Uses decide which variants stay when there are too many. It
+// does not write more than once a second for a variant that is asked for all the time,
+// and does not allocate but for the first one of a record that was read from disk.
+func (o *Object) UseVariant(i int, now int64) {
+	if u := o.variantUses(); uint(i) < uint(len(u)) {
+		u[i].note(now)
 	}
+}
+
+// variantUses is how each variant of a record is used, by its place.
+type variantUses []variantUse
+
+// variantUses returns those of a vary record.
+func (o *Object) variantUses() variantUses {
+	aside := &o.kept().aside
+	if aside.Load() == nil {
+		aside.CompareAndSwap(nil, make(variantUses, len(o.Vary.Variants)))
+	}
+	return aside.Load().(variantUses)
+}
+
+// least is the place of the variant that is to make room. The new one, in front, stays:
+// it may be somebody's who comes again.
+func (u variantUses) least(now int64) int {
+	least, at := 0, -1
+	for i := len(u) - 1; i > 0; i-- {
+		if w := u[i].weight(now); at < 0 || w < least {
+			least, at = w, i
+		}
+	}
+	return at
 }
 
 // variantUse is how often a variant was asked for again, and when last: the seconds in
@@ -130,11 +143,6 @@ func (r *VaryRecord) Use(i int, now int64) {
 type variantUse struct{ v atomic.Uint64 }
 
 const variantUseSize = 8 // bytes
-
-func newUses(n int) *[]variantUse {
-	uses := make([]variantUse, n)
-	return &uses
-}
 
 // useFades is the time in which a use counts for half of what it did.
 const useFades = 10 * time.Minute
