@@ -336,8 +336,10 @@ var framingRows = []struct {
 	{chunked + "5;a\rb\r\nhello\r\n0\r\n\r\n", "400", false, "?POST /c  (cut)"},
 	{chunked + "5;a\x7fb\r\nhello\r\n0\r\n\r\n", "400", false, "?POST /c  (cut)"},
 	{chunked + "5;" + strings.Repeat("x", maxChunkExt+1) + "\r\nhello\r\n0\r\n\r\n", "400", false, "?POST /c  (cut)"},
-	{chunked + strings.Repeat("1;"+strings.Repeat("x", maxChunkExt)+"\r\na\r\n", maxChunkExts/maxChunkExt+1) + "0\r\n\r\n", "400", false,
-		"?POST /c " + strings.Repeat("a", maxChunkExts/maxChunkExt) + " (cut)"},
+	{
+		chunked + strings.Repeat("1;"+strings.Repeat("x", maxChunkExt)+"\r\na\r\n", maxChunkExts/maxChunkExt+1) + "0\r\n\r\n", "400", false,
+		"?POST /c " + strings.Repeat("a", maxChunkExts/maxChunkExt) + " (cut)",
+	},
 	{chunked + "5;" + strings.Repeat("x", 64<<10) + "\r\nhello\r\n0\r\n\r\n", "400", false, "?POST /c  (cut)"},
 	// Trailers.
 	{chunked + "5\r\nhello\r\n0\r\nX-A : 1\r\n\r\n", "400", false, "?POST /c hello (cut)"},
