@@ -104,19 +104,22 @@ func (x *exchange) refuse() state {
 }
 
 // badRequest answers what is no request, for the connection's inbound or for fasthttp.
-// It never reaches handle, so it counts the request itself. The access log shows it
-// without a method, and in place of the target what came of the request line.
+// It never reaches handle, so it counts the request itself. The access log shows what
+// has no head without a method, and in place of the target what came of its first line.
 func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	x := p.pool.Get().(*exchange)
 	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
 	x.now = x.start.UnixNano()
 	x.begin()
 	ctx.SetConnectionClose()
-	ctx.Request.Reset()
-	ctx.Request.Header.SetMethod("-")
-	ctx.Request.SetRequestURI("-")
-	if k := clientOf(ctx.Conn()); k != nil {
-		ctx.Request.Header.SetRequestURIBytes(k.in.requestLine())
+	if h := &ctx.Request.Header; len(h.RawHeaders()) == 0 {
+		// There is no head, only fasthttp's defaults. (One that it could parse, and
+		// whose Host it refused, is as it came.)
+		h.SetMethod("-")
+		h.SetRequestURI("-")
+		if k := clientOf(ctx.Conn()); k != nil {
+			h.SetRequestURIBytes(k.in.requestLine())
+		}
 	}
 	var f *fault
 	var small *fasthttp.ErrSmallBuffer
