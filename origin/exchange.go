@@ -83,7 +83,11 @@ func (x *exchange) send(ctx context.Context) (*http.Response, error) {
 	}
 	in := &interims{x: x}
 	defer in.end()
-	return x.server.transport.RoundTrip(x.request(ctx, in))
+	transport := x.server.transport
+	if x.out.stranger {
+		transport = x.server.strangers
+	}
+	return transport.RoundTrip(x.request(ctx, in))
 }
 
 // interims hands on the interim responses of one connection's answer, up to when
@@ -299,6 +303,7 @@ func (x *exchange) finish(outcome string) {
 		x.cancel(nil)
 		x.out.up.release()
 		x.server.release()
+		x.pool.names.exit(x.out)
 		x.pool.observe(outcome, x.took)
 		x.pool.leave()
 	})

@@ -22,6 +22,7 @@ type outgoing struct {
 	zero     bool    // states "Content-Length: 0"
 	got1xx   func(code int, h textproto.MIMEHeader) error
 	attempts int
+	stranger bool // holds a place for names that are rarely asked for
 }
 
 // prepare checks what net/http would not, or not before it has connected.

@@ -18,6 +18,7 @@ type Pool struct {
 	conf     Config
 	limits   limits
 	servers  []*server
+	names    *names // nil: the name for TLS does not depend on the request
 	next     atomic.Uint64
 	inFlight atomic.Int64
 	closed   atomic.Bool
@@ -79,6 +80,9 @@ func newPool(c Config, dial func(ctx context.Context, network, addr string) (net
 		faults = append(faults, err)
 		if errors.Join(faults...) == nil {
 			p.servers = append(p.servers, newServer(p, scheme, addr, tlsConf))
+			if scheme == "https" && c.Host == "" && c.TLS.ServerName == "" {
+				p.names = newNames(c.MaxConnsPerServer)
+			}
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -100,6 +104,7 @@ func (p *Pool) Close() {
 func (p *Pool) closeIdle() {
 	for _, s := range p.servers {
 		s.transport.CloseIdleConnections()
+		s.strangers.CloseIdleConnections()
 	}
 }
 
@@ -149,10 +154,15 @@ func (p *Pool) do(ctx context.Context, r *Request) (*Response, error) {
 	defer func() {
 		if err != nil {
 			out.up.release()
+			p.names.exit(out)
 		}
 	}()
 	left := p.limits.connect + p.limits.firstByte
 	waitUntil := begin.Add(p.limits.wait)
+	if e := p.names.enter(ctx, out, p.now(), p.limits.wait); e != nil {
+		err = p.fail(begin, e)
+		return nil, err
+	}
 	for turn := p.line(); ; {
 		var s *server
 		if s, err = p.acquire(ctx, turn, waitUntil); err != nil {

@@ -28,8 +28,9 @@ type server struct {
 	port      string
 	tls       *tls.Config // nil for http; ServerName is filled in per connection
 	transport *http.Transport
-	permits   chan struct{} // one element for each exchange in flight
-	downUntil atomic.Int64  // by the pool's clock, in nanoseconds
+	strangers *http.Transport // for names that are rarely asked for
+	permits   chan struct{}   // one element for each exchange in flight
+	downUntil atomic.Int64    // by the pool's clock, in nanoseconds
 }
 
 func newServer(p *Pool, scheme, addr string, tlsConf *tls.Config) *server {
@@ -41,31 +42,38 @@ func newServer(p *Pool, scheme, addr string, tlsConf *tls.Config) *server {
 	if scheme == "https" {
 		s.tls = tlsConf
 	}
-	h2 := p.conf.HTTP2 && scheme == "https"
+	s.transport, s.strangers = s.newTransport(p.conf.MaxConnsPerServer), s.newTransport(strangersIdle)
+	return s
+}
+
+// newTransport makes a transport that keeps so many connections without use.
+func (s *server) newTransport(idle int) *http.Transport {
+	conf := &s.pool.conf
+	h2 := conf.HTTP2 && s.scheme == "https"
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(h2)
-	s.transport = &http.Transport{
+	t := &http.Transport{
 		DialContext:            func(ctx context.Context, network, _ string) (net.Conn, error) { return s.dial(ctx, network) },
 		DialTLSContext:         s.dialTLS,
 		DisableCompression:     true,
-		MaxIdleConns:           p.conf.MaxConnsPerServer,
-		MaxIdleConnsPerHost:    p.conf.MaxConnsPerServer,
+		MaxIdleConns:           idle,
+		MaxIdleConnsPerHost:    idle,
 		IdleConnTimeout:        idleTimeout,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: p.conf.MaxHeaderBytes,
+		MaxResponseHeaderBytes: conf.MaxHeaderBytes,
 		ReadBufferSize:         16 << 10, // the header and a median object in one read
 		Protocols:              &protocols,
 	}
 	if h2 {
 		// A connection that died in silence is found by pings; each request on it
 		// has its own bounds.
-		s.transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second}
+		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second}
 	} else {
 		// Dials that outlive their request would otherwise add to the permits.
-		s.transport.MaxConnsPerHost = p.conf.MaxConnsPerServer
+		t.MaxConnsPerHost = conf.MaxConnsPerServer
 	}
-	return s
+	return t
 }
 
 // dial opens a TCP connection, whatever name the transport keeps it under.

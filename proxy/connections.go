@@ -7,9 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/valyala/fasthttp"
 
@@ -23,13 +21,10 @@ type connections struct {
 	max, perIP int // 0: no bound
 	log        *slog.Logger
 	now        func() time.Time
+	bodyTime   time.Duration // for the first bytes of a body
 	clock      coarseClock
 
-	open sync.Map // the *clientConn of each net.Conn
-	// near holds some of those in open, each at a place that follows from the
-	// connection's address: three lookups for each request cost a fiftieth of a
-	// hit otherwise.
-	near [nearPlaces]atomic.Pointer[clientConn]
+	open sync.Map // of *clientConn, without values
 
 	// mu protects what follows.
 	mu      sync.Mutex
@@ -42,10 +37,10 @@ type connections struct {
 // warnEvery bounds how often the log says that connections are refused.
 const warnEvery = time.Minute
 
-// admit counts c as open, or returns the status with which it is refused. The
-// address counts where it is known without waiting: behind PROXY headers, one
+// admit counts c as open and returns it as a clientConn, or returns the status with
+// which it is refused. The address counts where it is known without waiting: behind PROXY headers, one
 // client that sends none would stop everybody.
-func (n *connections) admit(c net.Conn, byAddress bool) (status int) {
+func (n *connections) admit(c net.Conn, byAddress bool) (k *clientConn, status int) {
 	ip := netip.Addr{}
 	if t, ok := c.RemoteAddr().(*net.TCPAddr); byAddress && ok {
 		ip = t.AddrPort().Addr().Unmap().WithZone("")
@@ -55,20 +50,21 @@ func (n *connections) admit(c net.Conn, byAddress bool) (status int) {
 	switch {
 	case n.max > 0 && n.count >= n.max:
 		n.refuseLocked("limits.connections", n.max)
-		return fasthttp.StatusServiceUnavailable
+		return nil, fasthttp.StatusServiceUnavailable
 	case n.perIP > 0 && ip.IsValid() && n.byIP[ip] >= n.perIP:
 		n.refuseLocked("limits.connections_per_ip", n.perIP)
-		return fasthttp.StatusTooManyRequests
+		return nil, fasthttp.StatusTooManyRequests
 	}
 	if n.perIP == 0 {
 		ip = netip.Addr{}
 	}
 	n.count++
-	n.open.Store(c, newClientConn(c, ip, n.clock.now()))
+	k = newClientConn(c, ip, &n.clock, n.bodyTime)
+	n.open.Store(k, nil)
 	if ip.IsValid() {
 		n.byIP[ip]++
 	}
-	return 0
+	return k, 0
 }
 
 func (n *connections) refuseLocked(key string, bound int) {
@@ -82,67 +78,31 @@ func (n *connections) refuseLocked(key string, bound int) {
 // state is told by fasthttp what becomes of a connection. It may say twice that
 // one is closed.
 func (n *connections) state(c net.Conn, s fasthttp.ConnState) {
+	k := clientOf(c)
+	if k == nil {
+		return
+	}
 	switch s {
-	case fasthttp.StateActive, fasthttp.StateIdle:
-		if k := n.of(c); k != nil {
-			k.turn(s, n.clock.now())
-		}
+	case fasthttp.StateIdle:
+		k.idle()
 		return
 	case fasthttp.StateClosed, fasthttp.StateHijacked:
 	default:
 		return
 	}
-	v, was := n.open.LoadAndDelete(c)
-	if !was {
+	if _, was := n.open.LoadAndDelete(k); !was {
 		return
-	}
-	if place := n.nearTo(c); place != nil {
-		place.CompareAndSwap(v.(*clientConn), nil)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.count--
-	ip := v.(*clientConn).ip
+	ip := k.ip
 	if !ip.IsValid() {
 		return
 	}
 	if n.byIP[ip]--; n.byIP[ip] == 0 {
 		delete(n.byIP, ip)
 	}
-}
-
-// of returns what is known of an open connection, nil for one that was not
-// accepted here.
-func (n *connections) of(c net.Conn) *clientConn {
-	place := n.nearTo(c)
-	if place != nil {
-		if k := place.Load(); k != nil && k.conn == c {
-			return k
-		}
-	}
-	v, ok := n.open.Load(c)
-	if !ok {
-		return nil
-	}
-	k := v.(*clientConn)
-	if place != nil {
-		place.Store(k)
-	}
-	return k
-}
-
-// nearPlaces is a power of two.
-const nearPlaces = 1 << 12
-
-// nearTo returns the place of a TCP connection; nil for others, whose address does
-// not tell them apart.
-func (n *connections) nearTo(c net.Conn) *atomic.Pointer[clientConn] {
-	t, ok := c.(*net.TCPConn)
-	if !ok {
-		return nil
-	}
-	// The allocator's least distance is 8 bytes.
-	return &n.near[uintptr(unsafe.Pointer(t))>>3%nearPlaces]
 }
 
 func (n *connections) counts() (open int, refused uint64) {
@@ -158,17 +118,16 @@ type boundedListener struct {
 	byAddress bool
 }
 
-// Accept implements net.Listener. It does not wrap what it returns: plain TCP
-// connections are written to with writev.
+// Accept implements net.Listener.
 func (l *boundedListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		status := l.p.conns.admit(c, l.byAddress)
+		k, status := l.p.conns.admit(c, l.byAddress)
 		if status == 0 {
-			return c, nil
+			return k.forServer(), nil
 		}
 		l.p.turnAway(c, status)
 	}

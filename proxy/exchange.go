@@ -151,9 +151,8 @@ func (p *Proxy) handle(ctx *fasthttp.RequestCtx) {
 	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
 	x.now = x.start.UnixNano()
 	x.begin()
-	p.serving(ctx)
-	sendWhenWhole(ctx)
 	x.run()
+	lendBody(ctx)
 }
 
 // elapsed is the time since the request began. Of the real clock it asks the

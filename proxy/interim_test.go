@@ -227,11 +227,3 @@ func TestPipelineKeepsItsOrder(t *testing.T) {
 		}
 	})
 }
-
-// TestDeadlineMark: fasthttp still has the mark by which it sends an answer at once. Without it each request would pay for
-// two deadlines.
-func TestDeadlineMark(t *testing.T) {
-	if deadlineMark == 0 {
-		t.Error("fasthttp.RequestCtx has no atomic.Bool named handlerWriteDeadlineSet any more")
-	}
-}

@@ -9,12 +9,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/valyala/fasthttp"
 
 	"weir/loadtest/selfcheck"
 	"weir/origin"
@@ -174,49 +171,4 @@ func (q lentRequest) check(r *bufio.Reader) error {
 		return fmt.Errorf("byte %d of %d is wrong", i, len(body))
 	}
 	return nil
-}
-
-// TestConnectionsThatShareAPlace: what is known of a connection is never that of another one that lies where its
-// address leads, and never that of one that is closed.
-func TestConnectionsThatShareAPlace(t *testing.T) {
-	n := connections{byIP: map[netip.Addr]int{}}
-	all := make([]*net.TCPConn, 4*nearPlaces) // so that some must share
-	for i := range all {
-		all[i] = &net.TCPConn{}
-		if status := n.admit(all[i], false); status != 0 {
-			t.Fatalf("connection %d is refused with %d", i, status)
-		}
-	}
-	known := func(c *net.TCPConn, open bool) {
-		t.Helper()
-		switch k := n.of(c); {
-		case k == nil && open:
-			t.Fatal("an open connection is not known")
-		case k != nil && !open:
-			t.Fatal("a closed connection is known")
-		case k != nil && k.conn != net.Conn(c):
-			t.Fatal("what is known is another connection's")
-		}
-	}
-	rnd := rand.New(rand.NewPCG(1, 1))
-	closed := map[*net.TCPConn]bool{}
-	for range 20 * len(all) {
-		c := all[rnd.IntN(len(all))]
-		if rnd.IntN(32) == 0 {
-			n.state(c, fasthttp.StateClosed)
-			closed[c] = true
-		}
-		known(c, !closed[c])
-	}
-	if open, _ := n.counts(); open != len(all)-len(closed) {
-		t.Errorf("%d connections are counted as open, %d are", open, len(all)-len(closed))
-	}
-	for _, c := range all {
-		n.state(c, fasthttp.StateClosed)
-	}
-	for i := range n.near {
-		if n.near[i].Load() != nil {
-			t.Fatal("a place still leads to a closed connection")
-		}
-	}
 }

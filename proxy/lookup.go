@@ -61,13 +61,15 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 	primary, specs := x.key, rec.Vary.Specs
 	for i := range specs {
 		x.key = x.keys.variantKey(&primary, &specs[i], x.rule, &x.req)
-		if !slices.Contains(rec.Vary.Variants, x.key.hash) {
+		at := rec.Vary.Index(x.key.hash)
+		if at < 0 {
 			// Not listed: never stored, or stored before the record was made
 			// anew, by an invalidation for instance, and not to be revived.
 			continue
 		}
 		if o := x.find(); o != nil {
 			if o.Kind == tiers.KindResponse {
+				rec.UseVariant(at, x.now)
 				return o
 			}
 			o.Close()
@@ -86,7 +88,9 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 		x.key = x.keys.variantKey(&primary, &specs[0], x.rule, &x.req)
 	}
 	part := x.keys.partKey(&x.key)
-	x.partListed = slices.Contains(rec.Vary.Variants, part.hash)
+	at := rec.Vary.Index(part.hash)
+	rec.UseVariant(at, x.now)
+	x.partListed = at >= 0
 	return nil
 }
 
@@ -115,11 +119,13 @@ func (x *exchange) findLanguage(rec *tiers.Object, primary *key) *tiers.Object {
 			continue
 		}
 		x.key = x.keys.languageKey(primary, &specs[j], x.rule, &x.req, languages[i].Accept)
-		if !slices.Contains(rec.Vary.Variants, x.key.hash) {
+		at := rec.Vary.Index(x.key.hash)
+		if at < 0 {
 			continue
 		}
 		if o := x.find(); o != nil {
 			if o.Fields.Get("Content-Language") == languages[i].Content {
+				rec.UseVariant(at, x.now)
 				return o
 			}
 			// It was in that language once, and is no longer.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"reflect"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -76,7 +75,10 @@ func (x *exchange) passFailed(err error, up *upload) state {
 		// The origin may be fine: it is the client who broke off or went over
 		// the bound. A connection with half a body on it is of no use.
 		x.ctx.SetConnectionClose()
+		var f *fault
 		switch {
+		case errors.As(up.err, &f):
+			return x.refusal(f.status, policy.ReasonBadRequest, f.text)
 		case errors.Is(up.err, errBodyTooLarge):
 			return x.failure(413, policy.ReasonBodyTooLarge)
 		case errors.Is(up.err, errUploadCut):
@@ -101,12 +103,14 @@ var (
 
 // upload reads the client's body for the origin. It extends the connection's
 // read deadline as bytes arrive, so that a slow but progressing upload of any
-// size goes through and a silent one ends; and it checks the length, which
-// fasthttp reads past.
+// size goes through and a silent one ends. Fasthttp reports io.EOF also where the
+// connection ended in place of the body: whether the body is whole, its length or
+// the connection's inbound says.
 type upload struct {
 	x        *exchange
 	r        io.Reader
-	length   int64 // -1: chunked
+	conn     *clientConn // nil: a chunked body counts as cut
+	length   int64       // -1: chunked
 	n        int64
 	deadline time.Time
 	// done is set when the whole body was read: the one field that is looked
@@ -118,7 +122,9 @@ type upload struct {
 }
 
 func (x *exchange) newUpload() *upload {
-	return &upload{x: x, r: x.ctx.RequestBodyStream(), length: int64(x.ctx.Request.Header.ContentLength())}
+	return &upload{
+		x: x, r: x.ctx.RequestBodyStream(), conn: clientOf(x.ctx.Conn()), length: int64(x.ctx.Request.Header.ContentLength()),
+	}
 }
 
 // Read implements io.Reader.
@@ -138,7 +144,9 @@ func (u *upload) Read(p []byte) (int, error) {
 		return 0, u.err
 	case err == io.EOF && u.length >= 0 && u.n < u.length:
 		err = errUploadCut
-	case err == io.EOF && u.length < 0 && !lastChunkSeen(u.r):
+	case err != nil && u.conn != nil && u.conn.in.fault != nil:
+		err = u.conn.in.fault
+	case err == io.EOF && u.length < 0 && (u.conn == nil || !u.conn.in.whole()):
 		err = errUploadCut
 	case err != nil && err != io.EOF:
 		err = errors.Join(errUploadCut, err)
@@ -154,20 +162,6 @@ func (u *upload) Read(p []byte) (int, error) {
 func (u *upload) Close() error {
 	u.closed.Store(true)
 	return u.x.ctx.SetReadDeadline(longPast)
-}
-
-// lastChunkSeen tells whether fasthttp's stream of a chunked body ended with its
-// last chunk. Read gives io.EOF also when the connection ended in its place (RFC
-// 9112 section 8 calls that incomplete), and only a private field of the stream
-// knows; a test holds it to be there. Without it every chunked upload counts as
-// cut, which is safe.
-func lastChunkSeen(stream io.Reader) bool {
-	v := reflect.ValueOf(stream)
-	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
-		return false
-	}
-	eof := v.Elem().FieldByName("eof")
-	return eof.IsValid() && eof.Kind() == reflect.Bool && eof.Bool()
 }
 
 // extend pushes the deadline out, at most once a second: setting it costs. The losing

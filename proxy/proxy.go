@@ -148,7 +148,7 @@ func New(o Options, c *Config) (*Proxy, error) {
 	}
 	p.conns = connections{
 		max: o.MaxConnections, perIP: o.MaxConnectionsPerIP, log: o.Log, now: o.Now,
-		byIP: make(map[netip.Addr]int),
+		bodyTime: o.ProgressTimeout, byIP: make(map[netip.Addr]int),
 	}
 	p.server, p.proxied = p.newServer(), p.newServer()
 	return p, nil
@@ -159,9 +159,6 @@ func (p *Proxy) newServer() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:      p.handle,
 		ErrorHandler: p.badRequest,
-		// Fasthttp reads the first bytes of a body before the handler runs:
-		// they have the time of a body, not what is left of the header's.
-		HeaderReceived: p.bodyTime,
 		// Refuses an upload before its body is sent, where the head says enough.
 		ExpectHandler: p.expect,
 		ConnState:     p.conns.state,

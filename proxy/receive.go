@@ -16,6 +16,10 @@ func (x *exchange) receive() state {
 	if proto := h.Protocol(); string(proto) != "HTTP/1.1" && string(proto) != "HTTP/1.0" {
 		return x.refusal(fasthttp.StatusHTTPVersionNotSupported, policy.ReasonBadRequest, "this server speaks HTTP/1.1 and HTTP/1.0")
 	}
+	if !x.framedAlike() {
+		x.ctx.SetConnectionClose()
+		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, "the length of the request body is in doubt")
+	}
 	if !x.fields.scan(h.RawHeaders()) {
 		x.ctx.SetConnectionClose()
 		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, x.fields.fault)

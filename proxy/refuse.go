@@ -72,6 +72,11 @@ func (x *exchange) refuse() state {
 	x.status = x.appendCacheStatus(x.status[:0])
 	// The text is weir's own, also where it is about a stored object.
 	x.tier = policy.TierNone
+	if x.hasBody() {
+		// A body that nothing here has read must not be waited for, nor be in front
+		// of the next request.
+		x.ctx.SetConnectionClose()
+	}
 	body := strconv.Itoa(x.code) + " " + fasthttp.StatusMessage(x.code) + "\n" + x.refuseText + "\n"
 	closing := x.ctx.Response.ConnectionClose()
 	fields := policy.Fields{
@@ -98,17 +103,30 @@ func (x *exchange) refuse() state {
 	return stateFinish
 }
 
-// badRequest answers what fasthttp could not parse. It never reaches handle, so
-// it counts the request itself.
+// badRequest answers what is no request, for the connection's inbound or for fasthttp.
+// It never reaches handle, so it counts the request itself. The access log shows what
+// has no head without a method, and in place of the target what came of its first line.
 func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	x := p.pool.Get().(*exchange)
 	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
 	x.now = x.start.UnixNano()
 	x.begin()
 	ctx.SetConnectionClose()
+	if h := &ctx.Request.Header; len(h.RawHeaders()) == 0 {
+		// There is no head, only fasthttp's defaults. (One that it could parse, and
+		// whose Host it refused, is as it came.)
+		h.SetMethod("-")
+		h.SetRequestURI("-")
+		if k := clientOf(ctx.Conn()); k != nil {
+			h.SetRequestURIBytes(k.in.requestLine())
+		}
+	}
+	var f *fault
 	var small *fasthttp.ErrSmallBuffer
 	var timeout interface{ Timeout() bool }
 	switch {
+	case errors.As(err, &f):
+		x.refusal(f.status, policy.ReasonBadRequest, f.text)
 	case errors.As(err, &small):
 		x.refusal(fasthttp.StatusRequestHeaderFieldsTooLarge, policy.ReasonHeaderTooLarge,
 			"the header section is larger than this cache accepts")

@@ -1,22 +1,16 @@
 package proxy
 
 import (
-	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
-
-	"github.com/valyala/fasthttp"
 )
 
 // How long a client may take for a header section, and between two requests, is
 // watched from outside. Fasthttp's own timeouts set two deadlines for each request;
 // with the clock readings they take that was a 25th of the cost of a RAM hit. Here a
-// request pays three lookups and two stores, and a goroutine looks at all
-// connections a few times a second: what has overstayed gets a deadline that has
-// passed. So a timeout is up to two rounds late, and never early. Time in which the
+// request pays a few stores, and a goroutine looks at all connections a few times a
+// second: what has overstayed gets a deadline that has passed. So a timeout is up to two rounds late, and never early. Time in which the
 // process itself did not run, or came late to a round, counts for nobody.
 //
 // How long a body may take to arrive is a deadline of its own (upload), and how long
@@ -38,46 +32,40 @@ const (
 	phaseOver
 )
 
-// clientConn is one open connection.
-type clientConn struct {
-	conn  net.Conn
-	ip    netip.Addr // zero: not counted by address
-	phase atomic.Uint32
-	since atomic.Int64 // on the coarse clock
-	// bodyDeadline: fasthttp was told to set one. Only the connection's own
-	// goroutine uses it.
-	bodyDeadline bool
-}
-
-func newClientConn(c net.Conn, ip netip.Addr, now int64) *clientConn {
-	k := &clientConn{conn: c, ip: ip}
-	k.since.Store(now)
-	return k
-}
-
-// turn notes what fasthttp says of the connection: the first byte of a request
-// has come, or its answer is out.
-func (k *clientConn) turn(s fasthttp.ConnState, now int64) {
-	switch was := phase(k.phase.Load()); {
-	case was == phaseOver:
-	case s == fasthttp.StateIdle:
-		if k.bodyDeadline {
-			k.bodyDeadline = false
-			_ = k.conn.SetReadDeadline(time.Time{}) // one that fails is closed
-		}
-		k.since.Store(now)
-		k.phase.CompareAndSwap(uint32(was), uint32(phaseIdle))
-	case was != phaseNew:
-		k.since.Store(now)
-		k.phase.CompareAndSwap(uint32(was), uint32(phaseHeader))
+// began notes that the first bytes of a head have come. A new connection has the time
+// of one head from when it was accepted.
+func (k *clientConn) began() {
+	if phase(k.phase.Load()) == phaseIdle {
+		k.since.Store(k.clock.now())
+		k.phase.CompareAndSwap(uint32(phaseIdle), uint32(phaseHeader))
 	}
 }
 
-// serve notes that the header section is here.
+// serve notes that a head is here. The first bytes of a body are read before the
+// handler runs; they have the time of a body.
 func (k *clientConn) serve() {
 	if was := k.phase.Load(); phase(was) != phaseOver {
 		k.phase.CompareAndSwap(was, uint32(phaseServing))
 	}
+	if k.in.announced != 0 && k.bodyTime > 0 {
+		k.bodyDeadline = true
+		_ = k.Conn.SetReadDeadline(time.Now().Add(k.bodyTime)) // one that fails is closed
+	}
+}
+
+// idle notes that the answer is out.
+func (k *clientConn) idle() {
+	k.body, k.ahead = nil, nil
+	was := k.phase.Load()
+	if phase(was) == phaseOver {
+		return
+	}
+	if k.bodyDeadline {
+		k.bodyDeadline = false
+		_ = k.Conn.SetReadDeadline(time.Time{}) // one that fails is closed
+	}
+	k.since.Store(k.clock.now())
+	k.phase.CompareAndSwap(was, uint32(phaseIdle))
 }
 
 // longPast is a deadline that ends a read at once.
@@ -93,7 +81,7 @@ func (k *clientConn) hold(now, header, idle, round int64) {
 	case phaseOver:
 		// Again: whoever reads a PROXY header or shakes hands sets deadlines
 		// of their own.
-		_ = k.conn.SetReadDeadline(longPast)
+		_ = k.Conn.SetReadDeadline(longPast)
 		return
 	case phaseIdle:
 		limit = idle
@@ -101,7 +89,7 @@ func (k *clientConn) hold(now, header, idle, round int64) {
 	}
 	// since may be a round too early.
 	if limit > 0 && now-k.since.Load() > limit+round && k.phase.CompareAndSwap(uint32(was), uint32(phaseOver)) {
-		_ = k.conn.SetReadDeadline(longPast) // one that fails is closed
+		_ = k.Conn.SetReadDeadline(longPast) // one that fails is closed
 	}
 }
 
@@ -174,39 +162,9 @@ func (p *Proxy) watchConnections() {
 		last = last.Add(passed)
 		p.conns.clock.advance(passed, round)
 		now := p.conns.clock.now()
-		p.conns.open.Range(func(_, v any) bool {
-			v.(*clientConn).hold(now, int64(p.opts.HeaderTimeout), int64(p.opts.IdleTimeout), int64(round))
+		p.conns.open.Range(func(k, _ any) bool {
+			k.(*clientConn).hold(now, int64(p.opts.HeaderTimeout), int64(p.opts.IdleTimeout), int64(round))
 			return true
 		})
 	}
-}
-
-// serving notes that a request's header section is here.
-func (p *Proxy) serving(ctx *fasthttp.RequestCtx) *clientConn {
-	k := p.conns.of(ctx.Conn())
-	if k != nil {
-		k.serve()
-	}
-	return k
-}
-
-// bodyTime is called by fasthttp when it has read a header section. It reads the
-// first bytes of a body before the handler runs: they have the time of a body, not
-// what is left of the header's.
-func (p *Proxy) bodyTime(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
-	if n := h.ContentLength(); n > 0 || n == -1 {
-		c.ReadTimeout = p.opts.ProgressTimeout
-		if k := p.serving(contextOf(h)); k != nil {
-			k.bodyDeadline = true
-		}
-	}
-	return c
-}
-
-// contextOf returns the context whose request's header h is. Fasthttp hands the
-// hook a pointer into the context, and has no other way to tell whose header it
-// is; a test holds that it does.
-func contextOf(h *fasthttp.RequestHeader) *fasthttp.RequestCtx {
-	const inside = unsafe.Offsetof(fasthttp.RequestCtx{}.Request) + unsafe.Offsetof(fasthttp.Request{}.Header)
-	return (*fasthttp.RequestCtx)(unsafe.Add(unsafe.Pointer(h), -int(inside)))
 }

@@ -10,32 +10,6 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// TestContextOf holds what contextOf relies on: fasthttp's hook gets a pointer to the header inside the context that
-// the handler gets.
-func TestContextOf(t *testing.T) {
-	var hooked, handled *fasthttp.RequestCtx
-	s := &fasthttp.Server{
-		HeaderReceived: func(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) { hooked = contextOf(h); return c },
-		Handler:        func(ctx *fasthttp.RequestCtx) { handled = ctx },
-	}
-	c, served := net.Pipe()
-	done := make(chan error, 1)
-	go func() { done <- s.ServeConn(served) }()
-	for range 3 {
-		if _, err := c.Write([]byte("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Read(make([]byte, 4096)); err != nil {
-			t.Fatal(err)
-		}
-		if hooked == nil || hooked != handled {
-			t.Fatalf("the hook's context is %p, the handler's %p", hooked, handled)
-		}
-	}
-	_ = c.Close()
-	<-done // whatever it says of a client that leaves
-}
-
 // deadlineConn counts the deadlines that are set.
 type deadlineConn struct {
 	net.Conn
@@ -55,7 +29,8 @@ func (c *deadlineConn) SetReadDeadline(t time.Time) error {
 func TestPhases(t *testing.T) {
 	const header, idle, round = 100, 1000, 10
 	c := &deadlineConn{}
-	k := newClientConn(c, netip.Addr{}, 0)
+	var clock coarseClock
+	k := newClientConn(c, netip.Addr{}, &clock, time.Minute)
 	at := func(now int64, ended bool) {
 		t.Helper()
 		before := c.past
@@ -64,25 +39,33 @@ func TestPhases(t *testing.T) {
 		}
 	}
 	at(header+round, false)
-	k.turn(fasthttp.StateActive, 90) // the first header's time runs from the start
+	clock.t.Store(90)
+	k.began() // the first header's time runs from the start
 	at(header+round, false)
 	k.serve()
 	at(1e9, false)
-	k.turn(fasthttp.StateIdle, 1e9)
+	clock.t.Store(1e9)
+	k.idle()
 	at(1e9+idle+round, false)
-	k.turn(fasthttp.StateActive, 1e9+idle)
+	clock.t.Store(1e9 + idle)
+	k.began()
+	clock.t.Store(2e9)
+	k.began() // more of the same head
 	at(1e9+idle+header+round, false)
 	at(1e9+idle+header+round+1, true)
 	at(1e9+idle+header+round+2, true) // again, in case somebody took the deadline off
-	k.turn(fasthttp.StateIdle, 2e9)
+	k.idle()
 	k.serve()
 	at(2e9, true)
 
 	// A body's deadline is taken off with its answer.
-	k = newClientConn(c, netip.Addr{}, 0)
-	k.bodyDeadline = true
-	k.serve()
-	if k.turn(fasthttp.StateIdle, 5); c.none != 1 || k.bodyDeadline {
+	past := c.past
+	k = newClientConn(c, netip.Addr{}, &clock, time.Minute)
+	k.in.announced = 1
+	if k.serve(); c.past != past+1 {
+		t.Error("a body has no deadline")
+	}
+	if k.idle(); c.none != 1 || k.bodyDeadline {
 		t.Errorf("the deadline of a body was taken off %d times", c.none)
 	}
 	// No limit is no limit.
@@ -98,7 +81,7 @@ func TestStopsCountForNobody(t *testing.T) {
 	var clock coarseClock
 	clock.advance(round, round)
 	c := &deadlineConn{}
-	k := newClientConn(c, netip.Addr{}, clock.now())
+	k := newClientConn(c, netip.Addr{}, &clock, 0)
 	clock.advance(time.Hour, round)
 	for lived := time.Duration(0); lived <= header; lived += round {
 		if k.hold(clock.now(), int64(header), int64(idle), int64(round)); c.past > 0 {

@@ -53,7 +53,8 @@ type Object struct {
 	// checked belongs to whoever holds purges against the object: what was
 	// found, and when.
 	checked atomic.Uint64
-	// aside belongs to the proxy: what it prepared from this object.
+	// aside belongs to the proxy: what it prepared from this object. That of a
+	// vary record is its variantUses.
 	aside     atomic.Value
 	Freshness policy.Freshness
 	// Body is the whole body, or nil when it stays on disk (Large).
@@ -115,7 +116,8 @@ const (
 	// costs a lookup of its own on a request.
 	MaxSpecs = 4
 	// MaxVariants bounds the variants of one key, so that a Vary on something
-	// as diverse as User-Agent cannot push out everybody else.
+	// as diverse as User-Agent cannot push out everybody else. At the bound a
+	// new one takes the place of the one that is used least.
 	MaxVariants = 128
 	// MaxLanguages bounds the languages remembered for one key: more than a
 	// site has, fewer than a request could be made to wade through.
@@ -237,7 +239,7 @@ func (o *Object) storedCost() int64 {
 	for _, t := range o.Tags {
 		n += int64(len(t) + 16)
 	}
-	n += int64(len(o.Vary.Variants)) * int64(len(policy.Hash{}))
+	n += int64(len(o.Vary.Variants)) * int64(len(policy.Hash{})+variantUseSize)
 	for _, s := range o.Vary.Specs {
 		n += 32
 		for _, name := range s.Names {

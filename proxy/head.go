@@ -1,0 +1,256 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/valyala/fasthttp"
+)
+
+// fault is why what a client sent is no request. The connection ends with the
+// answer, since two parsers could disagree about where the next request begins.
+type fault struct {
+	status int
+	text   string
+	// line is what could be read of the request line, for the log.
+	line []byte
+}
+
+// Error implements error.
+func (f *fault) Error() string { return f.text }
+
+// head is the head of a request as far as it has come: what it says of the framing,
+// and whether it is as RFC 9112 has it. The zero head waits for a request line.
+//
+// It is stricter than fasthttp, and in some places than RFC 9112 asks a recipient to
+// be: whatever another parser could read in a different way is a fault.
+type head struct {
+	begun   bool // the request line is here
+	skipped bool // an empty line came before it
+	http10  bool
+	hosts   int
+	lengths int
+	codings int
+	length  int64 // of the body, when lengths is not 0
+}
+
+// line takes the next line, without its LF, and reports whether it is the last one,
+// the empty line. It does not keep b.
+func (h *head) line(b []byte) (last bool, f *fault) {
+	n := len(b) - 1
+	if n < 0 || b[n] != '\r' {
+		return false, bad("a line of the request's head ends in a bare LF")
+	}
+	b = b[:n]
+	switch {
+	case !h.begun && n == 0:
+		// RFC 9112 section 2.2: one is ignored. Some clients end bodies with it.
+		if h.skipped {
+			return false, bad("more than one empty line stands before the request")
+		}
+		h.skipped = true
+		return false, nil
+	case !h.begun:
+		h.begun = true
+		return false, h.requestLine(b)
+	case n == 0:
+		return true, h.whole()
+	}
+	return false, h.field(b)
+}
+
+func bad(text string) *fault { return &fault{status: fasthttp.StatusBadRequest, text: text} }
+
+// requestLine checks "method SP request-target SP HTTP-version" (RFC 9112 section 3).
+// What the target means is checked later, when policy looks at it.
+func (h *head) requestLine(b []byte) *fault {
+	i := bytes.IndexByte(b, ' ')
+	if i <= 0 || !allTokenBytes(b[:i]) {
+		return bad("the request does not begin with a method and one space")
+	}
+	method, b := b[:i], b[i+1:]
+	if i = bytes.IndexByte(b, ' '); i <= 0 {
+		return bad("the request line is not a method, a target and a version with one space between them")
+	}
+	target, version := b[:i], b[i+1:]
+	if !visible(target) {
+		return bad("the request target holds a control character")
+	}
+	switch {
+	case string(version) == "HTTP/1.1":
+	case string(version) == "HTTP/1.0":
+		h.http10 = true
+	case isVersion(version):
+		return &fault{status: fasthttp.StatusHTTPVersionNotSupported, text: "this server speaks HTTP/1.1 and HTTP/1.0"}
+	default:
+		return bad("the request line does not end in a version of HTTP")
+	}
+	switch {
+	case target[0] == '/', bytes.Contains(target, []byte("://")), string(method) == "CONNECT",
+		string(target) == "*" && string(method) == "OPTIONS":
+		return nil
+	}
+	return bad("the request target is neither a path nor a URI")
+}
+
+func isVersion(b []byte) bool {
+	return len(b) == len("HTTP/1.1") && string(b[:5]) == "HTTP/" && b[6] == '.' && digits(b[5:6]) && digits(b[7:])
+}
+
+// field checks a field line (RFC 9112 section 5) and notes what it says of the framing.
+func (h *head) field(b []byte) *fault {
+	name, value, text := splitField(b)
+	if text != "" {
+		return bad(text)
+	}
+	switch name[0] | 0x20 {
+	case 'h':
+		if foldEqual(name, "host") {
+			if h.hosts++; h.hosts > 1 {
+				return bad("Host is given more than once")
+			}
+			if len(value) == 0 && !h.http10 {
+				return bad("Host is empty")
+			}
+		}
+	case 'c':
+		if foldEqual(name, "content-length") {
+			return h.contentLength(value)
+		}
+	case 't':
+		if foldEqual(name, "transfer-encoding") {
+			return h.transferEncoding(value)
+		}
+	}
+	return nil
+}
+
+// maxLengthDigits keeps a Content-Length within an int64.
+const maxLengthDigits = 18
+
+func (h *head) contentLength(value []byte) *fault {
+	if h.lengths++; h.lengths > 1 {
+		return bad("Content-Length is given more than once")
+	}
+	switch {
+	case !digits(value):
+		return bad("Content-Length is not a number")
+	case len(value) > maxLengthDigits:
+		return bad("Content-Length is too large")
+	}
+	for _, c := range value {
+		h.length = h.length*10 + int64(c-'0')
+	}
+	return nil
+}
+
+func (h *head) transferEncoding(value []byte) *fault {
+	if h.codings++; h.codings > 1 {
+		return bad("Transfer-Encoding is given more than once")
+	}
+	if !foldEqual(value, "chunked") {
+		return bad("the only transfer coding that is understood is chunked")
+	}
+	return nil
+}
+
+// whole checks what only the whole head shows.
+func (h *head) whole() *fault {
+	switch {
+	case h.codings > 0 && h.lengths > 0:
+		return bad("Content-Length and Transfer-Encoding are given together")
+	case h.codings > 0 && h.http10:
+		return bad("Transfer-Encoding has no meaning in HTTP/1.0")
+	case h.hosts == 0 && !h.http10:
+		return bad("the request has no Host")
+	}
+	return nil
+}
+
+// body is the length of the request's body; -1 is chunked.
+func (h *head) body() int64 {
+	if h.codings > 0 {
+		return -1
+	}
+	return h.length
+}
+
+// splitField splits a field line without its CRLF (RFC 9112 section 5.1). The text
+// says what is wrong with it. It serves for trailers too.
+func splitField(b []byte) (name, value []byte, text string) {
+	if b[0] == ' ' || b[0] == '\t' {
+		return nil, nil, "a field line is folded"
+	}
+	i := 0
+	for i < len(b) && tokenByte[b[i]] {
+		i++
+	}
+	switch {
+	case i == len(b):
+		return nil, nil, "a field line has no colon"
+	case b[i] != ':':
+		return nil, nil, "the name of a field is not a token"
+	case i == 0:
+		return nil, nil, "a field line has no name"
+	}
+	if !textual(b[i+1:]) {
+		return nil, nil, "the value of a field holds a control character"
+	}
+	return b[:i], trimOWS(b[i+1:]), ""
+}
+
+// tokenByte holds the characters of a token (RFC 9110 section 5.6.2).
+var tokenByte = func() (t [256]bool) {
+	for c := range t {
+		switch {
+		case '0' <= c && c <= '9', 'a' <= c|0x20 && c|0x20 <= 'z':
+			t[c] = true
+		}
+	}
+	for _, c := range []byte("!#$%&'*+-.^_`|~") {
+		t[c] = true
+	}
+	return t
+}()
+
+func allTokenBytes(b []byte) bool {
+	for _, c := range b {
+		if !tokenByte[c] {
+			return false
+		}
+	}
+	return true
+}
+
+// visible reports whether b holds no control character and no space.
+func visible(b []byte) bool {
+	for _, c := range b {
+		if c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// textual reports whether b may be the value of a field: no control character but
+// the tab (RFC 9110 section 5.5). It looks at eight bytes at a time.
+func textual(b []byte) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; len(b) >= 8; b = b[8:] {
+		w := binary.LittleEndian.Uint64(b)
+		del := w ^ 0x7f*ones
+		if ((w-0x20*ones)&^w|(del-ones)&^del)&highs != 0 && !textualBytes(b[:8]) {
+			return false
+		}
+	}
+	return textualBytes(b)
+}
+
+func textualBytes(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
