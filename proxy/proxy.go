@@ -112,6 +112,8 @@ type Proxy struct {
 
 	conns   connections
 	watcher watcher
+	// withheldNames are the fields that the log has told of.
+	withheldNames withheldNames
 }
 
 // New makes a proxy. It serves nothing until Serve.
