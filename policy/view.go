@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"iter"
+	"slices"
 )
 
 // View makes the canonical form of a request. It is made for reuse: the memory
@@ -37,8 +38,12 @@ type View struct {
 	made Fields
 	// connection holds the options of Connection, joined.
 	connection []byte
-	steering   [steers][]byte
-	single     uint64
+	// steering holds the fields that steer caching whose bit is set in steered.
+	steering [steers][]byte
+	steered  uint16
+	single   uint64
+	// hostAt is the place of Host in fields.
+	hostAt int
 	// names and joined are memory for names in another spelling and for joined
 	// lines, forwarded for the text of the made fields. What was borrowed of
 	// them stays when they grow.
@@ -47,10 +52,10 @@ type View struct {
 
 // Reset forgets the request and keeps the memory.
 func (v *View) Reset() {
-	*v = View{
-		fields: v.fields[:0], made: v.made[:0], names: v.names[:0], joined: v.joined[:0], forwarded: v.forwarded[:0],
-		Withheld: v.Withheld[:0],
-	}
+	v.Fault, v.Proxied, v.Override, v.late = "", false, false, false
+	v.Host, v.hosts, v.connection, v.steered, v.single = nil, 0, nil, 0, 0
+	v.Withheld, v.fields, v.made = v.Withheld[:0], v.fields[:0], v.made[:0]
+	v.names, v.joined, v.forwarded = v.names[:0], v.joined[:0], v.forwarded[:0]
 }
 
 // What a byte is in the name of a field.
@@ -203,7 +208,9 @@ func cleanValue(value []byte) bool {
 		if ((w-0x20*ones)&^w|(del-ones)&^del)&highs != 0 {
 			return validValue(value)
 		}
-		rest = rest[8:]
+		if rest = rest[8:]; len(rest) > 0 && len(rest) < 8 {
+			rest = value[len(value)-8:] // some once more, in place of the last ones singly
+		}
 	}
 	return validValue(rest)
 }
@@ -258,7 +265,7 @@ func (v *View) takeSpecial(s special, value []byte) bool {
 			v.Fault = "there is more than one Host"
 			return false
 		}
-		v.Host = present(value)
+		v.Host, v.hostAt = present(value), len(v.fields)
 	case specialConnection:
 		v.connection = v.join(v.connection, value)
 	case specialContentLength:
@@ -288,7 +295,8 @@ func (v *View) again(f Field) bool {
 }
 
 func (v *View) steer(i int, value []byte) {
-	if v.steering[i] == nil {
+	if bit := uint16(1) << i; v.steered&bit == 0 {
+		v.steered |= bit
 		v.steering[i] = present(value)
 		return
 	}
@@ -339,8 +347,9 @@ func (v *View) dropNominated() {
 			continue
 		}
 		v.fields = v.fields.Without(name)
+		v.hostAt = slices.IndexFunc(v.fields, func(f Field) bool { return f.Name == "Host" })
 		if kind.steer != 0 {
-			v.steering[kind.steer-1] = nil
+			v.steered &^= 1 << (kind.steer - 1)
 		}
 	}
 }
@@ -359,17 +368,20 @@ func (v *View) Via() iter.Seq[string] {
 	}
 }
 
-// Fill puts the fields into q, whose host is known. The Host among them is the
+// Fill puts the fields into q, whose host is known and whose fields are not set. The Host among them is the
 // canonical one.
 func (v *View) Fill(q *Request) {
-	for i := range v.fields {
-		if v.fields[i].Name == "Host" {
-			v.fields[i].Value = borrow(q.Host)
-		}
+	if v.hosts > 0 {
+		v.fields[v.hostAt].Value = borrow(q.Host)
 	}
 	q.Fields = v.fields
+	if v.steered == 0 {
+		return
+	}
 	for i, to := range q.steering() {
-		*to = v.steering[i]
+		if v.steered&(1<<i) != 0 {
+			*to = v.steering[i]
+		}
 	}
 }
 

@@ -75,7 +75,7 @@ type exchange struct {
 	age    []byte // scratch for Age
 	// view makes req of what arrived from the sender, whose word is taken where it
 	// is trusted.
-	view    policy.View
+	view    *policy.View
 	from    policy.Sender
 	trusted bool
 	// canonical: the origin is asked for the target of the key, since its answer
