@@ -23,14 +23,15 @@ func (r *Rule) GiveBack(dst []byte, q *Request, location string) (text []byte, o
 	mark := byte('?')
 	var own []byte
 	if i := strings.IndexByte(target, '?'); i >= 0 {
-		own = []byte(target[i+1:])
+		own = bytesOf(target[i+1:])
 		mark = '&'
 	}
 	size := len(dst)
 	if n := len(target); mark == '&' && (target[n-1] == '?' || target[n-1] == '&') {
 		mark = 0
 	}
-	ignored := r.AppendIgnored(nil, q)
+	var room [512]byte
+	ignored := r.AppendIgnored(room[:0], q)
 	for start := 0; start < len(ignored); {
 		p := cutParam(ignored, start)
 		start = p.end + 1
@@ -83,6 +84,7 @@ func sameHost(q *Request, reference string) bool {
 	if i := strings.IndexAny(authority, "/?#"); i >= 0 {
 		authority = authority[:i]
 	}
-	host, err := ParseHost(nil, []byte(authority), scheme)
+	var room [maxHost + 8]byte
+	host, err := ParseHost(room[:0], bytesOf(authority), scheme)
 	return err == nil && bytes.Equal(host, q.Host)
 }

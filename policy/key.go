@@ -81,6 +81,20 @@ func (r *Rule) AppendTarget(dst []byte, q *Request) []byte {
 	return all.appendQuery(dst, q.Query)
 }
 
+// Sent returns the fields of q that the origin is sent when the request is passed
+// on: all of them, with the cookies that the rule leaves. A fetch of what may be
+// stored sends its own conditions instead of the client's.
+func (r *Rule) Sent(q *Request) Fields {
+	if !r.StripsCookies(q.Method) || !q.Fields.Has("Cookie") {
+		return q.Fields
+	}
+	fields := slices.Clone(q.Fields).Without("Cookie")
+	if left := r.AppendCookies(nil, q); len(left) > 0 {
+		fields = append(fields, Field{"Cookie", string(left)})
+	}
+	return fields
+}
+
 // AppendRawTarget appends the request-target as it was sent, for what is never
 // stored.
 func AppendRawTarget(dst []byte, q *Request) []byte {

@@ -105,6 +105,9 @@ func borrow(b []byte) string {
 	return unsafe.String(&b[0], len(b))
 }
 
+// bytesOf returns s as bytes without copying it. They must not be changed.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
 // Field is one header field. Name is in canonical MIME form.
 type Field struct{ Name, Value string }
 

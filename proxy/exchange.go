@@ -73,6 +73,8 @@ type exchange struct {
 	host   []byte
 	status []byte // scratch for Cache-Status
 	age    []byte // scratch for Age
+	// location is scratch for Location.
+	location []byte
 	// view makes req of what arrived from the sender, whose word is taken where it
 	// is trusted.
 	view    *policy.View
@@ -266,11 +268,11 @@ func (x *exchange) drop() {
 // with what is kept would be made elsewhere and copied.
 func (x *exchange) reset() {
 	p, memo, ranges, view := x.p, x.hostMemo, x.rangeRoom, x.view
-	keys, host, status, age := x.keys[:0], x.host[:0], x.status[:0], x.age[:0]
+	keys, host, status, age, location := x.keys[:0], x.host[:0], x.status[:0], x.age[:0], x.location[:0]
 	*x = exchange{}
 	view.Reset()
 	x.p, x.hostMemo, x.rangeRoom, x.view = p, memo, ranges, view
-	x.keys, x.host, x.status, x.age = keys, host, status, age
+	x.keys, x.host, x.status, x.age, x.location = keys, host, status, age, location
 }
 
 // verdict is what the request is counted, logged and shown as.

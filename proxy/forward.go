@@ -67,10 +67,11 @@ const addedFields = 2
 // its canonical form, with the cookies that the rule leaves. They stay in the
 // memory of q, which the origin's client may use after the exchange has ended.
 func forwardable(rule *policy.Rule, q *policy.Request) http.Header {
-	header := make(http.Header, len(q.Fields)+addedFields)
-	values := make([]string, 0, len(q.Fields)) // one slice for all
-	for i := range q.Fields {
-		name, value := q.Fields[i].Name, q.Fields[i].Value
+	fields := rule.Sent(q)
+	header := make(http.Header, len(fields)+addedFields)
+	values := make([]string, 0, len(fields)) // one slice for all
+	for i := range fields {
+		name, value := fields[i].Name, fields[i].Value
 		if name == "Host" {
 			continue
 		}
@@ -80,12 +81,6 @@ func forwardable(rule *policy.Rule, q *policy.Request) http.Header {
 		}
 		values = append(values, value)
 		header[name] = values[len(values)-1 : len(values) : len(values)]
-	}
-	if header["Cookie"] != nil && rule.StripsCookies(q.Method) {
-		delete(header, "Cookie")
-		if left := rule.AppendCookies(nil, q); len(left) > 0 {
-			header["Cookie"] = []string{string(left)}
-		}
 	}
 	return header
 }
