@@ -101,7 +101,8 @@ func decodeFully(dst, path []byte) (decoded []byte, fault bool) {
 		if suspicious(decoded) {
 			return decoded, true
 		}
-		if !decodeOnce(&decoded) {
+		before := len(decoded)
+		if decoded = decodeOnce(decoded); len(decoded) == before {
 			return decoded, false
 		}
 	}
@@ -109,26 +110,24 @@ func decodeFully(dst, path []byte) (decoded []byte, fault bool) {
 }
 
 // decodeOnce decodes triplets in place, and what looks like a dot or a slash to
-// servers that fold characters to ASCII. It reports whether something changed.
-func decodeOnce(path *[]byte) bool {
-	p, changed := *path, false
-	out := p[:0]
-	for i := 0; i < len(p); {
-		if v, ok := triplet(p[i:]); ok {
-			out, changed = append(out, v), true
+// servers that fold characters to ASCII. What it changes is shorter afterwards.
+func decodeOnce(path []byte) []byte {
+	out := path[:0]
+	for i := 0; i < len(path); {
+		if v, ok := triplet(path[i:]); ok {
+			out = append(out, v)
 			i += 3
 			continue
 		}
-		if c, n := lookalike(p[i:]); n > 0 {
-			out, changed = append(out, c), true
+		if c, n := lookalike(path[i:]); n > 0 {
+			out = append(out, c)
 			i += n
 			continue
 		}
-		out = append(out, p[i])
+		out = append(out, path[i])
 		i++
 	}
-	*path = out
-	return changed
+	return out
 }
 
 // lookalike returns the ASCII character that the UTF-8 at the head of s is folded

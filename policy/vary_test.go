@@ -312,3 +312,35 @@ func TestVaryRule(t *testing.T) {
 		})
 	}
 }
+
+// What is in the key selects nothing; what names the client hinders storing.
+func TestVaryOnTheKey(t *testing.T) {
+	for _, c := range []struct {
+		rule Rule
+		vary string
+		want string
+		why  Reason
+	}{
+		{Rule{}, "Accept-Encoding, X-Forwarded-Proto", "Accept-Encoding", ReasonNone},
+		{Rule{}, "Host, X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Prefix, X-Forwarded-Ssl", "", ReasonNone},
+		{Rule{}, "X-Original-URL, X-HTTP-Method-Override, Connection, TE, Proxy, Content-Length", "", ReasonNone},
+		{Rule{}, "X-Forwarded-For", "", ReasonVaryForwarded},
+		{Rule{}, "Accept, Forwarded", "", ReasonVaryForwarded},
+		{Rule{}, "Via", "", ReasonVaryForwarded},
+		{Rule{}, "X-Real-IP", "", ReasonVaryForwarded},
+		{Rule{}, "True-Client-IP", "", ReasonVaryForwarded},
+		{Rule{Vary: VaryRule{Ignore: []string{"X-Real-Ip"}}}, "X-Real-IP", "", ReasonNone},
+		{Rule{Key: KeySpec{Headers: []string{"X-Forwarded-For"}}}, "X-Forwarded-For", "", ReasonNone},
+		{Rule{Key: KeySpec{Headers: []string{"X-Tenant"}}}, "X-Tenant, Accept", "Accept", ReasonNone},
+		{Rule{}, "Cookie", "Cookie", ReasonNone},
+		{Rule{Cookies: CookiesStrip}, "Cookie", "", ReasonNone},
+		{Rule{}, "X-Forwarded", "X-Forwarded", ReasonNone},
+		{Rule{}, "*", "", ReasonVaryStar},
+	} {
+		rule := mustSet(t, c.rule).Rules()[0]
+		s := Decide(rule, get(), answer(200, "Cache-Control: max-age=60", "Vary: "+c.vary))
+		if s.Reason != c.why || c.why == ReasonNone && strings.Join(s.Vary.Names, ", ") != c.want {
+			t.Errorf("Vary: %s gives %s and %q, want %s and %q", c.vary, s.Reason, s.Vary.Names, c.why, c.want)
+		}
+	}
+}
