@@ -85,7 +85,6 @@ func (x *exchange) postForGet(status int, fields policy.Fields, epoch, closure u
 	}
 	x.keys.reset()
 	x.key = x.keys.primaryKey(x.rule, &x.req)
-	x.asker = policy.NewAsker(x.rule, &x.req)
 	f := x.newFlight()
 	f.epoch, f.closure = epoch, closure
 	t := &fetch{flight: f, presp: r, storage: storage, resp: x.live}
