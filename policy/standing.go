@@ -125,6 +125,7 @@ var KnownFields = []KnownField{
 	{"Ssl-Offloaded", StandingIdentity, "the scheme, Magento's"},
 	{"X-Appengine-Https", StandingIdentity, "the scheme"},
 	{"X-Arr-Ssl", StandingIdentity, "the scheme, IIS"},
+	{"X-Forwarded", StandingIdentity, "the forerunner of Forwarded"},
 	{"X-Forwarded-Server", StandingIdentity, "the host, read by some frameworks"},
 	{"X-Https", StandingIdentity, "the scheme"},
 	{"X-Original-Proto", StandingIdentity, "the scheme, ASP.NET"},

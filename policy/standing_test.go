@@ -86,7 +86,7 @@ func TestStandingTable(t *testing.T) {
 			t.Errorf("%s has the place %d", name, k.steer)
 		}
 	}
-	if StandingOf("X-Forwarded-Anything") != StandingIdentity || StandingOf("Accept") != StandingOrdinary || StandingOf("X-Forwarded") != StandingOrdinary {
+	if StandingOf("X-Forwarded-Anything") != StandingIdentity || StandingOf("Accept") != StandingOrdinary || StandingOf("X-Forwardedx") != StandingOrdinary {
 		t.Error("the prefix X-Forwarded- is not what decides")
 	}
 }

@@ -10,6 +10,17 @@ import (
 // and "-" reaches the origin.
 func (r *Rule) passesOdd(name string) bool { return slices.Contains(r.Underscores, name) }
 
+// twinOf is the canonical name of the field that servers may take a field for
+// whose name holds such characters.
+func twinOf(name string) string {
+	return CanonicalName(strings.Map(func(c rune) rune {
+		if strings.ContainsRune("!#$%&'*+.^_`|~", c) {
+			return '-'
+		}
+		return c
+	}, name))
+}
+
 // compileUnderscores puts the names into canonical form. A name that servers take
 // for a field that weir answers for is refused.
 func (r *Rule) compileUnderscores(report reporter) {
@@ -17,12 +28,7 @@ func (r *Rule) compileUnderscores(report reporter) {
 	for i, name := range r.Underscores {
 		at := fmt.Sprintf("request.underscores[%d]", i)
 		canonical := CanonicalName(name)
-		twin := CanonicalName(strings.Map(func(c rune) rune {
-			if strings.ContainsRune("!#$%&'*+.^_`|~", c) {
-				return '-'
-			}
-			return c
-		}, name))
+		twin := twinOf(name)
 		switch {
 		case !isFieldName(name):
 			report(at, name, "it is not the name of a header field")

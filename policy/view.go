@@ -232,6 +232,7 @@ func (v *View) take(f Field, kind *fieldKind, value []byte, odd bool) bool {
 	}
 	if odd {
 		v.late = true
+		v.Proxied = v.Proxied || ofTheClient(twinOf(f.Name))
 	}
 	switch kind.standing {
 	case StandingOrdinary:
