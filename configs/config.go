@@ -175,6 +175,8 @@ type Policy struct {
 	Pass bool
 	TTL  TTL
 	Key  Key
+	// Request says what of a request reaches the origin.
+	Request Request
 	// ClientDirectives says whether clients may steer with Cache-Control.
 	ClientDirectives ClientDirectives
 	// Reserve is the policy's share of the disk tier, in bytes or in percent of
@@ -230,6 +232,13 @@ func (a Admit) String() string {
 		return "second-hit"
 	}
 	return "always"
+}
+
+// Request is policies[].request.
+type Request struct {
+	// Underscores are fields whose names hold more than letters, digits and "-",
+	// and that reach the origin; in canonical MIME form.
+	Underscores []string
 }
 
 // Cookies is policies[].cookies.
@@ -377,6 +386,8 @@ type QueryKey struct {
 	Names []string
 	// Sort: the order of parameters does not count.
 	Sort bool
+	// Forward: parameters that do not count reach the origin all the same.
+	Forward bool
 }
 
 // QueryMode is how QueryKey.Names are read.

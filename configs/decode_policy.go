@@ -75,6 +75,7 @@ func decodePolicy(v value) (Policy, value, policyLink) {
 	ttl, key := o.key("ttl"), o.key("key")
 	p.TTL = decodeTTL(ttl.object("a mapping such as {default: 1h, stale_if_error: 24h}" + ttlHint(ttl)))
 	p.Key = decodeKey(key.object("a mapping with query, headers and cookies"))
+	p.Request = decodeRequest(o.key("request").object("a mapping with underscores"))
 	p.ClientDirectives = ClientDirectives(o.key("client_directives").choice(int(ClientHonor), ClientHonor.String(), ClientIgnore.String()))
 	p.Cookies = Cookies(o.key("cookies").choice(int(CookiesAuto), CookiesAuto.String(), CookiesStrip.String(), CookiesIgnore.String()))
 	reserve, pin, admit := o.key("reserve"), o.key("pin"), o.key("admit")
@@ -90,6 +91,11 @@ func decodePolicy(v value) (Policy, value, policyLink) {
 	p.Purge = purge
 	o.done()
 
+	for _, name := range p.Key.Headers {
+		if hasUnderscore(name) && !slices.Contains(p.Request.Underscores, name) {
+			key.fault("the name in request.underscores, too", "key.headers: %s does not reach the origin", quote(name))
+		}
+	}
 	for _, v := range []value{ttl, key, vary, reuse, reserve, pin, admit} {
 		if p.Pass && v.given() {
 			v.warn("does nothing: pass: true stores nothing")
@@ -280,6 +286,10 @@ func decodeKey(o *object) Key {
 		k.Query.Mode, k.Query.Names = QueryOnly, parameters(only)
 	}
 	k.Query.Sort = q.key("sort").boolean(false)
+	forward := q.key("forward")
+	if k.Query.Forward = forward.boolean(false); k.Query.Forward && k.Query.Mode == QueryAll {
+		forward.fault("with ignore or only, or not at all", "every parameter counts, and reaches the origin anyway")
+	}
 	q.done()
 	k.Headers = words(o.key("headers").list("a list of header names"), validHeader, checkHeader)
 	k.Cookies = words(o.key("cookies").list("a list of cookie names"), validCookie, checkCookie)
@@ -293,6 +303,17 @@ func parameters(v value) []string {
 	names := words(items, validParameter, checkParameter)
 	warnRegexps(items, parameterSigns, checkParameter, wrapName)
 	return names
+}
+
+const validUnderscore = "the name of a header with an underscore, such as api_key"
+
+func decodeRequest(o *object) Request {
+	var r Request
+	if names := o.key("underscores"); names.given() {
+		r.Underscores = words(names.list("a list of header names"), validUnderscore, checkUnderscore)
+	}
+	o.done()
+	return r
 }
 
 const validShare = "a size such as 2GiB, or a part of the disk such as 20%"

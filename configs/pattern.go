@@ -67,6 +67,22 @@ func checkHeader(s string) (string, string) {
 	return textproto.CanonicalMIMEHeaderKey(s), ""
 }
 
+// checkUnderscore accepts a header name that servers may take for another one,
+// and returns its canonical MIME form.
+func checkUnderscore(s string) (string, string) {
+	s, problem := checkHeader(s)
+	if problem == "" && !hasUnderscore(s) {
+		return "", "reaches the origin as it is"
+	}
+	return s, problem
+}
+
+// hasUnderscore reports whether a header name holds more than letters, digits and
+// "-": servers turn the rest into underscores.
+func hasUnderscore(name string) bool {
+	return strings.ContainsFunc(name, func(c rune) bool { return c != '-' && (c > 0x7f || !alphanumeric(byte(c))) })
+}
+
 // checkTarget accepts a targeted cache control field (RFC 9213).
 func checkTarget(s string) (string, string) {
 	s, problem := checkHeader(s)

@@ -38,29 +38,15 @@ func dateAt(n int64) string { return string(AppendDate(nil, t0/second+n)) }
 // get makes a GET for http://a.example/p?q with those request fields.
 func get(lines ...string) *Request {
 	q := &Request{Method: "GET", Scheme: "http", Host: []byte("a.example"), Path: []byte("/p"), Query: []byte("q")}
-	h := keyHeader{}
-	joined := func(name string) []byte {
-		if lines := h[name]; len(lines) > 0 {
-			value := ""
-			for i, line := range lines {
-				if i > 0 {
-					value += ", "
-				}
-				value += string(line)
-			}
-			return append([]byte{}, value...)
-		}
-		return nil
-	}
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, ":")
-		h = h.add(CanonicalName(name), strings.TrimPrefix(value, " "))
+		q.Fields = append(q.Fields, Field{CanonicalName(name), strings.TrimPrefix(value, " ")})
 	}
-	q.Header = h
-	q.CacheControl, q.Pragma, q.Authorization = joined("Cache-Control"), joined("Pragma"), joined("Authorization")
-	q.Range, q.IfRange = joined("Range"), joined("If-Range")
-	q.IfMatch, q.IfNoneMatch = joined("If-Match"), joined("If-None-Match")
-	q.IfModifiedSince, q.IfUnmodifiedSince = joined("If-Modified-Since"), joined("If-Unmodified-Since")
+	for i, to := range q.steering() {
+		if name := steeringNames[i]; q.Fields.Has(name) {
+			*to = append([]byte{}, q.Fields.Joined(name)...)
+		}
+	}
 	return q
 }
 

@@ -1,39 +1,46 @@
 package policy
 
 import (
-	"bytes"
 	"slices"
+	"strings"
 )
 
 // nextCookie takes the first pair off the value of a Cookie field, as
 // leniently as RFC 6265 section 5.4 is read by servers: pairs end at ";",
 // spaces and tabs around names and values do not count, quotes are part of the
-// value. value is nil for a piece without "=", which is then all name.
-func nextCookie(s []byte) (name, value, rest []byte) {
-	pair := s
-	if i := bytes.IndexByte(s, ';'); i >= 0 {
-		pair, rest = s[:i], s[i+1:]
-	}
-	if i := bytes.IndexByte(pair, '='); i >= 0 {
-		value = trimOWS(pair[i+1:])
-		pair = pair[:i]
-	}
-	return trimOWS(pair), value, rest
+// value. A piece without "=" is all name.
+func nextCookie(s string) (c cookie, rest string) {
+	pair, rest, _ := strings.Cut(s, ";")
+	c.name, c.value, c.paired = strings.Cut(pair, "=")
+	c.name, c.value = trim(c.name), trim(c.value)
+	return c, rest
 }
+
+// cookie is one pair of a Cookie field.
+type cookie struct {
+	name, value string
+	// paired: there was a "=".
+	paired bool
+}
+
+// nothing reports whether the piece holds no cookie at all.
+func (c *cookie) nothing() bool { return c.name == "" && !c.paired }
 
 // appendCookie appends a line for each cookie of that name, in the order sent:
 // servers differ in which of several they take.
-func appendCookie(dst []byte, header RequestHeader, name string) []byte {
-	for _, line := range header.PeekAll("Cookie") {
-		for len(line) > 0 {
-			var n, value []byte
-			n, value, line = nextCookie(line)
-			if string(n) != name {
+func appendCookie(dst []byte, fields Fields, name string) []byte {
+	for i := range fields {
+		if fields[i].Name != "Cookie" {
+			continue
+		}
+		for line := fields[i].Value; line != ""; {
+			var c cookie
+			if c, line = nextCookie(line); c.name != name {
 				continue
 			}
 			dst = append(append(dst, "\n c:"...), name...)
-			if value != nil {
-				dst = appendPrintable(append(dst, '='), value)
+			if c.paired {
+				dst = appendPrintable(append(dst, '='), c.value)
 			}
 		}
 	}
@@ -50,14 +57,17 @@ func (r *Rule) StripsCookies(method string) bool {
 // the key. A piece of the field that has a value and no name counts as a cookie
 // that is not. Allocates nothing.
 func (r *Rule) CookieFree(q *Request) bool {
-	if q.Header == nil || r.StripsCookies(q.Method) || slices.Contains(r.Key.Headers, "Cookie") {
+	if r.StripsCookies(q.Method) || r.keysField("Cookie") {
 		return true
 	}
-	for _, line := range q.Header.PeekAll("Cookie") {
-		for len(line) > 0 {
-			var name, value []byte
-			name, value, line = nextCookie(line)
-			if (len(name) > 0 || value != nil) && !r.keysCookie(name) {
+	for i := range q.Fields {
+		if q.Fields[i].Name != "Cookie" {
+			continue
+		}
+		for line := q.Fields[i].Value; line != ""; {
+			var c cookie
+			c, line = nextCookie(line)
+			if !c.nothing() && !slices.Contains(r.Key.Cookies, c.name) {
 				return false
 			}
 		}
@@ -79,7 +89,7 @@ func (r *Rule) Personal(q *Request) bool {
 // carries and the rule keeps from the origin: it has not seen them, and its new
 // ones would take their place at the client.
 func (r *Rule) KeepSession(q *Request, f Fields) Fields {
-	if !r.StripsCookies(q.Method) || q.Header == nil || !setsCookie(f) {
+	if !r.StripsCookies(q.Method) || !setsCookie(f) {
 		return f
 	}
 	kept := make(Fields, 0, len(f))
@@ -94,14 +104,17 @@ func (r *Rule) KeepSession(q *Request, f Fields) Fields {
 // withholds reports whether the cookie that a Set-Cookie value sets is one that
 // q carries and the rule keeps from the origin.
 func (r *Rule) withholds(q *Request, setCookie string) bool {
-	name, _, _ := nextCookie([]byte(setCookie))
-	if r.keysCookie(name) {
+	set, _ := nextCookie(setCookie)
+	if slices.Contains(r.Key.Cookies, set.name) {
 		return false
 	}
-	for _, line := range q.Header.PeekAll("Cookie") {
-		for len(line) > 0 {
-			var sent []byte
-			if sent, _, line = nextCookie(line); bytes.Equal(sent, name) {
+	for i := range q.Fields {
+		if q.Fields[i].Name != "Cookie" {
+			continue
+		}
+		for line := q.Fields[i].Value; line != ""; {
+			var sent cookie
+			if sent, line = nextCookie(line); sent.name == set.name {
 				return true
 			}
 		}
@@ -111,56 +124,33 @@ func (r *Rule) withholds(q *Request, setCookie string) bool {
 
 // Anonymous reports whether the request carries no cookie, whatever the rule
 // says of cookies.
-func Anonymous(q *Request) bool { return q.Header == nil || q.Header.Peek("Cookie") == nil }
-
-// keysCookie reports whether the key holds cookies of that name.
-func (r *Rule) keysCookie(name []byte) bool {
-	for _, n := range r.Key.Cookies {
-		if string(name) == n {
-			return true
-		}
-	}
-	return false
-}
+func Anonymous(q *Request) bool { return !q.Fields.Has("Cookie") }
 
 // AppendCookies appends the value of the Cookie field that the origin is sent
 // under a rule that strips cookies: those that the key holds, in the order of
 // the key, so that requests with one key send one value. It appends nothing
 // where none is left.
 func (r *Rule) AppendCookies(dst []byte, q *Request) []byte {
-	if q.Header == nil {
-		return dst
-	}
 	base := len(dst)
 	for _, name := range r.Key.Cookies {
-		for _, line := range q.Header.PeekAll("Cookie") {
-			for len(line) > 0 {
-				var n, value []byte
-				n, value, line = nextCookie(line)
-				if string(n) != name {
+		for i := range q.Fields {
+			if q.Fields[i].Name != "Cookie" {
+				continue
+			}
+			for line := q.Fields[i].Value; line != ""; {
+				var c cookie
+				if c, line = nextCookie(line); c.name != name {
 					continue
 				}
 				if len(dst) > base {
 					dst = append(dst, "; "...)
 				}
 				dst = append(dst, name...)
-				if value != nil {
-					dst = append(append(dst, '='), value...)
+				if c.paired {
+					dst = append(append(dst, '='), c.value...)
 				}
 			}
 		}
 	}
 	return dst
-}
-
-// trimOWS cuts spaces and tabs from both ends. What it returns is nil only
-// when s is.
-func trimOWS(s []byte) []byte {
-	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
-	}
-	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
-		s = s[:len(s)-1]
-	}
-	return s
 }

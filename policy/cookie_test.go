@@ -29,9 +29,9 @@ func TestAppendCookie(t *testing.T) {
 	} {
 		h := keyHeader{}
 		for _, l := range c.lines {
-			h.add("Cookie", l)
+			h = h.add("Cookie", l)
 		}
-		if got := appendCookie([]byte("dst"), h, "id"); string(got) != "dst"+c.want {
+		if got := appendCookie([]byte("dst"), Fields(h), "id"); string(got) != "dst"+c.want {
 			t.Errorf("%q gives %q, want %q", c.lines, got[3:], c.want)
 		}
 	}
@@ -82,15 +82,15 @@ func FuzzNextCookie(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		pairs := 0
-		for rest := []byte(line); len(rest) > 0; pairs++ {
+		for rest := line; len(rest) > 0; pairs++ {
 			before := len(rest)
-			var name, value []byte
-			name, value, rest = nextCookie(rest)
-			if len(name)+len(value)+len(rest) > before || len(rest) == before {
-				t.Fatalf("%q: %q, %q, %q left of %d", line, name, value, rest, before)
+			var c cookie
+			c, rest = nextCookie(rest)
+			if len(c.name)+len(c.value)+len(rest) > before || len(rest) == before {
+				t.Fatalf("%q: %+v, %q left of %d", line, c, rest, before)
 			}
-			if strings.ContainsAny(string(name), ";=") || strings.ContainsAny(string(value), ";") {
-				t.Fatalf("%q: %q, %q", line, name, value)
+			if strings.ContainsAny(c.name, ";=") || strings.ContainsAny(c.value, ";") {
+				t.Fatalf("%q: %+v", line, c)
 			}
 		}
 		if pairs > strings.Count(line, ";")+1 {

@@ -60,7 +60,7 @@ func nominate(into map[string]bool, value string) {
 }
 
 // validValue: RFC 9110 section 5.5; no control characters but the tab.
-func validValue(value string) bool {
+func validValue[T text](value T) bool {
 	for i := 0; i < len(value); i++ {
 		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
 			return false

@@ -7,7 +7,7 @@ const maxPattern = 1024
 // glob tells whether the whole of s fits pattern: "*" stands for any run of
 // bytes, the empty one too, everything else for itself. Only the last "*" is
 // ever tried again, so that the cost is at most len(pattern)*len(s).
-func glob(pattern string, s []byte) bool {
+func glob[T text](pattern string, s T) bool {
 	p, i := 0, 0
 	star, retry := -1, 0
 	for i < len(s) {
@@ -35,7 +35,7 @@ func glob(pattern string, s []byte) bool {
 }
 
 // globAny tells whether s fits one of the patterns.
-func globAny(patterns []string, s []byte) bool {
+func globAny[T text](patterns []string, s T) bool {
 	for _, p := range patterns {
 		if glob(p, s) {
 			return true

@@ -20,6 +20,9 @@ type KeySpec struct {
 	SortQuery bool
 	// NoQuery leaves the whole query out; no filter goes with it.
 	NoQuery bool
+	// ForwardQuery sends the origin the parameters that are left out of the key,
+	// too. Without it they do not reach it.
+	ForwardQuery bool
 	// Headers are the names of request fields that belong to the key, every
 	// line of them. A Set holds them in canonical form, sorted.
 	Headers []string
@@ -50,20 +53,60 @@ func (r *Rule) AppendKey(dst []byte, q *Request) []byte {
 		// the header differs; without this line the two would share objects.
 		dst = appendKeyName(append(dst, "\n p:"...), r.Name)
 	}
-	if q.Header == nil {
-		return dst
-	}
 	for _, name := range r.Key.Headers {
-		for _, value := range q.Header.PeekAll(name) {
+		for i := range q.Fields {
+			if q.Fields[i].Name != name {
+				continue
+			}
 			dst = appendLower(append(dst, "\n h:"...), name)
-			dst = appendPrintable(append(dst, '='), value)
+			dst = appendPrintable(append(dst, '='), q.Fields[i].Value)
 		}
 	}
 	for _, name := range r.Key.Cookies {
-		dst = appendCookie(dst, q.Header, name)
+		dst = appendCookie(dst, q.Fields, name)
 	}
 	return dst
 }
+
+// AppendTarget appends the request-target that the origin is asked for where the
+// answer may be stored: path and query of the key, so that no two spellings of
+// one key bring two answers. Parameters that do not count are sent where the
+// rule forwards them.
+func (r *Rule) AppendTarget(dst []byte, q *Request) []byte {
+	dst = appendKeyPath(dst, q.Path)
+	if !r.Key.ForwardQuery {
+		return r.Key.appendQuery(dst, q.Query)
+	}
+	all := KeySpec{SortQuery: r.Key.SortQuery}
+	return all.appendQuery(dst, q.Query)
+}
+
+// Sent returns the fields of q that the origin is sent when the request is passed
+// on: all of them, with the cookies that the rule leaves. A fetch of what may be
+// stored sends its own conditions instead of the client's.
+func (r *Rule) Sent(q *Request) Fields {
+	if !r.StripsCookies(q.Method) || !q.Fields.Has("Cookie") {
+		return q.Fields
+	}
+	fields := slices.Clone(q.Fields).Without("Cookie")
+	if left := r.AppendCookies(nil, q); len(left) > 0 {
+		fields = append(fields, Field{"Cookie", string(left)})
+	}
+	return fields
+}
+
+// AppendRawTarget appends the request-target as it was sent, for what is never
+// stored.
+func AppendRawTarget(dst []byte, q *Request) []byte {
+	dst = append(dst, q.Path...)
+	if q.Query != nil {
+		dst = append(append(dst, '?'), q.Query...)
+	}
+	return dst
+}
+
+// keysField reports whether the key holds the field of that canonical name.
+func (r *Rule) keysField(name string) bool { return slices.Contains(r.Key.Headers, name) }
 
 // appendKeyName appends a scheme or a rule's name as appendPrintable does.
 func appendKeyName(dst []byte, s string) []byte {
@@ -117,6 +160,9 @@ func appendLower(dst []byte, name string) []byte {
 // compile puts the specification into the form in which AppendKey uses it and
 // reports every fault. The slices of k are replaced, not written to.
 func (k *KeySpec) compile(report reporter) {
+	if k.ForwardQuery && !k.filters() {
+		report("key.query.forward", "true", "every parameter counts in the key, and is forwarded anyway; it goes with ignore or only")
+	}
 	if k.NoQuery && (len(k.QueryOnly) > 0 || len(k.QueryIgnore) > 0) {
 		report("key.query", "", "a query that is left out cannot be filtered too")
 	}

@@ -57,7 +57,7 @@ func (v *keyVector) compute(t *testing.T) (text []byte, hash Hash) {
 	}
 	h := keyHeader{}
 	for _, f := range v.Header {
-		h.add(f[0], f[1])
+		h = h.add(f[0], f[1])
 	}
 	rule := Rule{Name: v.Rule.Name, Key: KeySpec{
 		QueryOnly: v.Rule.Only, QueryIgnore: v.Rule.Ignore, SortQuery: v.Rule.Sort, NoQuery: v.Rule.None,
@@ -66,7 +66,7 @@ func (v *keyVector) compute(t *testing.T) (text []byte, hash Hash) {
 	if v.Rule.Match != "" {
 		rule.Match.Headers = []HeaderMatch{{Name: v.Rule.Match}}
 	}
-	q := Request{Method: "GET", Scheme: v.Scheme, Host: host, Path: target.Path, Query: target.Query, Header: h}
+	q := Request{Method: "GET", Scheme: v.Scheme, Host: host, Path: target.Path, Query: target.Query, Fields: Fields(h)}
 	r := mustSet(t, rule).Match(&q)
 	if r == nil {
 		t.Fatalf("%s: the rule does not fit", v.Name)
@@ -186,17 +186,17 @@ type keyInput struct {
 func (in *keyInput) request() *Request {
 	h := keyHeader{}
 	for _, v := range in.headers {
-		h.add("X-A", v)
+		h = h.add("X-A", v)
 	}
 	var pairs []string
 	for _, v := range in.cookies {
 		pairs = append(pairs, "x="+in.other, "id="+v)
 	}
 	if len(pairs) > 0 {
-		h.add("Cookie", strings.Join(pairs, "; "))
+		h = h.add("Cookie", strings.Join(pairs, "; "))
 	}
-	h.add("X-Other", in.other)
-	q := &Request{Method: "GET", Scheme: in.scheme, Host: []byte(in.host), Path: []byte(in.path), Header: h}
+	h = h.add("X-Other", in.other)
+	q := &Request{Method: "GET", Scheme: in.scheme, Host: []byte(in.host), Path: []byte(in.path), Fields: Fields(h)}
 	if in.query != nil {
 		q.Query = append([]byte{}, *in.query...)
 	}
@@ -378,8 +378,8 @@ func FuzzAppendKey(f *testing.F) {
 			t.Fatal(err)
 		}
 		rule := set.Rules()[0]
-		h := keyHeader{"X-A": {value}, "Cookie": {cookie}}
-		q := Request{Scheme: scheme, Host: host, Path: path, Query: query, Header: h}
+		h := keyHeader{{"X-A", string(value)}, {"Cookie", string(cookie)}}
+		q := Request{Scheme: scheme, Host: host, Path: path, Query: query, Fields: Fields(h)}
 		text := rule.AppendKey(nil, &q)
 		lines := bytes.Split(text, []byte("\n"))
 		for i, line := range lines {
@@ -456,7 +456,7 @@ func keyCase(t testing.TB, name string) (*Rule, *Request) {
 		add("Cookie", "a=b; segment=gold; _ga=GA1.2.3; theme=dark")
 	return rule, &Request{
 		Method: "GET", Scheme: "https", Host: []byte("www.example.com"),
-		Path: []byte("/products/4711/images/front%20view.jpg"), Query: []byte(keyCases[name].query), Header: h,
+		Path: []byte("/products/4711/images/front%20view.jpg"), Query: []byte(keyCases[name].query), Fields: Fields(h),
 	}
 }
 

@@ -34,56 +34,38 @@ type HeaderMatch struct {
 	Not bool
 }
 
-// place is a path as the matching looks at it. Both slices are borrowed.
-type place struct {
-	// path is normalised.
-	path []byte
-	// plain is path without its dot segments; nil when it has none.
-	plain []byte
-}
-
 // everything tells whether every request falls under the match.
 func (m *Match) everything() bool {
 	return len(m.Hosts) == 0 && len(m.Paths) == 0 && len(m.Methods) == 0 && len(m.Headers) == 0
 }
 
-// fits tells whether the request falls under the match, host aside. pass is
-// the rule's Pass.
-func (m *Match) fits(r *Request, at place, pass bool) bool {
+// fits tells whether the request falls under the match, host aside. path is the
+// normalised path.
+func (m *Match) fits(r *Request, path []byte) bool {
 	if len(m.Methods) > 0 && !slices.Contains(m.Methods, r.Method) {
 		return false
 	}
-	if len(m.Paths) > 0 && !m.fitsPath(at, pass) {
+	if !m.fitsPath(path) {
 		return false
 	}
 	for i := range m.Headers {
-		if !m.Headers[i].fits(r.Header) {
+		if !m.Headers[i].fits(r.Fields) {
 			return false
 		}
 	}
 	return true
 }
 
-// fitsPath decides on the path. "/static/../account" is the account page to
-// many origins: who asks for it must not get it kept as /static/* is. So a path
-// with dot segments is under a rule that caches only when it fits with them and
-// without them, and under one that passes when it fits either way.
-func (m *Match) fitsPath(at place, pass bool) bool {
-	fits := globAny(m.Paths, at.path)
-	if at.plain == nil || fits == pass {
-		return fits
-	}
-	return globAny(m.Paths, at.plain)
-}
+// fitsPath decides on the path. What an origin may read as another path is for
+// Set.InDoubt.
+func (m *Match) fitsPath(path []byte) bool { return len(m.Paths) == 0 || globAny(m.Paths, path) }
 
-func (h *HeaderMatch) fits(header RequestHeader) bool {
+func (h *HeaderMatch) fits(fields Fields) bool {
 	found := false
-	if header != nil {
-		for _, value := range header.PeekAll(h.Name) {
-			if h.Value == "" || glob(h.Value, value) {
-				found = true
-				break
-			}
+	for i := range fields {
+		if fields[i].Name == h.Name && (h.Value == "" || glob(h.Value, fields[i].Value)) {
+			found = true
+			break
 		}
 	}
 	return found != h.Not
@@ -134,8 +116,9 @@ func pathFault(p string) string {
 		return "a path holds no ?, and the query is not matched; use * for any characters"
 	case strings.ContainsRune(p, '#'):
 		return "a path holds no #"
-	case dotSegments(appendURI(nil, []byte(p), &pathClasses)):
-		return "dot segments never fit; leave them out"
+	}
+	if decoded, _ := decodeFully(nil, appendURI(nil, []byte(p), &pathClasses)); dotSegment(decoded) {
+		return "a path with dot segments is in doubt and never stored; leave them out"
 	}
 	return ""
 }

@@ -1,7 +1,5 @@
 package policy
 
-import "bytes"
-
 // Percent-encoding in paths and queries is normalised only where RFC 3986
 // section 6.2.2 calls two spellings equal: hexadecimal digits in upper case
 // (6.2.2.1), unreserved characters decoded (6.2.2.2). Bytes that may not stand
@@ -137,82 +135,14 @@ func appendTriplet(dst []byte, c byte) []byte {
 
 // appendPrintable appends s with everything that is not printable ASCII, and
 // "%" itself, as triplets, so that no two values give one text.
-func appendPrintable(dst, s []byte) []byte {
-	for _, c := range s {
+func appendPrintable[T text](dst []byte, s T) []byte {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
 		if c < ' ' || c >= 0x7f || c == '%' {
 			dst = appendTriplet(dst, c)
 			continue
 		}
 		dst = append(dst, c)
-	}
-	return dst
-}
-
-// dotSegments tells whether a normalised path holds a "." or ".." segment, as
-// an origin may see it that also takes "%2F", "\" and "%5C" for a "/".
-func dotSegments(path []byte) bool {
-	for from := 0; ; {
-		dot := bytes.IndexByte(path[from:], '.')
-		if dot < 0 {
-			return false
-		}
-		from += dot + 1
-		if !separatorBefore(path[:from-1]) {
-			continue
-		}
-		end := from
-		if end < len(path) && path[end] == '.' {
-			end++
-		}
-		if end == len(path) || separator(path[end:]) > 0 {
-			return true
-		}
-	}
-}
-
-// separator returns the length of the separator that s begins with, 0 for none.
-func separator(s []byte) int {
-	switch {
-	case len(s) == 0:
-		return 0
-	case s[0] == '/' || s[0] == '\\':
-		return 1
-	case len(s) >= 3 && (string(s[:3]) == "%2F" || string(s[:3]) == "%5C"):
-		return 3
-	}
-	return 0
-}
-
-// separatorBefore tells whether s ends with a separator.
-func separatorBefore(s []byte) bool {
-	n := len(s)
-	return n >= 1 && separator(s[n-1:]) == 1 || n >= 3 && separator(s[n-3:]) == 3
-}
-
-// appendWithoutDots appends what such an origin makes of a normalised path:
-// every separator a "/", dot segments removed (RFC 3986 section 5.2.4).
-func appendWithoutDots(dst, path []byte) []byte {
-	base := len(dst)
-	for i := 0; i < len(path); {
-		i += separator(path[i:])
-		end := i
-		for end < len(path) && separator(path[end:]) == 0 {
-			end++
-		}
-		segment := path[i:end]
-		last := end == len(path)
-		i = end
-		switch string(segment) {
-		case "..":
-			dst = dst[:base+max(0, bytes.LastIndexByte(dst[base:], '/'))]
-			fallthrough
-		case ".":
-			if last {
-				dst = append(dst, '/')
-			}
-		default:
-			dst = append(append(dst, '/'), segment...)
-		}
 	}
 	return dst
 }

@@ -188,10 +188,7 @@ func (s *Set) KeysBeyondURL(q *Request) bool {
 // whatever its method and headers; a rule that keeps the query as it is when
 // there is none.
 func (s *Set) possible(q *Request) []*Rule {
-	at := place{path: appendURI(nil, q.Path, &pathClasses)}
-	if dotSegments(at.path) {
-		at.plain = appendWithoutDots(nil, at.path)
-	}
+	path := appendURI(nil, q.Path, &pathClasses)
 	name, digits := cutPort(q.Host)
 	port, _ := parsePort(digits)
 	if port == 0 {
@@ -200,7 +197,7 @@ func (s *Set) possible(q *Request) []*Rule {
 	var out []*Rule
 	for _, c := range s.candidates(name) {
 		m := &c.rule.Match
-		if c.port != 0 && c.port != port || len(m.Paths) > 0 && !m.fitsPath(at, c.rule.Pass) {
+		if c.port != 0 && c.port != port || !m.fitsPath(path) {
 			continue
 		}
 		out = append(out, c.rule)

@@ -67,6 +67,29 @@ func (k *KeySpec) appendFiltered(dst, query []byte) []byte {
 	return dst
 }
 
+// filters reports whether a parameter may be left out of the key.
+func (k *KeySpec) filters() bool { return k.NoQuery || len(k.QueryOnly) > 0 || len(k.QueryIgnore) > 0 }
+
+// AppendIgnored appends the parameters that do not count in the key, as they
+// were sent, with "&" between them.
+func (r *Rule) AppendIgnored(dst []byte, q *Request) []byte {
+	if !r.Key.filters() {
+		return dst
+	}
+	base := len(dst)
+	for start := 0; start < len(q.Query); {
+		p := cutParam(q.Query, start)
+		if p.end > p.start && (r.Key.NoQuery || !r.Key.keeps(p, q.Query)) {
+			if len(dst) > base {
+				dst = append(dst, '&')
+			}
+			dst = append(dst, q.Query[p.start:p.end]...)
+		}
+		start = p.end + 1
+	}
+	return dst
+}
+
 func (k *KeySpec) appendSorted(dst, query []byte) []byte {
 	var scratch [stackParams]param
 	params := scratch[:0]

@@ -3,21 +3,13 @@ package policy
 import (
 	"net/textproto"
 	"strings"
+	"unsafe"
 )
 
-// RequestHeader gives access to the fields of a client's request.
-// *fasthttp.RequestHeader satisfies it. Returned slices are borrowed: they are
-// valid until the request is answered, and must not be changed.
-type RequestHeader interface {
-	// Peek returns the value of the first field of that name, nil when absent.
-	Peek(name string) []byte
-	// PeekAll returns the values of all fields of that name, in order. The
-	// outer slice is valid until the next call of PeekAll.
-	PeekAll(name string) [][]byte
-}
-
-// Request is what policy needs to know of a client's request. The proxy fills
-// it once for each request. All slices are borrowed from the request.
+// Request is the one canonical form of a client's request: key, matching, Vary,
+// storing and what the origin is sent are all made from it. View makes it once
+// for each request. Everything in it is borrowed from the memory of the request,
+// but for what Clone returns.
 type Request struct {
 	// Method as it was sent: methods are case-sensitive (RFC 9110 section 9.1).
 	Method string
@@ -30,8 +22,11 @@ type Request struct {
 	// Query is what follows the first "?", nil when there was none and empty
 	// when there was a bare "?".
 	Query []byte
-	// Header reaches every other field; a rule's key, match and Vary need it.
-	Header RequestHeader
+	// Fields are the fields that reach the origin, in the order sent, every
+	// line of them: no hop-by-hop field, none that Connection names, and none
+	// that tells an origin another host, scheme, path, method or client than
+	// the key does.
+	Fields Fields
 
 	// What steers caching, picked out once so that the hit path need not
 	// search for each. Values of repeated fields are joined with ", ".
@@ -52,11 +47,72 @@ func (r *Request) Conditional() bool {
 	return r.IfNoneMatch != nil || r.IfModifiedSince != nil || r.IfMatch != nil || r.IfUnmodifiedSince != nil
 }
 
-// Field is one header field of a response. Name is in canonical MIME form.
+// steering are the fields of the request that steer caching, in the order of
+// the constants that name them.
+func (r *Request) steering() [steers]*[]byte {
+	return [steers]*[]byte{
+		&r.CacheControl, &r.Pragma, &r.Authorization, &r.Range, &r.IfRange, &r.IfMatch, &r.IfNoneMatch,
+		&r.IfModifiedSince, &r.IfUnmodifiedSince,
+	}
+}
+
+// Clone copies the request into memory of its own, in two allocations.
+func (r *Request) Clone() Request {
+	c := *r
+	parts := [...]*[]byte{&c.Host, &c.Path, &c.Query}
+	steering := c.steering()
+	size := 0
+	for _, b := range parts {
+		size += len(*b)
+	}
+	for _, b := range steering {
+		size += len(*b)
+	}
+	for i := range r.Fields {
+		size += len(r.Fields[i].Name) + len(r.Fields[i].Value)
+	}
+	room := make([]byte, 0, size)
+	keep := func(b *[]byte) {
+		if *b != nil {
+			from := len(room)
+			room = append(room, *b...)
+			*b = room[from:len(room):len(room)]
+		}
+	}
+	for _, b := range parts {
+		keep(b)
+	}
+	for _, b := range steering {
+		keep(b)
+	}
+	c.Fields = make(Fields, len(r.Fields))
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		from := len(room)
+		room = append(append(room, f.Name...), f.Value...)
+		middle := from + len(f.Name)
+		c.Fields[i] = Field{Name: borrow(room[from:middle]), Value: borrow(room[middle:])}
+	}
+	return c
+}
+
+// borrow returns b as a string without copying it. b must not change for as
+// long as the string is used.
+func borrow(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	return unsafe.String(&b[0], len(b))
+}
+
+// bytesOf returns s as bytes without copying it. They must not be changed.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// Field is one header field. Name is in canonical MIME form.
 type Field struct{ Name, Value string }
 
-// Fields are the header fields of a response, in order. They are immutable
-// once they belong to a stored object.
+// Fields are the header fields of a message, in order. They are immutable once
+// they belong to a stored object.
 type Fields []Field
 
 // Get returns the value of the first field of that canonical name, or "".
@@ -101,6 +157,18 @@ func (f Fields) Joined(name string) string {
 		return v[0]
 	}
 	return strings.Join(v, ", ")
+}
+
+// Without returns f without the fields of that canonical name. It writes into
+// the memory of f.
+func (f Fields) Without(name string) Fields {
+	out := f[:0]
+	for i := range f {
+		if f[i].Name != name {
+			out = append(out, f[i])
+		}
+	}
+	return out
 }
 
 // CanonicalName returns the canonical MIME form of a field name, the form in

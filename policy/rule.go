@@ -28,6 +28,10 @@ type Rule struct {
 	// Cookies says what the cookies of a request mean that are not in the key.
 	Cookies CookieMode
 
+	// Underscores are the names of fields beyond letters, digits and "-" that
+	// reach the origin. A Set holds them in canonical form.
+	Underscores []string
+
 	// Purge says who may use the PURGE method.
 	Purge PurgeRule
 
@@ -43,6 +47,9 @@ type Rule struct {
 	TagLimit TagLimit
 	// StripTags removes TagFields from what clients get.
 	StripTags bool
+
+	// keysMade: the key holds a field that weir makes.
+	keysMade bool
 }
 
 // VaryRule says how the fields that a response's Vary names select among its

@@ -17,6 +17,8 @@ type Set struct {
 	rules []*Rule
 	// all is the first rule when every request fits it.
 	all *Rule
+	// matchesMade: a rule matches on a field that weir makes.
+	matchesMade bool
 
 	// Each list below is in the order of the rules and holds every one that a
 	// host can fall under, so that a lookup reads one list and never merges.
@@ -81,6 +83,7 @@ func NewSet(rules []Rule) (*Set, error) {
 		}
 		compileRule(r, report)
 		index.add(r, report)
+		s.matchesMade = s.matchesMade || r.matchesMade()
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
@@ -96,29 +99,25 @@ func NewSet(rules []Rule) (*Set, error) {
 // not be changed.
 func (s *Set) Rules() []*Rule { return slices.Clone(s.rules) }
 
+// MatchesMade reports whether a rule matches on a field that weir makes, such as
+// X-Forwarded-Proto: View.Forwarded must then come before Match.
+func (s *Set) MatchesMade() bool { return s.matchesMade }
+
 // Match returns the first rule that r falls under, nil when there is none. It
 // allocates nothing, unless a path that needs normalising has over 1000 bytes.
 func (s *Set) Match(r *Request) *Rule {
 	if s.all != nil {
 		return s.all
 	}
-	if uriNormal(r.Path, &pathClasses) && !dotSegments(r.Path) {
-		return s.find(r, place{path: r.Path})
+	if uriNormal(r.Path, &pathClasses) {
+		return s.find(r, r.Path)
 	}
-	return s.matchRare(r)
+	var scratch [1000]byte
+	return s.find(r, appendURI(scratch[:0], r.Path, &pathClasses))
 }
 
-// matchRare is Match for a path that is not as rules see it.
-func (s *Set) matchRare(r *Request) *Rule {
-	var scratch, plainScratch [1000]byte
-	at := place{path: appendURI(scratch[:0], r.Path, &pathClasses)}
-	if dotSegments(at.path) {
-		at.plain = appendWithoutDots(plainScratch[:0], at.path)
-	}
-	return s.find(r, at)
-}
-
-func (s *Set) find(r *Request, at place) *Rule {
+// find is Match for a path that is normalised.
+func (s *Set) find(r *Request, path []byte) *Rule {
 	name, digits := cutPort(r.Host)
 	port, _ := parsePort(digits)
 	if port == 0 {
@@ -128,7 +127,7 @@ func (s *Set) find(r *Request, at place) *Rule {
 		if c.port != 0 && c.port != port {
 			continue
 		}
-		if c.rule.Match.fits(r, at, c.rule.Pass) {
+		if c.rule.Match.fits(r, path) {
 			return c.rule
 		}
 	}
@@ -280,6 +279,8 @@ func compileRule(r *Rule, report reporter) {
 	}
 	r.Match.compile(report)
 	r.Key.compile(report)
+	r.keysMade = holdsMade(r.Key.Headers)
+	r.compileUnderscores(report)
 	compileFields(r.TagFields, "tags", report)
 	compileFields(r.TTL.Targets, "ttl.targets", report)
 	checkTTL(&r.TTL, report)

@@ -13,22 +13,11 @@ import (
 )
 
 // keyHeader is a request's fields for the tests of matching and keys.
-type keyHeader map[string][][]byte
+type keyHeader Fields
 
-func (h keyHeader) Peek(name string) []byte {
-	if v := h[name]; len(v) > 0 {
-		return v[0]
-	}
-	return nil
-}
-
-func (h keyHeader) PeekAll(name string) [][]byte { return h[name] }
-
-// add appends a field line, and returns h.
+// add returns h with one more line.
 func (h keyHeader) add(name, value string) keyHeader {
-	name = CanonicalName(name)
-	h[name] = append(h[name], []byte(value))
-	return h
+	return append(h, Field{CanonicalName(name), value})
 }
 
 func mustSet(t testing.TB, rules ...Rule) *Set {
@@ -312,7 +301,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 		}
 	}
 	h := keyHeader{}.add("X-Test", "b").add("X-Test", "abc")
-	q := Request{Method: "GET", Scheme: "http", Host: []byte("a"), Path: []byte("/"), Header: h}
+	q := Request{Method: "GET", Scheme: "http", Host: []byte("a"), Path: []byte("/"), Fields: Fields(h)}
 	s = mustSet(t, Rule{Match: Match{Headers: []HeaderMatch{{Name: "x-test", Value: "a*c"}, {Name: "x-none", Not: true}}}})
 	if n := testing.AllocsPerRun(100, func() {
 		if s.Match(&q) == nil {

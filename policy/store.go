@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Response is an answer of the origin as policy sees it: the status, the
 // fields that EndToEnd left, and when it was asked for and when its header
@@ -42,7 +45,13 @@ func Decide(rule *Rule, q *Request, r *Response) Storage {
 	if s.Vary, s.Reason = ParseVary(r.Fields.Values("Vary")); s.Reason != ReasonNone {
 		return s
 	}
-	s.Vary = s.Vary.Counting(rule)
+	if s.Vary = s.Vary.Counting(rule); slices.ContainsFunc(s.Vary.Names, ofTheClient) {
+		s.Reason = ReasonVaryForwarded
+		return s
+	}
+	if s.Reason = doubtful(rule, q, r); s.Reason != ReasonNone {
+		return s
+	}
 	l := lifetimeOf(rule, q, r, &c)
 	s.Freshness, s.Waiting = l.freshness(rule, r, &c)
 	s.Fields = Dated(storedFields(rule, r.Fields, &c), r.ResponseTime)

@@ -52,14 +52,46 @@ func ParseVary(values []string) (VarySpec, Reason) {
 	return s, ReasonNone
 }
 
-// Counting is s without the names that do not count under the rule. A response
-// that then varies on nothing is stored as one that has no Vary.
+// Counting is s without the names that select nothing: those that the rule does
+// not count, and those of fields that are the same in all requests with one key.
+// A response that then varies on nothing is stored as one that has no Vary.
 func (s VarySpec) Counting(rule *Rule) VarySpec {
-	if len(rule.Vary.Ignore) == 0 {
+	if !slices.ContainsFunc(s.Names, rule.selectsNothing) {
 		return s
 	}
-	s.Names = slices.DeleteFunc(slices.Clone(s.Names), func(name string) bool { return slices.Contains(rule.Vary.Ignore, name) })
+	s.Names = slices.DeleteFunc(slices.Clone(s.Names), rule.selectsNothing)
 	return s
+}
+
+// selectsNothing reports whether a field of that name, as the origin gets it, is
+// the same in all requests with one key whose answers may be stored.
+func (r *Rule) selectsNothing(name string) bool {
+	if slices.Contains(r.Vary.Ignore, name) || r.keysField(name) {
+		return true
+	}
+	switch StandingOf(name) {
+	case StandingHop, StandingIdentity, StandingOverride, StandingMethod, StandingNever:
+		return true // it does not reach the origin
+	case StandingMade:
+		return name == "X-Forwarded-Host" || name == "X-Forwarded-Proto" // of the key
+	case StandingClient:
+		return false
+	case StandingOrdinary:
+	}
+	switch name {
+	case "Host":
+		return true
+	case "Cookie":
+		return r.Cookies == CookiesStrip
+	}
+	return false
+}
+
+// ofTheClient reports whether a field names the client or the way of a request:
+// within a key it differs from request to request.
+func ofTheClient(name string) bool {
+	s := StandingOf(name)
+	return s == StandingClient || s == StandingMade
 }
 
 // Equal tells whether two responses vary on the same fields.
@@ -86,14 +118,10 @@ func (s VarySpec) AppendVariantIn(dst []byte, rule *Rule, q *Request, language [
 			dst = append(append(dst, '='), language...)
 			continue
 		}
-		var lines [][]byte
-		if q.Header != nil {
-			lines = q.Header.PeekAll(name)
-		}
-		if len(lines) == 0 {
+		if !q.Fields.Has(name) {
 			continue
 		}
-		dst = appendSelecting(append(dst, '='), rule, name, lines)
+		dst = appendSelecting(append(dst, '='), rule, name, q.Fields)
 	}
 	return dst
 }
@@ -101,26 +129,22 @@ func (s VarySpec) AppendVariantIn(dst []byte, rule *Rule, q *Request, language [
 // AcceptLanguageText appends what AppendVariant writes behind the "=" for q's
 // Accept-Language; ok is false when q has none.
 func AcceptLanguageText(dst []byte, rule *Rule, q *Request) (text []byte, ok bool) {
-	if q.Header == nil {
+	if !q.Fields.Has("Accept-Language") {
 		return dst, false
 	}
-	lines := q.Header.PeekAll("Accept-Language")
-	if len(lines) == 0 {
-		return dst, false
-	}
-	return appendSelecting(dst, rule, "Accept-Language", lines), true
+	return appendSelecting(dst, rule, "Accept-Language", q.Fields), true
 }
 
 // Narrowed appends what the origin is to be sent as name, Accept-Encoding or
-// Accept-Language, in place of the client's lines: what of them counts under
+// Accept-Language, in place of the lines in fields: what of them counts under
 // the rule. ok is false when they are to be sent as they are; the text may be
 // empty when nothing counts.
-func Narrowed(dst []byte, rule *Rule, name string, lines [][]byte) (text []byte, ok bool) {
-	if rule.Vary.only(name) == nil || len(lines) == 0 {
+func Narrowed(dst []byte, rule *Rule, name string, fields Fields) (text []byte, ok bool) {
+	if rule.Vary.only(name) == nil || !fields.Has(name) {
 		return dst, false
 	}
 	var room [maxWeighted]weighted
-	list, ok := parseWeighted(room[:0], lines)
+	list, ok := parseWeighted(room[:0], fields, name)
 	if !ok {
 		return dst, false
 	}
@@ -165,26 +189,31 @@ func (v *VaryRule) narrow(name string, list []weighted) []weighted {
 }
 
 // appendSelecting appends a selecting field's value, normalised.
-func appendSelecting(dst []byte, rule *Rule, name string, lines [][]byte) []byte {
+func appendSelecting(dst []byte, rule *Rule, name string, fields Fields) []byte {
 	if !rule.Vary.Raw && (name == "Accept-Encoding" || name == "Accept-Language") {
 		var room [maxWeighted]weighted
-		if list, ok := parseWeighted(room[:0], lines); ok {
+		if list, ok := parseWeighted(room[:0], fields, name); ok {
 			sortWeighted(list)
 			return appendWeighted(dst, rule.Vary.narrow(name, list))
 		}
 	}
-	for i, line := range lines {
-		if i > 0 {
+	first := true
+	for i := range fields {
+		if fields[i].Name != name {
+			continue
+		}
+		if !first {
 			dst = append(dst, ',')
 		}
-		dst = appendList(dst, line)
+		first = false
+		dst = appendList(dst, fields[i].Value)
 	}
 	return dst
 }
 
 // appendList appends a value without the white space around its commas.
 // Commas in quoted strings are no separators.
-func appendList(dst, value []byte) []byte {
+func appendList(dst []byte, value string) []byte {
 	start := 0
 	for i := 0; i < len(value); i++ {
 		switch value[i] {

@@ -227,12 +227,12 @@ func FuzzVary(f *testing.F) {
 		if !slices.IsSorted(spec.Names) || len(spec.Names) > MaxVaryNames {
 			t.Fatal(spec.Names)
 		}
-		header := keyHeader{}
-		for _, name := range append(spec.Names, "Accept-Language") {
-			header[name] = [][]byte{[]byte(one), []byte(two)}
-		}
 		q := get()
-		q.Header = header
+		for _, name := range append(slices.Clone(spec.Names), "Accept-Language") {
+			if !q.Fields.Has(name) {
+				q.Fields = append(q.Fields, Field{name, one}, Field{name, two})
+			}
+		}
 		text := spec.AppendVariant(nil, &Rule{}, q)
 		if bytes.Count(text, []byte("\n")) != len(spec.Names) {
 			t.Fatalf("%q", text)
@@ -244,11 +244,11 @@ func FuzzVary(f *testing.F) {
 		}
 		// A normalised value is its own normal form.
 		for _, name := range []string{"Accept-Language", "Foo"} {
-			once := appendSelecting(nil, &Rule{}, name, [][]byte{[]byte(one)})
+			once := appendSelecting(nil, &Rule{}, name, Fields{{name, one}})
 			if bytes.Contains(once, []byte("%")) {
 				continue // escapes are for the text, not for a field
 			}
-			if twice := appendSelecting(nil, &Rule{}, name, [][]byte{once}); !bytes.Equal(once, twice) {
+			if twice := appendSelecting(nil, &Rule{}, name, Fields{{name, string(once)}}); !bytes.Equal(once, twice) {
 				t.Fatalf("%s %q: %q, then %q", name, one, once, twice)
 			}
 		}
@@ -302,7 +302,7 @@ func TestVaryRule(t *testing.T) {
 			if got := string(spec.Counting(&tt.rule).AppendVariant(nil, &tt.rule, q)); got != want {
 				t.Errorf("variant %q, want %q", got, want)
 			}
-			sent, ok := Narrowed(nil, &tt.rule, name, q.Header.PeekAll(name))
+			sent, ok := Narrowed(nil, &tt.rule, name, q.Fields)
 			if !ok {
 				sent = []byte("-")
 			}
@@ -310,5 +310,37 @@ func TestVaryRule(t *testing.T) {
 				t.Errorf("the origin is sent %q, want %q", sent, tt.sent)
 			}
 		})
+	}
+}
+
+// What is in the key selects nothing; what names the client hinders storing.
+func TestVaryOnTheKey(t *testing.T) {
+	for _, c := range []struct {
+		rule Rule
+		vary string
+		want string
+		why  Reason
+	}{
+		{Rule{}, "Accept-Encoding, X-Forwarded-Proto", "Accept-Encoding", ReasonNone},
+		{Rule{}, "Host, X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Prefix, X-Forwarded-Ssl", "", ReasonNone},
+		{Rule{}, "X-Original-URL, X-HTTP-Method-Override, Connection, TE, Proxy, Content-Length", "", ReasonNone},
+		{Rule{}, "X-Forwarded-For", "", ReasonVaryForwarded},
+		{Rule{}, "Accept, Forwarded", "", ReasonVaryForwarded},
+		{Rule{}, "Via", "", ReasonVaryForwarded},
+		{Rule{}, "X-Real-IP", "", ReasonVaryForwarded},
+		{Rule{}, "True-Client-IP", "", ReasonVaryForwarded},
+		{Rule{Vary: VaryRule{Ignore: []string{"X-Real-Ip"}}}, "X-Real-IP", "", ReasonNone},
+		{Rule{Key: KeySpec{Headers: []string{"X-Forwarded-For"}}}, "X-Forwarded-For", "", ReasonNone},
+		{Rule{Key: KeySpec{Headers: []string{"X-Tenant"}}}, "X-Tenant, Accept", "Accept", ReasonNone},
+		{Rule{}, "Cookie", "Cookie", ReasonNone},
+		{Rule{Cookies: CookiesStrip}, "Cookie", "", ReasonNone},
+		{Rule{}, "X-Forwarded", "", ReasonNone},
+		{Rule{}, "*", "", ReasonVaryStar},
+	} {
+		rule := mustSet(t, c.rule).Rules()[0]
+		s := Decide(rule, get(), answer(200, "Cache-Control: max-age=60", "Vary: "+c.vary))
+		if s.Reason != c.why || c.why == ReasonNone && strings.Join(s.Vary.Names, ", ") != c.want {
+			t.Errorf("Vary: %s gives %s and %q, want %s and %q", c.vary, s.Reason, s.Vary.Names, c.why, c.want)
+		}
 	}
 }

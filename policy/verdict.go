@@ -146,6 +146,19 @@ const (
 	// ReasonCookie: the request carries cookies or credentials of its own, and
 	// the response does not state that it is the same for others.
 	ReasonCookie
+	// ReasonVaryForwarded: the response varies on the client or on the way of the
+	// request, which differ from request to request.
+	ReasonVaryForwarded
+	// ReasonPathInDoubt: an origin may read the path as another than the policy
+	// was chosen by.
+	ReasonPathInDoubt
+	// ReasonOverride: a trusted sender names another path, host or method.
+	ReasonOverride
+	// ReasonContentType: the policy was chosen by the end of the path, and the
+	// response is of another type.
+	ReasonContentType
+	// ReasonQueryReflected: the response holds a parameter that does not count.
+	ReasonQueryReflected
 
 	// Reasons is the number of reasons.
 	Reasons
@@ -158,7 +171,9 @@ var reasonNames = [Reasons]string{
 	ReasonExpired: "expired", ReasonVaryStar: "vary-star", ReasonVaryLimit: "vary-limit",
 	ReasonVaryChanged: "vary-changed", ReasonSetCookie: "set-cookie", ReasonPartial: "partial", ReasonRange: "range", ReasonTooLarge: "too-large",
 	ReasonTruncated: "truncated", ReasonUnproven: "unproven-length", ReasonMalformed: "malformed-response",
-	ReasonPurged: "purged", ReasonUnconfirmed: "unconfirmed", ReasonCookie: "cookie", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
+	ReasonPurged: "purged", ReasonUnconfirmed: "unconfirmed", ReasonCookie: "cookie", ReasonVaryForwarded: "vary-forwarded",
+	ReasonPathInDoubt: "path-in-doubt", ReasonOverride: "override", ReasonContentType: "content-type",
+	ReasonQueryReflected: "query-reflected", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
 	ReasonNotAdmitted: "not-admitted", ReasonPinnedFull: "pinned-full",
 	ReasonClientGone: "client-gone", ReasonOnlyIfCached: "only-if-cached", ReasonNoPolicy: "no-policy",
 	ReasonBadRequest: "bad-request", ReasonHeaderTooLarge: "header-too-large", ReasonBodyTooLarge: "body-too-large",

@@ -7,18 +7,22 @@ const maxWeighted = 24
 // weighted is one member of an Accept-Encoding or Accept-Language list. name
 // is borrowed.
 type weighted struct {
-	name  []byte
+	name  string
 	mille int // weight in thousandths
 }
 
-// parseWeighted reads lists of names with weights (RFC 9110 section 12.4.2)
-// into room. ok is false when a member is malformed or named twice, or when
-// there are too many: then the value has no normal form but itself.
-func parseWeighted(room []weighted, lines [][]byte) (list []weighted, ok bool) {
+// parseWeighted reads the lines of a field with that canonical name, lists of
+// names with weights (RFC 9110 section 12.4.2), into room. ok is false when a
+// member is malformed or named twice, or when there are too many: then the value
+// has no normal form but itself.
+func parseWeighted(room []weighted, fields Fields, name string) (list []weighted, ok bool) {
 	list = room
-	for _, line := range lines {
-		for len(line) > 0 {
-			var member []byte
+	for i := range fields {
+		if fields[i].Name != name {
+			continue
+		}
+		for line := fields[i].Value; line != ""; {
+			var member string
 			member, line = cutComma(line)
 			if member = trim(member); len(member) == 0 {
 				continue
@@ -34,7 +38,7 @@ func parseWeighted(room []weighted, lines [][]byte) (list []weighted, ok bool) {
 }
 
 // parseMember reads "name" or "name;q=0.5".
-func parseMember(member []byte) (w weighted, ok bool) {
+func parseMember(member string) (w weighted, ok bool) {
 	i := 0
 	for i < len(member) && member[i] != ';' {
 		i++
@@ -55,7 +59,7 @@ func parseMember(member []byte) (w weighted, ok bool) {
 }
 
 // parseWeight reads a qvalue into thousandths.
-func parseWeight(s []byte) (mille int, ok bool) {
+func parseWeight(s string) (mille int, ok bool) {
 	if len(s) == 0 || len(s) > 5 || s[0] != '0' && s[0] != '1' || len(s) > 1 && s[1] != '.' {
 		return 0, false
 	}
@@ -69,7 +73,7 @@ func parseWeight(s []byte) (mille int, ok bool) {
 	return mille, mille <= 1000
 }
 
-func find(list []weighted, name []byte) int {
+func find(list []weighted, name string) int {
 	for i := range list {
 		if compareFold(list[i].name, name) == 0 {
 			return i
@@ -111,7 +115,8 @@ func appendWeighted(dst []byte, list []weighted) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		for _, c := range list[i].name {
+		for j := range len(list[i].name) {
+			c := list[i].name[j]
 			// "%" is written as appendPrintable does, so that the two agree.
 			if c == '%' {
 				dst = appendTriplet(dst, c)
@@ -141,11 +146,8 @@ func appendWeighted(dst []byte, list []weighted) []byte {
 // section 12.5.4, basic filtering of RFC 4647). -1 where only the origin can
 // tell. A variant in several languages, or in none, is never chosen.
 func ChooseLanguage(q *Request, available []string) int {
-	if q.Header == nil {
-		return -1
-	}
 	var room [maxWeighted]weighted
-	list, ok := parseWeighted(room[:0], q.Header.PeekAll("Accept-Language"))
+	list, ok := parseWeighted(room[:0], q.Fields, "Accept-Language")
 	if !ok || len(list) == 0 {
 		return -1
 	}
@@ -171,7 +173,7 @@ func ChooseLanguage(q *Request, available []string) int {
 
 // inRange tells whether a language tag is in a range: equal, or the range
 // followed by "-".
-func inRange(tags []byte, language string) bool {
+func inRange(tags, language string) bool {
 	if !isToken(language) || len(language) < len(tags) {
 		return false
 	}

@@ -1,10 +1,8 @@
 package proxy
 
 import (
-	"bytes"
 	"net/netip"
 	"strings"
-	"unsafe"
 )
 
 // clientAddress returns the address of the client that a request is for: the last
@@ -202,8 +200,7 @@ func isPort(s string) bool {
 	return len(s) <= 6
 }
 
-// clientAddress returns the address of the client that the request is for. It reads
-// the header section as it arrived, since Connection may have nominated the fields.
+// clientAddress returns the address of the client that the request is for.
 func (x *exchange) clientAddress() netip.Addr {
 	sender, ok := x.client()
 	if !ok || !among(x.cfg.TrustedProxies, sender) {
@@ -211,25 +208,6 @@ func (x *exchange) clientAddress() netip.Addr {
 	}
 	// A usual request has one or two of these lines.
 	var xffRoom, forwardedRoom [4]string
-	xff, forwarded := xffRoom[:0], forwardedRoom[:0]
-	for raw := x.ctx.Request.Header.RawHeaders(); len(raw) > 0; {
-		line := raw
-		if end := bytes.IndexByte(raw, '\n'); end >= 0 {
-			line, raw = bytes.TrimSuffix(raw[:end], []byte("\r")), raw[end+1:]
-		} else {
-			raw = nil
-		}
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		switch {
-		case foldEqual(name, "x-forwarded-for"):
-			xff = append(xff, borrowed(value))
-		case foldEqual(name, "forwarded"):
-			forwarded = append(forwarded, borrowed(value))
-		}
-	}
+	xff, forwarded := x.view.Chains(xffRoom[:0], forwardedRoom[:0])
 	return clientAddress(sender, x.cfg.TrustedProxies, xff, forwarded)
 }
-
-// borrowed is b as a string without a copy. It is good for as long as b does not
-// change.
-func borrowed(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

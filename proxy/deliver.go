@@ -32,6 +32,7 @@ func (x *exchange) deliver() state {
 	}
 	prep.header.CopyTo(&x.ctx.Response.Header)
 	x.annotate(prep, age)
+	x.giveBack()
 	if x.part.size > 0 {
 		// A stored part of the object answers for the range that it covers.
 		x.contentRange(x.part.want, x.part.size)
@@ -50,6 +51,22 @@ func (x *exchange) deliver() state {
 		}
 	}
 	return x.send(0, o.Length)
+}
+
+// giveBack puts those parameters of the request into a redirect that do not count
+// in the key: the origin has not seen them, and what is stored has none.
+func (x *exchange) giveBack() {
+	if status := x.obj.Status; status < 300 || status > 399 || !x.canonical {
+		return
+	}
+	location := x.obj.Fields.Get("Location")
+	if location == "" {
+		return
+	}
+	var ok bool
+	if x.location, ok = x.rule.GiveBack(x.location[:0], &x.req, location); ok {
+		x.ctx.Response.Header.SetCanonical(nameLocation, x.location)
+	}
 }
 
 // rangeable tells whether the request's Range counts for what is about to be

@@ -73,7 +73,16 @@ type exchange struct {
 	host   []byte
 	status []byte // scratch for Cache-Status
 	age    []byte // scratch for Age
-	fields fieldScan
+	// location is scratch for Location.
+	location []byte
+	// view makes req of what arrived from the sender, whose word is taken where it
+	// is trusted.
+	view    *policy.View
+	from    policy.Sender
+	trusted bool
+	// canonical: the origin is asked for the target of the key, since its answer
+	// may be stored.
+	canonical bool
 	// hostMemo outlives the request.
 	hostMemo hostMemo
 	// rangeRoom is scratch for the ranges of the request; nobody appends beyond
@@ -257,11 +266,12 @@ func (x *exchange) drop() {
 // reset forgets the request and keeps the memory. It clears in place: a literal
 // with what is kept would be made elsewhere and copied.
 func (x *exchange) reset() {
-	p, memo, ranges := x.p, x.hostMemo, x.rangeRoom
-	keys, host, status, age, joined := x.keys[:0], x.host[:0], x.status[:0], x.age[:0], x.fields.joined[:0]
+	p, memo, ranges, view := x.p, x.hostMemo, x.rangeRoom, x.view
+	keys, host, status, age, location := x.keys[:0], x.host[:0], x.status[:0], x.age[:0], x.location[:0]
 	*x = exchange{}
-	x.p, x.hostMemo, x.rangeRoom = p, memo, ranges
-	x.keys, x.host, x.status, x.age, x.fields.joined = keys, host, status, age, joined
+	view.Reset()
+	x.p, x.hostMemo, x.rangeRoom, x.view = p, memo, ranges, view
+	x.keys, x.host, x.status, x.age, x.location = keys, host, status, age, location
 }
 
 // verdict is what the request is counted, logged and shown as.

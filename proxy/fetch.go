@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"weir/invalidation"
@@ -103,7 +102,6 @@ func (t *fetch) release() {
 	if t.stale != nil && !t.leading {
 		t.stale.Close()
 	}
-	t.forgetRequest()
 }
 
 // roundTrip asks the origin and judges the header of its answer.
@@ -166,9 +164,6 @@ func (t *fetch) judge() fetchState {
 		switch {
 		case !t.resp.Provable():
 			t.storage.Reason = policy.ReasonUnproven
-		case slices.ContainsFunc(t.storage.Vary.Names, rewritten):
-			// It varies on what weir told it, not on what clients send.
-			t.storage.Reason = policy.ReasonVaryStar
 		case t.resp.ContentLength > t.p.tiers.MaxObject():
 			t.storage.Reason = policy.ReasonTooLarge
 		case t.outdated.Load() || t.purgedSince(t.epoch):
@@ -190,16 +185,6 @@ func (t *fetch) judge() fetchState {
 		return fetchRoundTrip
 	}
 	return fetchAlone
-}
-
-// rewritten tells whether weir sends the origin another value of the field than
-// the client sent, so that the client's selects nothing.
-func rewritten(name string) bool {
-	switch name {
-	case "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Via", "Te", "Connection":
-		return true
-	}
-	return false
 }
 
 // staleMayStandIn tells whether somebody who waits may be given the stale
@@ -325,7 +310,8 @@ func (t *fetch) aboutTheResource() bool {
 // the response: others may then be luckier.
 func ofRequest(r policy.Reason) bool {
 	switch r {
-	case policy.ReasonAuthorization, policy.ReasonRequestNoStore, policy.ReasonPurged, policy.ReasonCookie:
+	case policy.ReasonAuthorization, policy.ReasonRequestNoStore, policy.ReasonPurged, policy.ReasonCookie,
+		policy.ReasonQueryReflected:
 		return true
 	}
 	return false

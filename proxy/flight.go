@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"weir/origin"
 	"weir/policy"
 	"weir/tiers"
@@ -47,10 +45,8 @@ type flight struct {
 	// interims gets the origin's interim responses; nil when nobody waits for
 	// the flight as its leader.
 	interims *interims
-	// trusted: the leader's word about who asked is taken.
-	trusted bool
-	// forwarded are the fields that name the leader and its connection.
-	forwarded []policy.Field
+	// target is what the origin is asked for, equal in all requests with the key.
+	target string
 	// personal: the leader's cookies or credentials may make the answer its own.
 	personal bool
 	// key is what the flight is registered under.
@@ -238,40 +234,13 @@ func (x *exchange) newFlight() *flight {
 		epoch: x.p.epoch(), incarnation: x.p.incarnation(), closure: x.p.closure(),
 	}
 	f.key.text = bytes.Clone(x.key.text)
-	f.req = cloneRequest(&x.req)
+	x.showForwarded()
+	f.req = x.req.Clone()
 	// A HEAD that may renew what is stored fetches like the GET it stands for.
 	f.req.Method = "GET"
-	f.forwarded, f.trusted = x.forwardedFields(), x.trusted()
+	f.target = string(x.rule.AppendTarget(nil, &x.req))
 	f.stale = x.stale
 	return f
-}
-
-// clonedHeaders are headers of flights that have ended: two dozen allocations each.
-var clonedHeaders = sync.Pool{New: func() any { return new(fasthttp.RequestHeader) }}
-
-// forgetRequest gives the header of the flight's request to the next. Only the
-// fetch machine reads the request, and has ended.
-func (f *flight) forgetRequest() {
-	h := f.req.Header.(*fasthttp.RequestHeader)
-	f.req = policy.Request{}
-	clonedHeaders.Put(h)
-}
-
-// cloneRequest copies the request into memory of its own.
-func cloneRequest(q *policy.Request) policy.Request {
-	c := *q
-	h := clonedHeaders.Get().(*fasthttp.RequestHeader)
-	q.Header.(*fasthttp.RequestHeader).CopyTo(h)
-	c.Header = h
-	for _, b := range []*[]byte{
-		&c.Host, &c.Path, &c.Query, &c.CacheControl, &c.Pragma, &c.Authorization, &c.Range, &c.IfRange,
-		&c.IfMatch, &c.IfNoneMatch, &c.IfModifiedSince, &c.IfUnmodifiedSince,
-	} {
-		if *b != nil {
-			*b = append([]byte{}, *b...)
-		}
-	}
-	return c
 }
 
 // settle gives the answer to everybody who waits, once.

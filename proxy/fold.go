@@ -87,7 +87,7 @@ func setFolded(h *fasthttp.ResponseHeader, code int, fields policy.Fields) {
 // nor an answer sets, and whether it is one line, whatever was checked before.
 func foldable(f *policy.Field) bool {
 	switch f.Name {
-	case "Age", "Cache-Status", "Content-Range", // set for an answer
+	case "Age", "Cache-Status", "Content-Range", "Location", // set for an answer
 		"Content-Type", "Content-Encoding", "Server", "Set-Cookie":
 		return false
 	}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"bytes"
 	"net"
 	"strings"
 	"testing"
@@ -10,48 +9,6 @@ import (
 	"github.com/dunglas/httpsfv"
 	"github.com/valyala/fasthttp"
 )
-
-// FuzzFieldScan holds the header scan to its word: what it lets through has
-// framing that every parser reads alike.
-func FuzzFieldScan(f *testing.F) {
-	for _, s := range []string{
-		"Host: a\r\nCache-Control: no-cache\r\nCache-Control: max-age=1\r\n",
-		"Host: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n",
-		"Host: a\nX: b\r\n", "X: a\r\n b\r\n", ": a\r\n", "If-None-Match:\r\n", "Content-Length: 1, 1\r\n",
-		"Transfer-Encoding: identity\r\n", "\r\n", "Range: bytes=0-\r\nRange: bytes=1-", "X:\x00\r\n",
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		var s fieldScan
-		if !s.scan(raw) {
-			if s.fault == "" {
-				t.Error("refused without saying why")
-			}
-			return
-		}
-		for i, c := range raw {
-			if c == '\n' && (i == 0 || raw[i-1] != '\r') {
-				t.Fatalf("a bare LF went through: %q", raw)
-			}
-		}
-		lower := bytes.ToLower(raw)
-		te, cl := countLines(lower, "transfer-encoding:"), countLines(lower, "content-length:")
-		if te > 1 || cl > 1 || te+cl > 1 {
-			t.Fatalf("%d Transfer-Encoding and %d Content-Length went through: %q", te, cl, raw)
-		}
-	})
-}
-
-func countLines(raw []byte, prefix string) int {
-	n := 0
-	for line := range bytes.SplitSeq(raw, []byte("\r\n")) {
-		if bytes.HasPrefix(line, []byte(prefix)) {
-			n++
-		}
-	}
-	return n
-}
 
 // FuzzHandle sends whole request heads through the client machine. Whatever
 // comes, there is one answer, and its Cache-Status is a structured field list

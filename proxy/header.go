@@ -182,6 +182,7 @@ var (
 	nameAge          = []byte("Age")
 	nameCacheStatus  = []byte("Cache-Status")
 	nameContentRange = []byte("Content-Range")
+	nameLocation     = []byte("Location")
 	messagePartial   = []byte("Partial Content")
 )
 

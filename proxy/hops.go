@@ -15,11 +15,7 @@ func (x *exchange) hopsLeft() (n uint64, ok bool) {
 	if x.req.Method != "OPTIONS" && x.req.Method != "TRACE" {
 		return 0, false
 	}
-	values := x.ctx.Request.Header.PeekAll("Max-Forwards")
-	if len(values) != 1 {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(string(trimOWS(values[0])), 10, 64)
+	n, err := strconv.ParseUint(x.req.Fields.Get("Max-Forwards"), 10, 64)
 	return n, err == nil
 }
 

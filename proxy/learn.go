@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+
 	"weir/invalidation"
 	"weir/policy"
 	"weir/tiers"
@@ -74,6 +76,9 @@ func (x *exchange) postForGet(status int, fields policy.Fields, epoch, closure u
 		// GETs fall under another policy: its key and lifetime are not ours.
 		return nil
 	}
+	if !x.asksForKey(&get) {
+		return nil
+	}
 	storage := policy.Decide(x.rule, &x.req, &r)
 	if storage.Reason != policy.ReasonNone || x.live.ContentLength > x.p.tiers.MaxObject() {
 		return nil
@@ -88,6 +93,14 @@ func (x *exchange) postForGet(status int, fields policy.Fields, epoch, closure u
 		return nil
 	}
 	return t
+}
+
+// asksForKey reports whether the origin was asked for just what a GET of the same
+// key asks for, although a request that is not one for a stored answer goes on as
+// it came.
+func (x *exchange) asksForKey(get *policy.Request) bool {
+	return !x.view.Override && !x.cfg.Rules.InDoubt(x.rule, get) &&
+		bytes.Equal(policy.AppendRawTarget(nil, get), x.rule.AppendTarget(nil, get))
 }
 
 // takePost follows the body of a POST's answer while it is stored.

@@ -101,7 +101,7 @@ const acceptLanguage = "Accept-Language"
 // (RFC 9111 section 4.1 allows a cache to normalise so).
 func (x *exchange) findLanguage(rec *tiers.Object, primary *key) *tiers.Object {
 	languages := rec.Vary.Languages
-	if len(languages) == 0 || x.rule.Vary.Raw || slices.Contains(x.rule.Vary.Ignore, acceptLanguage) || x.req.Header.Peek(acceptLanguage) == nil {
+	if len(languages) == 0 || x.rule.Vary.Raw || slices.Contains(x.rule.Vary.Ignore, acceptLanguage) || !x.req.Fields.Has(acceptLanguage) {
 		return nil
 	}
 	var room [tiers.MaxLanguages]string

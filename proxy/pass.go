@@ -16,15 +16,14 @@ import (
 // pass sends the request to the origin as it is and its answer back, both as
 // streams with back-pressure. Nothing of it is stored.
 func (x *exchange) pass() state {
-	h := &x.ctx.Request.Header
-	header := forwardable(h, x.trusted())
-	stripCookies(header, x.rule, &x.req)
-	add(header, x.forwardedFields())
+	x.showForwarded()
+	sent := x.req.Clone()
+	header := forwardable(x.rule, &sent)
 	if n, ok := x.hopsLeft(); ok {
 		header["Max-Forwards"] = []string{strconv.FormatUint(n-1, 10)}
 	}
 	r := &origin.Request{
-		Method: x.req.Method, Host: string(x.req.Host), Target: target(&x.req), Header: header,
+		Method: x.req.Method, Host: string(x.req.Host), Target: x.targetSent(), Header: header,
 		Got1xx: x.passInterims().got,
 	}
 	var up *upload

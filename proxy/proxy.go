@@ -112,6 +112,8 @@ type Proxy struct {
 
 	conns   connections
 	watcher watcher
+	// withheldNames are the fields that the log has told of.
+	withheldNames withheldNames
 }
 
 // New makes a proxy. It serves nothing until Serve.
@@ -142,7 +144,9 @@ func New(o Options, c *Config) (*Proxy, error) {
 	p.base, p.stop = context.WithCancel(context.Background())
 	p.flights.init()
 	p.fetching.init()
-	p.pool.New = func() any { return &exchange{p: p, rangeRoom: make([]policy.ByteRange, 0, policy.MaxRanges)} }
+	p.pool.New = func() any {
+		return &exchange{p: p, view: new(policy.View), rangeRoom: make([]policy.ByteRange, 0, policy.MaxRanges)}
+	}
 	if err := p.SetConfig(c); err != nil {
 		return nil, err
 	}

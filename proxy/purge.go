@@ -105,7 +105,7 @@ func arrived(raw []byte) policy.Fields {
 	var out policy.Fields
 	for line := range bytes.SplitSeq(raw, []byte("\r\n")) {
 		if name, value, ok := bytes.Cut(line, []byte(":")); ok {
-			out = append(out, policy.Field{Name: string(name), Value: string(trimOWS(value))})
+			out = append(out, policy.Field{Name: string(name), Value: string(bytes.Trim(value, " \t"))})
 		}
 	}
 	return out
@@ -123,25 +123,6 @@ func (x *exchange) sender(fields policy.Fields) invalidation.Who {
 		}
 	}
 	return who
-}
-
-// forwardedBy are the fields that proxies add, in lower case. An underscore in
-// place of a hyphen counts: servers behind read both alike.
-var forwardedBy = map[string]bool{
-	"forwarded": true, "via": true, "x-forwarded-for": true, "x-forwarded-host": true, "x-forwarded-proto": true, "x-forwarded": true,
-	"x-real-ip": true, "x-client-ip": true, "x-cluster-client-ip": true, "true-client-ip": true, "cf-connecting-ip": true,
-	"fastly-client-ip": true, "x-original-forwarded-for": true,
-}
-
-// wasForwarded reports whether a proxy stands between the client and here. It
-// looks at what arrived: a field that Connection names was there all the same.
-func wasForwarded(fields policy.Fields) bool {
-	for i := range fields {
-		if forwardedBy[strings.ReplaceAll(strings.ToLower(fields[i].Name), "_", "-")] {
-			return true
-		}
-	}
-	return false
 }
 
 // mayPurge reports whether the sender is in one of the networks, or has one of
@@ -162,7 +143,7 @@ func (x *exchange) mayPurge(r *policy.PurgeRule, fields policy.Fields, who *inva
 		}
 	}
 	// Behind a proxy the address is the proxy's, and anybody may be behind that.
-	if a, ok := x.client(); ok && !wasForwarded(fields) {
+	if a, ok := x.client(); ok && !x.view.Proxied {
 		for _, n := range r.Networks {
 			if n.Contains(a.Unmap()) {
 				return scope, true

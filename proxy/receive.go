@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -17,21 +18,18 @@ func (x *exchange) receive() state {
 		return x.refusal(fasthttp.StatusHTTPVersionNotSupported, policy.ReasonBadRequest, "this server speaks HTTP/1.1 and HTTP/1.0")
 	}
 	if !x.framedAlike() {
-		x.ctx.SetConnectionClose()
-		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, "the length of the request body is in doubt")
+		return x.malformed("the length of the request body is in doubt")
 	}
-	if !x.fields.scan(h.RawHeaders()) {
-		x.ctx.SetConnectionClose()
-		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, x.fields.fault)
+	x.noteSender()
+	if !x.view.Read(h.RawHeaders(), x.trusted) {
+		return x.malformed(x.view.Fault)
 	}
+	x.req.Method = methodName(h.Method())
 	if s := x.target(); s != stateReceive {
 		return s
 	}
-	x.dropNominated()
-	x.req.Method = methodName(h.Method())
-	x.req.Header = h
-	x.fields.fill(&x.req)
-	if via := x.fields.values[scanVia]; len(via) > 0 && x.looped(via) {
+	x.view.Fill(&x.req)
+	if x.looped() {
 		return x.refusal(fasthttp.StatusLoopDetected, policy.ReasonBadRequest, "the request passed through this cache before")
 	}
 	if n, ok := x.hopsLeft(); ok && n == 0 {
@@ -39,14 +37,14 @@ func (x *exchange) receive() state {
 	}
 	if m := x.req.Method; m != "GET" && m != "HEAD" {
 		switch {
-		case m == "CONNECT":
-			return x.notAllowed("CONNECT is not served")
+		case m == "CONNECT", m == "TRACE", m == "TRACK":
+			// The last two would show fields that the client does not see otherwise.
+			return x.notAllowed(m + " is not served")
 		case dialect.Purges(m):
 			return x.purge()
 		}
 	}
-	x.rule = x.cfg.Rules.Match(&x.req)
-	if x.rule == nil {
+	if !x.findRule() {
 		return x.refusal(fasthttp.StatusNotFound, policy.ReasonNoPolicy, "no policy of this cache matches the request")
 	}
 	x.asker = policy.NewAsker(x.rule, &x.req)
@@ -63,62 +61,47 @@ func (x *exchange) receive() state {
 		// from it.
 		x.found, x.outcome, x.reason = foundMethod, outcomeFetched, policy.ReasonMethod
 		return statePass
+	case x.view.Override:
+		x.found, x.outcome, x.reason = foundPolicy, outcomeFetched, policy.ReasonOverride
+		return statePass
+	case x.cfg.Rules.InDoubt(x.rule, &x.req):
+		x.found, x.outcome, x.reason = foundPolicy, outcomeFetched, policy.ReasonPathInDoubt
+		return statePass
 	}
+	x.canonical = true
 	return stateLookup
 }
 
-// dropNominated takes the fields that Connection names out of the request. The
-// origin does not get them (RFC 9110 section 7.6.1), so neither key nor variant
-// nor any decision may be made with them: whoever names Accept-Language there
-// would else store the answer to no language as the answer to theirs.
-func (x *exchange) dropNominated() {
-	list := x.fields.values[scanConnection]
-	for len(list) > 0 {
-		option := list
-		if i := bytes.IndexByte(list, ','); i >= 0 {
-			option, list = list[:i], list[i+1:]
-		} else {
-			list = nil
-		}
-		option = trimOWS(option)
-		if len(option) == 0 || isConnectionOption(option) {
-			continue
-		}
-		for i := range scanNames {
-			if foldEqual(option, scanNames[i]) && i != scanConnection {
-				x.fields.values[i] = nil
-			}
-		}
-		x.ctx.Request.Header.DelBytes(option)
+// findRule finds the rule and takes out of the request what does not go on under
+// it.
+func (x *exchange) findRule() bool {
+	rules := x.cfg.Rules
+	if rules.MatchesMade() {
+		x.showForwarded()
 	}
+	if x.rule = rules.Match(&x.req); x.rule == nil {
+		return false
+	}
+	x.view.Settle(x.rule, &x.req)
+	if x.rule.KeysMade() {
+		x.showForwarded()
+	}
+	return true
 }
 
-// isConnectionOption names what is the connection's by nature, and the framing,
-// which no option can take away.
-func isConnectionOption(name []byte) bool {
-	for _, known := range [...]string{
-		"keep-alive", "close", "te", "upgrade", "http2-settings", "proxy-connection", "trailer", "transfer-encoding",
-		"content-length", "host", "connection",
-	} {
-		if foldEqual(name, known) {
-			return true
-		}
-	}
-	return false
+func (x *exchange) malformed(fault string) state {
+	x.ctx.SetConnectionClose()
+	return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, fault)
 }
 
 // maxForwards is how often a request may come back to the same cache.
 const maxForwards = 8
 
 // looped tells whether Via names this cache too often (RFC 9110 section 7.6.3).
-func (x *exchange) looped(via []byte) bool {
+func (x *exchange) looped() bool {
 	n := 0
-	for name := x.cfg.CacheName; len(via) > 0; n++ {
-		i := bytes.Index(via, []byte(name))
-		if i < 0 {
-			break
-		}
-		via = via[i+len(name):]
+	for via := range x.view.Via() {
+		n += strings.Count(via, x.cfg.CacheName)
 	}
 	return n > maxForwards
 }
@@ -126,41 +109,31 @@ func (x *exchange) looped(via []byte) bool {
 // target validates request-target and host. Key and forwarded request are made
 // from what it leaves in x.req, and from nothing else.
 func (x *exchange) target() state {
-	h := &x.ctx.Request.Header
-	t, err := policy.SplitTarget(h.RequestURI())
+	t, err := policy.SplitTarget(x.ctx.Request.Header.RequestURI())
 	if err != nil {
-		x.ctx.SetConnectionClose()
-		if string(h.Method()) == "CONNECT" {
+		if x.req.Method == "CONNECT" {
+			x.ctx.SetConnectionClose()
 			return x.notAllowed("CONNECT is not served")
 		}
-		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, err.Error())
+		return x.malformed(err.Error())
 	}
-	x.req.Scheme = "http"
-	if x.ctx.IsTLS() {
-		x.req.Scheme = "https"
-	}
-	if x.trusted() {
-		x.req.Scheme = forwardedScheme(h, x.req.Scheme)
-	}
-	raw := h.Host()
+	x.req.Scheme = x.view.Scheme(&x.from)
+	raw := x.view.Host
 	if t.Form == policy.AbsoluteForm {
 		// RFC 9112 section 3.2.2: the authority of the target wins. The Host
 		// must be a valid one all the same (section 3.2).
 		if len(raw) > 0 {
 			if x.host, err = policy.ParseHost(x.host[:0], raw, x.req.Scheme); err != nil {
-				x.ctx.SetConnectionClose()
-				return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, err.Error())
+				return x.malformed(err.Error())
 			}
 		}
 		raw = t.Authority
 	}
 	if err := x.parseHost(raw); err != nil {
-		x.ctx.SetConnectionClose()
-		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, err.Error())
+		return x.malformed(err.Error())
 	}
 	if !escapesWell(t.Path) {
-		x.ctx.SetConnectionClose()
-		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, "the path holds a % that two hexadecimal digits do not follow")
+		return x.malformed("the path holds a % that two hexadecimal digits do not follow")
 	}
 	x.req.Host, x.req.Path, x.req.Query = x.host, t.Path, t.Query
 	x.asterisk = t.Form == policy.AsteriskForm
@@ -244,185 +217,4 @@ func methodName(m []byte) string {
 		return "PUT"
 	}
 	return string(m)
-}
-
-// fieldScan is one pass over the raw header section: it refuses framing that
-// another parser could read differently and picks out the fields that steer
-// caching, so that the hit path searches for none of them.
-type fieldScan struct {
-	fault string
-	// one for each field of interest; a repeated field's values are joined in
-	// joined.
-	values [scanned][]byte
-	joined []byte
-}
-
-const (
-	scanCacheControl = iota
-	scanPragma
-	scanAuthorization
-	scanRange
-	scanIfRange
-	scanIfMatch
-	scanIfNoneMatch
-	scanIfModifiedSince
-	scanIfUnmodifiedSince
-	scanVia
-	scanConnection
-	scanned
-)
-
-var scanNames = [scanned]string{
-	"cache-control", "pragma", "authorization", "range", "if-range", "if-match", "if-none-match",
-	"if-modified-since", "if-unmodified-since", "via", "connection",
-}
-
-// scan reads the header section, lines that end in CRLF. What fasthttp's own
-// parser lets through is refused here: a bare LF, a folded line, any
-// Transfer-Encoding but one plain "chunked", and Transfer-Encoding together
-// with Content-Length (RFC 9112 sections 2.2, 5.2, 6.1 and 6.3).
-func (s *fieldScan) scan(raw []byte) bool {
-	var te, cl int
-	for len(raw) > 0 {
-		line := raw
-		if end := bytes.IndexByte(raw, '\n'); end >= 0 {
-			if end == 0 || raw[end-1] != '\r' {
-				s.fault = "a header line ends in a bare LF"
-				return false
-			}
-			line, raw = raw[:end-1], raw[end+1:]
-		} else {
-			raw = nil
-		}
-		if len(line) == 0 {
-			continue
-		}
-		if line[0] == ' ' || line[0] == '\t' {
-			s.fault = "a header line is folded"
-			return false
-		}
-		colon := bytes.IndexByte(line, ':')
-		if colon <= 0 {
-			s.fault = "a header line has no name"
-			return false
-		}
-		name := line[:colon]
-		switch line[0] | 0x20 {
-		case 't':
-			if foldEqual(name, "transfer-encoding") {
-				te++
-				if !foldEqual(trimOWS(line[colon+1:]), "chunked") {
-					s.fault = "the only transfer coding that is understood is chunked"
-					return false
-				}
-			}
-		case 'c':
-			if foldEqual(name, "content-length") {
-				cl++
-				if !digits(trimOWS(line[colon+1:])) {
-					s.fault = "Content-Length is not a number"
-					return false
-				}
-			} else if foldEqual(name, scanNames[scanCacheControl]) {
-				s.add(scanCacheControl, line[colon+1:])
-			} else if foldEqual(name, scanNames[scanConnection]) {
-				s.add(scanConnection, line[colon+1:])
-			}
-		case 'p':
-			if foldEqual(name, scanNames[scanPragma]) {
-				s.add(scanPragma, line[colon+1:])
-			}
-		case 'a':
-			if foldEqual(name, scanNames[scanAuthorization]) {
-				s.add(scanAuthorization, line[colon+1:])
-			}
-		case 'r':
-			if foldEqual(name, scanNames[scanRange]) {
-				s.add(scanRange, line[colon+1:])
-			}
-		case 'i':
-			for i := scanIfRange; i <= scanIfUnmodifiedSince; i++ {
-				if foldEqual(name, scanNames[i]) {
-					s.add(i, line[colon+1:])
-				}
-			}
-		case 'v':
-			if foldEqual(name, scanNames[scanVia]) {
-				s.add(scanVia, line[colon+1:])
-			}
-		}
-	}
-	if te > 1 || cl > 1 || te+cl > 1 {
-		s.fault = "Content-Length and Transfer-Encoding are given more than once or together"
-		return false
-	}
-	return true
-}
-
-func (s *fieldScan) add(i int, value []byte) {
-	value = trimOWS(value)
-	if s.values[i] == nil {
-		// Never nil: an empty field is present.
-		s.values[i] = value[:len(value):len(value)]
-		if value == nil {
-			s.values[i] = []byte{}
-		}
-		return
-	}
-	// RFC 9110 section 5.3: repeated lines are one list. Rare, so a copy is
-	// fine; what earlier values borrow from joined stays valid.
-	start := len(s.joined)
-	s.joined = append(s.joined, s.values[i]...)
-	s.joined = append(s.joined, ", "...)
-	s.joined = append(s.joined, value...)
-	s.values[i] = s.joined[start:len(s.joined):len(s.joined)]
-}
-
-// fill hands the picked fields to the policy's view of the request.
-func (s *fieldScan) fill(q *policy.Request) {
-	q.CacheControl = s.values[scanCacheControl]
-	q.Pragma = s.values[scanPragma]
-	q.Authorization = s.values[scanAuthorization]
-	q.Range = s.values[scanRange]
-	q.IfRange = s.values[scanIfRange]
-	q.IfMatch = s.values[scanIfMatch]
-	q.IfNoneMatch = s.values[scanIfNoneMatch]
-	q.IfModifiedSince = s.values[scanIfModifiedSince]
-	q.IfUnmodifiedSince = s.values[scanIfUnmodifiedSince]
-}
-
-// foldEqual compares a field name with one in lower case.
-func foldEqual(name []byte, lower string) bool {
-	if len(name) != len(lower) {
-		return false
-	}
-	for i := range name {
-		c := name[i]
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
-}
-
-func trimOWS(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
-	}
-	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
-		b = b[:len(b)-1]
-	}
-	return b
-}
-
-func digits(b []byte) bool {
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return len(b) > 0
 }

@@ -88,6 +88,9 @@ func (x *exchange) record(dur time.Duration) {
 		m.Policy = x.cfg.policies[x.rule.Index]
 	}
 	p.opts.Metrics.Request(&m)
+	if len(x.view.Withheld) > 0 {
+		p.withheld(x.view.Withheld)
+	}
 	if !p.opts.AccessLog.Enabled() {
 		return
 	}

@@ -26,7 +26,7 @@ func rule(p *configs.Policy) policy.Rule {
 		Name: p.Name, Origin: p.Origin, Pass: p.Pass,
 		Match: policy.Match{Hosts: p.Match.Hosts, Paths: p.Match.Paths, Methods: p.Match.Methods},
 		Key: policy.KeySpec{
-			SortQuery: p.Key.Query.Sort, Headers: p.Key.Headers, Cookies: p.Key.Cookies,
+			SortQuery: p.Key.Query.Sort, ForwardQuery: p.Key.Query.Forward, Headers: p.Key.Headers, Cookies: p.Key.Cookies,
 		},
 		TTL: policy.TTL{
 			Default: p.TTL.Default, Override: p.TTL.Override, Min: p.TTL.Min, Max: p.TTL.Max, Negative: p.TTL.Negative,
@@ -47,6 +47,7 @@ func rule(p *configs.Policy) policy.Rule {
 		},
 		IgnoreClient: p.ClientDirectives == configs.ClientIgnore,
 		Cookies:      cookies(p.Cookies),
+		Underscores:  p.Request.Underscores,
 		ShowKey:      p.CacheStatusKey,
 		TagFields:    append([]string{}, p.Tags.Headers...),
 		TagLimit:     policy.TagLimit{Count: p.Tags.Max, Bytes: int(p.Tags.MaxBytes)},

@@ -44,6 +44,7 @@ const (
 	nameByteOffload   = "weir_origin_byte_offload_ratio"
 	nameCoalesced     = "weir_coalesced_requests_total"
 	nameNotCached     = "weir_not_cached_total"
+	nameWithheld      = "weir_withheld_fields_total"
 	nameEvictions     = "weir_evictions_total"
 	nameCorrupt       = "weir_corrupt_records_total"
 	nameTierBytes     = "weir_tier_bytes"
@@ -99,6 +100,7 @@ var families = []family{
 	{nameByteOffload, gauge, "One minus origin body bytes per client body byte over the last 5 minutes; 0 without client bytes, negative when more is fetched than delivered."},
 	{nameCoalesced, counter, "Client requests that waited for a fetch which another request had started; those that went alone in the end included."},
 	{nameNotCached, counter, "Responses that were not stored, by reason."},
+	{nameWithheld, counter, "Request fields that were not sent on to an origin, by reason."},
 	{nameEvictions, counter, "Objects evicted, by tier and reason; fresh: evicted before they were stale."},
 	{nameCorrupt, counter, "Stored records that failed their check and were dropped, by tier."},
 	{nameTierBytes, gauge, "Bytes that a tier holds."},

@@ -68,6 +68,9 @@ func (r *Registry) writeStored(w io.Writer) {
 			b = appendSample(b, nameNotCached, labels("reason", reason), n)
 		}
 	}
+	for i, reason := range withheldReasons {
+		b = appendSample(b, nameWithheld, labels("reason", reason), r.withheld[i].Load())
+	}
 	for i, tier := range r.tiers {
 		for j, reason := range r.evictionReasons {
 			if n := r.evictions[i][j].Load(); n > 0 || r.storing[i].Load() && reason != other {

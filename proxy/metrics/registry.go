@@ -44,6 +44,7 @@ type Registry struct {
 	shardMask uint32
 
 	notCached []atomic.Uint64
+	withheld  [len(withheldReasons)]atomic.Uint64
 	evictions [][]atomic.Uint64 // by tier, then reason
 	// policyRows is what SetPolicyRows was given.
 	policyRows atomic.Pointer[func() ([]PolicyRow, int64)]
@@ -167,6 +168,17 @@ func (r *Registry) Request(o *Served) {
 	cells.ttfb.observe(o.TTFB)
 	cells.bytes.Add(bytes)
 }
+
+// Why a field of a request is withheld from the origin.
+const (
+	WithheldUnderscore uint8 = iota
+	WithheldOverride
+)
+
+var withheldReasons = [...]string{WithheldUnderscore: "underscore", WithheldOverride: "override"}
+
+// Withheld counts a field of a request that is not sent on.
+func (r *Registry) Withheld(reason uint8) { r.withheld[reason].Add(1) }
 
 // NotCached counts a response that was not stored.
 func (r *Registry) NotCached(reason uint8) { at(r.notCached, reason).Add(1) }
