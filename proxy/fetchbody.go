@@ -89,11 +89,15 @@ func (t *fetch) body() fetchState {
 // kept for others, but they were sent to this client (RFC 9111 sections 5.2.2.4
 // and 5.2.2.7). Else nil.
 func (t *fetch) firstHead(head *tiers.Object) *tiers.Object {
-	sent := without(policy.Dated(t.presp.Fields, t.presp.ResponseTime), "Age")
-	if t.presp.Status == 206 {
-		sent = without(sent, "Content-Length")
+	sent := policy.Dated(t.presp.Fields, t.presp.ResponseTime)
+	switch {
+	case t.failure: // as it came
+	case t.presp.Status == 206:
+		sent = without(sent, "Age", "Content-Length")
+	default:
+		sent = without(sent, "Age")
 	}
-	if len(sent) == len(head.Fields) {
+	if slices.Equal(sent, head.Fields) {
 		return nil
 	}
 	first := t.object()

@@ -10,10 +10,10 @@ import (
 // Location and Content-Location of the same origin name (RFC 9111 section 4.4).
 // Where the keys of a URL differ in more than the URL, a purge of the URL reaches
 // them all; elsewhere that would be a write to the log of purges for each request.
-func (x *exchange) invalidate(status int, fields policy.Fields) {
+// It returns the epoch of that purge, 0 where there was none.
+func (x *exchange) invalidate(status int, fields policy.Fields) (epoch uint64) {
 	x.forget(&x.req)
 	var facts []invalidation.Fact
-	defer func() { x.purgeAll(facts) }()
 	resp := &policy.Response{Status: status, Fields: fields}
 	for _, uri := range policy.InvalidationTargets(&x.req, resp) {
 		t, err := policy.SplitTarget([]byte(uri))
@@ -41,17 +41,20 @@ func (x *exchange) invalidate(status int, fields policy.Fields) {
 			facts = append(facts, invalidation.Fact{Kind: invalidation.URL, Scope: scope})
 		}
 	}
+	return x.purgeAll(facts)
 }
 
 // purgeAll applies the facts. Where that fails, what the request's own key leads
 // to is forgotten all the same.
-func (x *exchange) purgeAll(facts []invalidation.Fact) {
+func (x *exchange) purgeAll(facts []invalidation.Fact) (epoch uint64) {
 	if len(facts) == 0 || x.p.facts() == nil {
-		return
+		return 0
 	}
-	if _, err := x.p.facts().Purge(facts); err != nil {
+	done, err := x.p.facts().Purge(facts)
+	if err != nil {
 		x.p.log.Error("cannot invalidate what an unsafe request has changed under other keys", "error", err)
 	}
+	return done.Epoch
 }
 
 // forget removes what a GET of the same target would find, and keeps fetches

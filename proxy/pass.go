@@ -52,7 +52,10 @@ func (x *exchange) pass() state {
 	}
 	fields = policy.Dated(x.rule.KeepSession(&x.req, fields), x.p.now().UnixNano())
 	if policy.Unsafe(x.req.Method) && resp.Status >= 200 && resp.Status < 400 {
-		x.invalidate(resp.Status, fields)
+		if own := x.invalidate(resp.Status, fields); own == epoch+1 {
+			// No other purge came since: what this answer brings is as young as ours.
+			epoch = own
+		}
 	}
 	if x.req.Method == "HEAD" && x.stale != nil {
 		x.headUpdates(resp.Status, fields, epoch)

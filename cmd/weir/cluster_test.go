@@ -209,6 +209,9 @@ func (c *cluster) ask(ctx context.Context, i int, method, path string, in, out a
 		return 0, err
 	}
 	req.Header.Set("Authorization", "Bearer "+clusterToken)
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	resp, err := c.client.Do(req)
 	if err != nil {
 		return 0, err
