@@ -96,6 +96,31 @@ var nameBytes = func() (t [256]uint8) {
 // sender's word about who asked is taken.
 func (v *View) Read(raw []byte, trusted bool) bool {
 	v.trusted = trusted
+	if !v.read(raw) {
+		v.salvage(raw)
+		return false
+	}
+	v.dropNominated()
+	return true
+}
+
+// salvage keeps of a refused section what a trusted sender says of the client, for
+// the log.
+func (v *View) salvage(raw []byte) {
+	v.made = v.made[:0]
+	for line := range bytes.SplitSeq(raw, []byte("\r\n")) {
+		colon, _, _ := nameOf(line)
+		if colon <= 0 || !v.trusted {
+			continue
+		}
+		f := Field{Name: borrow(v.respell(line[:colon])), Value: borrow(trim(line[colon+1:]))}
+		if StandingOf(f.Name) == StandingMade && validValue(f.Value) {
+			v.made = append(v.made, f)
+		}
+	}
+}
+
+func (v *View) read(raw []byte) bool {
 	framings := 0
 	for len(raw) > 0 {
 		end := bytes.IndexByte(raw, '\n')
@@ -139,7 +164,6 @@ func (v *View) Read(raw []byte, trusted bool) bool {
 		v.Fault = "Content-Length and Transfer-Encoding are given more than once or together"
 		return false
 	}
-	v.dropNominated()
 	return true
 }
 

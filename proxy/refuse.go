@@ -112,6 +112,9 @@ func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	x.now = x.start.UnixNano()
 	x.begin()
 	ctx.SetConnectionClose()
+	// What a trusted sender says of the client is for the log.
+	x.noteSender()
+	x.view.Read(ctx.Request.Header.RawHeaders(), x.trusted)
 	if h := &ctx.Request.Header; len(h.RawHeaders()) == 0 {
 		// There is no head, only fasthttp's defaults. (One that it could parse, and
 		// whose Host it refused, is as it came.)
