@@ -56,7 +56,7 @@ func Decide(rule *Rule, q *Request, r *Response) Storage {
 	s.Freshness, s.Waiting = l.freshness(rule, r, &c)
 	s.Fields = Dated(storedFields(rule, r.Fields, &c), r.ResponseTime)
 	s.Reason = l.useless(rule, q, &s.Freshness, r, &c)
-	if s.Reason == ReasonNone && clientNoStore(rule, q) {
+	if (s.Reason == ReasonNone || s.Unstored(r.ResponseTime)) && clientNoStore(rule, q) {
 		s.Reason = ReasonRequestNoStore
 	}
 	return s

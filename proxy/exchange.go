@@ -122,6 +122,8 @@ type exchange struct {
 	part partHit
 	// partListed: the vary record lists a part of the variant that key is of.
 	partListed bool
+	// refused: the request waited for an answer that it may not have.
+	refused bool
 	// waited: the request waited for the flight whose answer it takes.
 	waited bool
 	// alone: answers to requests of this kind proved to be for their askers

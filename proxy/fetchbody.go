@@ -158,6 +158,12 @@ func (t *fetch) commit(fill *tiers.Fill, hash policy.Hash) {
 		t.p.notCached(policy.ReasonPurged)
 		return
 	}
+	if reason := t.displaces(); reason != policy.ReasonNone {
+		// What it would displace came while the body did.
+		fill.Abandon(nil)
+		t.p.notCached(reason)
+		return
+	}
 	o := t.object()
 	reason := fill.Commit(o, func() {
 		t.listVariant(hash, o)

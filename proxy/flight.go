@@ -158,7 +158,7 @@ func (t *flights) join(x *exchange) (f *flight, leads bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f := s.byKey[x.key.hash]; f != nil {
-		if x.p.mayJoin(f) {
+		if x.p.mayJoin(f) && !f.spent(x.p.now().UnixNano()) {
 			return f, false
 		}
 		// It goes on for those who wait; who comes from now on asks anew.
@@ -168,6 +168,15 @@ func (t *flights) join(x *exchange) (f *flight, leads bool) {
 	f.listed = true
 	s.byKey[x.key.hash] = f
 	return f, true
+}
+
+// spent reports whether the flight has nothing for requests that come now: its
+// answer is here, and is no longer for anybody without validation.
+func (f *flight) spent(now int64) bool {
+	if !settled(f) || f.answer.kind != answerBody {
+		return false
+	}
+	return !f.answer.obj.Freshness.ServesOthers(now)
 }
 
 // leave takes the flight off the table; a request that comes now starts anew.

@@ -73,7 +73,7 @@ func (x *exchange) follows() {
 // mustGoAlone: an answer to credentials is hardly ever for others, so such a
 // request neither waits for others nor lets others wait for it.
 func (x *exchange) mustGoAlone() bool {
-	return x.alone || (x.req.Authorization != nil && x.stale == nil) || x.fetchesPart()
+	return x.alone || x.refused || (x.req.Authorization != nil && x.stale == nil) || x.fetchesPart()
 }
 
 // fetchesPart: a part is all the client wants, and the whole could be very
@@ -228,8 +228,7 @@ func (x *exchange) takeBody(f *flight, leads bool) state {
 	case !x.mayHave(a) && a.failure:
 		return x.sharesFailure(a)
 	case !x.mayHave(a):
-		// A flight of its own kind answers it, or one of its own.
-		return x.again()
+		return x.refusedBy(f)
 	default:
 		if x.fill = a.fill.TryReader(0); x.fill == nil {
 			// The body cannot be stored and its beginning is gone.
@@ -248,6 +247,17 @@ func (x *exchange) takeBody(f *flight, leads bool) state {
 		x.obj = a.first
 	}
 	return stateDeliver
+}
+
+// refusedBy sends on a request that may not have the flight's answer. One of
+// the kind of the leader goes alone, and so do others of the kind, side by side:
+// what came is for nobody but its asker. One of the other kind may find a flight
+// of its own kind.
+func (x *exchange) refusedBy(f *flight) state {
+	if f.personal == x.asker.Personal() && !ofRequest(f.answer.reason) {
+		x.refused = true
+	}
+	return x.again()
 }
 
 // sharesFailure answers a request that waited with the origin's failure, but not
@@ -272,7 +282,7 @@ func (x *exchange) takeObject(f *flight, leads bool) state {
 	// What may not be stored for a reason in the 304 was to the leader alone.
 	shared := a.stored || ofTheDisk(a.reason) || a.reason == policy.ReasonRequestNoStore
 	if !leads && !(shared && x.mayHave(a)) {
-		return x.again()
+		return x.refusedBy(f)
 	}
 	o := a.obj
 	if leads && a.first != nil {

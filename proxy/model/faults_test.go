@@ -176,7 +176,7 @@ var planted = []plant{
 			r.Status, r.ContentLength, r.Body = http.StatusNotModified, 0, http.NoBody
 			r.Header.Del("X-Serial")
 		}
-	}}, rule: RuleSuperseded},
+	}}, rule: RuleStale},
 	{name: "lifetimes get lost", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
 		control(r.Header, without("max-age=60"))
 	}}, rule: RuleNeedless},
