@@ -56,8 +56,9 @@ func (a *Asker) accepts(f *Freshness, on Occasion, ttl, now int64) bool {
 	reload := a.NoCache || a.NoStore || a.HasMaxAge && a.MaxAge == 0
 	switch {
 	case reload:
+		// Came may be ahead of a clock that was set back, and then proves nothing.
 		since := subSat(now, f.Came)
-		return on == OnRequest && 0 <= since && since < reloadWindow
+		return on == OnRequest && -reloadWindow < since && since < reloadWindow
 	case a.HasMaxAge && subSat(now, f.Born) > a.MaxAge:
 		return false
 	}

@@ -24,6 +24,9 @@ type Freshness struct {
 	// MustRevalidate: served stale within those two times only (s-maxage), which
 	// are -1 where must-revalidate or proxy-revalidate forbids that too.
 	MustRevalidate bool
+	// Overridden: the rule's stale times hold in spite of that, and the request's
+	// do not.
+	Overridden bool
 	// NoCache: validated before every use (no-cache without a field list).
 	NoCache bool
 	// Heuristic: the lifetime is a guess (RFC 9111 section 4.2.2).
@@ -131,13 +134,13 @@ func (f *Freshness) staleAllowed(a *Asker, on Occasion, stale int64) bool {
 	if on != OnRequest && stale < f.StaleIfError {
 		return true
 	}
-	if f.MustRevalidate {
+	if f.MustRevalidate && !f.Overridden {
 		return false
 	}
-	if a.HasMaxStale && stale <= a.MaxStale {
+	if !f.MustRevalidate && a.HasMaxStale && stale <= a.MaxStale {
 		return true
 	}
-	if on != OnRequest && a.HasStaleIfError && stale < a.StaleIfError {
+	if !f.MustRevalidate && on != OnRequest && a.HasStaleIfError && stale < a.StaleIfError {
 		return true
 	}
 	// Without a word from anybody, but not against one. Where the response or

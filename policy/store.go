@@ -56,7 +56,7 @@ func Decide(rule *Rule, q *Request, r *Response) Storage {
 	s.Freshness, s.Waiting = l.freshness(rule, r, &c)
 	s.Fields = Dated(storedFields(rule, r.Fields, &c), r.ResponseTime)
 	s.Reason = l.useless(rule, q, &s.Freshness, r, &c)
-	if (s.Reason == ReasonNone || s.Unstored(r.ResponseTime)) && clientNoStore(rule, q) {
+	if (s.Reason == ReasonNone || s.Unstored(r.ResponseTime)) && NoStoreAsked(rule, q) {
 		s.Reason = ReasonRequestNoStore
 	}
 	return s
@@ -164,7 +164,9 @@ func forbidden(rule *Rule, q *Request, r *Response, c *control) Reason {
 	return ReasonNone
 }
 
-func clientNoStore(rule *Rule, q *Request) bool {
+// NoStoreAsked reports whether the request forbids storing any part of it or of
+// its answer (RFC 9111 section 5.2.1.5).
+func NoStoreAsked(rule *Rule, q *Request) bool {
 	return !rule.IgnoreClient && q.CacheControl != nil && hasDirective(q.CacheControl, "no-store")
 }
 
@@ -310,7 +312,7 @@ func (l *lifetime) freshness(rule *Rule, r *Response, c *control) (stored, waiti
 		// an error that is over.
 		most = addSat(most, age)
 		f.Lifetime, f.Stated = min(f.Lifetime, most), min(f.Stated, most)
-		f.StaleWhileRevalidate, f.StaleIfError, f.MustRevalidate = -1, -1, true
+		f.StaleWhileRevalidate, f.StaleIfError, f.MustRevalidate, f.Overridden = -1, -1, true, false
 	}
 	waiting = f
 	delay := age - statedAge(r)
@@ -330,7 +332,8 @@ func (l *lifetime) stale(rule *Rule, c *control, f *Freshness) {
 	forbidden := c.mustRevalidate && ttl.StaleDespite&DespiteMustRevalidate == 0 ||
 		c.proxyRevalidate && ttl.StaleDespite&DespiteProxyRevalidate == 0
 	own := c.sMaxAge.stated && !l.override && ttl.StaleDespite&DespiteSMaxAge == 0
-	f.MustRevalidate = forbidden || own
+	f.MustRevalidate = c.mustRevalidate || c.proxyRevalidate || c.sMaxAge.stated
+	f.Overridden = f.MustRevalidate && !forbidden && !own
 	f.StaleWhileRevalidate, f.StaleIfError = -1, -1
 	if forbidden {
 		return
@@ -416,6 +419,17 @@ func FailureIsPublic(rule *Rule, q *Request, r *Response) bool {
 	return !setsCookie(r.Fields) && !c.private && !c.noStore && len(c.withheld) == 0 && q.Authorization == nil && Anonymous(q)
 }
 
+// StatesValidation reports whether the response itself says that it answers
+// nobody without validation, whoever asks.
+func StatesValidation(rule *Rule, r *Response) bool {
+	c := controlOf(rule, r.Fields)
+	nanos, stated := c.lifetime(r)
+	if rule.TTL.Override > 0 {
+		return false
+	}
+	return c.noCache || stated && nanos <= 0 && rule.TTL.Min <= 0 && c.staleWhileRevalidate.nanos() <= 0
+}
+
 // Lasting reports whether a status says something lasting about the resource,
 // rather than about one request or the origin's state.
 func Lasting(status int) bool {
@@ -434,6 +448,9 @@ func (f *Freshness) StandsInAt(rule *Rule, now int64) bool {
 func (f *Freshness) NeedsValidation() bool {
 	return f.NoCache || f.Lifetime <= 0 && f.StaleWhileRevalidate <= 0
 }
+
+// FreshAt reports whether the response is fresh, and needs no validation.
+func (f *Freshness) FreshAt(now int64) bool { return !f.NoCache && f.TTL(now) > 0 }
 
 // ServesOthers reports whether a request without directives, cookies or
 // credentials of its own would be answered without asking the origin.

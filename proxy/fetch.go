@@ -58,6 +58,8 @@ type fetch struct {
 	// failure: the response is the origin's word on a failure of its own, and goes
 	// to all who wait for it, unstored.
 	failure bool
+	// came is the place of the response among all that came.
+	came int64
 	// handed is set when the leader took resp and cancel.
 	handed bool
 }
@@ -110,6 +112,7 @@ func (t *fetch) roundTrip() fetchState {
 	t.presp.RequestTime = t.p.now().UnixNano()
 	resp, err := o.Do(t.ctx, t.request())
 	t.presp.ResponseTime = t.p.now().UnixNano()
+	t.came = t.p.arrival(t.presp.ResponseTime)
 	t.took = time.Duration(t.presp.ResponseTime - t.presp.RequestTime)
 	if err != nil {
 		t.reason, t.code = originReason(err)
@@ -155,7 +158,7 @@ func (t *fetch) judge() fetchState {
 		judged = whole(judged)
 	}
 	t.storage = policy.Decide(t.rule, &t.req, &judged)
-	t.storage.Freshness.Replaced = t.stale != nil
+	t.storage.Freshness.Replaced, t.storage.Freshness.Came = t.stale != nil, t.came
 	t.tags = nil
 	if t.storage.Reason == policy.ReasonNone {
 		t.tags, t.storage.Reason = policy.Tags(t.rule, judged.Fields)
@@ -202,7 +205,7 @@ func (t *fetch) staleMayStandIn(status int) bool {
 // merge renews the stale object with a 304 (RFC 9111 section 4.3.4).
 func (t *fetch) merge() fetchState {
 	t.storage = policy.Refresh(t.rule, &t.req, t.stale.Status, t.stale.Fields, &t.presp)
-	t.storage.Freshness.Replaced = t.stale.Freshness.Replaced
+	t.storage.Freshness.Replaced, t.storage.Freshness.Came = t.stale.Freshness.Replaced, t.came
 	t.presp.Status = t.stale.Status
 	if t.storage.Reason == policy.ReasonNone {
 		t.tags, t.storage.Reason = policy.Tags(t.rule, t.storage.Fields)
@@ -211,7 +214,7 @@ func (t *fetch) merge() fetchState {
 	case t.storage.Reason != policy.ReasonNone:
 	case t.variesOtherwise(t.stale):
 		t.storage.Reason = policy.ReasonVaryChanged
-	case t.personal && !t.storage.Freshness.ServesOthers(t.presp.ResponseTime):
+	case t.personal && !t.storage.Freshness.ServesOthers(t.presp.ResponseTime), t.personal && t.staleIsFresh() && !t.storage.Freshness.FreshAt(t.presp.ResponseTime):
 		// What it says is to one visitor; what it is about may serve others.
 		t.storage.Reason = policy.ReasonCookie
 	}
@@ -230,6 +233,7 @@ func (t *fetch) merge() fetchState {
 		t.p.notCached(a.reason)
 		if !ofRequest(a.reason) {
 			t.p.tiers.Delete(&t.stale.Hash)
+			t.mark(a.reason, t.key.hash)
 		}
 		// Those who wait may still have what the origin just confirmed.
 		o.Hash, o.Text, o.Length, o.Body = t.stale.Hash, t.stale.Text, t.stale.Length, t.stale.Body
@@ -238,6 +242,13 @@ func (t *fetch) merge() fetchState {
 	t.p.flights.leave(t.flight)
 	t.settle(a)
 	return fetchRelease
+}
+
+// staleIsFresh reports whether what is validated is fresh: it is validated for a
+// request that does not take it without.
+func (t *fetch) staleIsFresh() bool {
+	f := softened(t.stale)
+	return f.FreshAt(t.presp.ResponseTime)
 }
 
 // variesOtherwise tells whether the stored object, renewed by the answer, varies
@@ -269,7 +280,7 @@ func (t *fetch) firstRenewed(o *tiers.Object) *tiers.Object {
 func (t *fetch) alone() fetchState {
 	reason := t.storage.Reason
 	t.p.notCached(reason)
-	if t.aboutTheResource() {
+	if t.aboutTheResource() && !policy.NoStoreAsked(t.rule, &t.req) {
 		if t.stale != nil && !ofRequest(reason) && !t.personal && policy.Lasting(t.resp.Status) {
 			// The origin has something else now; the stale object is history.
 			t.p.tiers.Delete(&t.stale.Hash)
@@ -280,7 +291,7 @@ func (t *fetch) alone() fetchState {
 	}
 	t.p.flights.leave(t.flight)
 	a := answer{
-		kind: answerAlone, status: t.resp.Status, code: t.resp.Status, reason: reason,
+		kind: answerAlone, validates: policy.StatesValidation(t.rule, &t.presp), status: t.resp.Status, code: t.resp.Status, reason: reason, waiting: t.storage.Waiting,
 		fields: policy.Dated(t.presp.Fields, t.presp.ResponseTime), retryAfter: t.presp.Fields.Get("Retry-After"),
 	}
 	if t.leading {
@@ -326,23 +337,39 @@ func (t *fetch) displaces() policy.Reason {
 	switch {
 	case !policy.Lasting(t.presp.Status):
 		reason = policy.ReasonStatus
-	case t.personal && !t.storage.Freshness.ServesOthers(t.presp.ResponseTime):
+	case t.personal && !t.storage.Freshness.FreshAt(t.presp.ResponseTime):
 		reason = policy.ReasonCookie
 	default:
 		return reason
 	}
 	h, text := t.variant()
-	o := t.p.usable(t.p.tiers.LookupRare(&h, []byte(text)))
+	primary := t.key.withoutVariant()
+	// Under the primary key stands what has no variants, or the record of those: it
+	// lasts as long as they do, and would take them along.
+	if t.servesAt(h, []byte(text)) || h != primary.hash && t.servesAt(primary.hash, primary.text) {
+		return reason
+	}
+	return policy.ReasonNone
+}
+
+// servesAt reports whether a response other than an error is stored under the key
+// that serves others better than this one: it is fresh, or may still stand in
+// where this one serves nobody. Of a vary record, that is no variant's place, it
+// says no.
+func (t *fetch) servesAt(h policy.Hash, text []byte) bool {
+	o := t.p.usable(t.p.tiers.LookupRare(&h, text))
 	if o == nil {
-		return policy.ReasonNone
+		return false
 	}
 	defer o.Close()
-	f := softened(o)
-	if o.Kind == tiers.KindResponse && !policy.Lasting(o.Status) || !f.StandsInAt(t.rule, t.presp.ResponseTime) {
-		return policy.ReasonNone
+	if o.Kind == tiers.KindVary {
+		return len(t.storage.Vary.Names) == 0
 	}
-	// A vary record lasts as long as what it leads to, and would go with all of that.
-	return reason
+	now, f := t.presp.ResponseTime, softened(o)
+	if policy.Lasting(t.presp.Status) && t.storage.Freshness.ServesOthers(now) {
+		return policy.Lasting(o.Status) && f.FreshAt(now)
+	}
+	return policy.Lasting(o.Status) && f.StandsInAt(t.rule, now)
 }
 
 // softened is the object's freshness, as soft purges leave it.

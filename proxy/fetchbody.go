@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"weir/invalidation"
 	"weir/policy"
 	"weir/tiers"
 )
@@ -35,7 +36,7 @@ func (t *fetch) body() fetchState {
 	defer fill.Abandon(errFetchBroke)
 	kept := t.storage.Reason == policy.ReasonNone
 	a := answer{
-		kind: answerBody, obj: head, waiting: t.storage.Waiting, fill: fill, hash: hash, status: t.resp.Status, stored: kept,
+		kind: answerBody, validates: policy.StatesValidation(t.rule, &t.presp), obj: head, waiting: t.storage.Waiting, fill: fill, hash: hash, status: t.resp.Status, stored: kept,
 		reason: t.storage.Reason, failure: t.failure, retryAfter: t.presp.Fields.Get("Retry-After"),
 	}
 	a.public = t.failure && policy.FailureIsPublic(t.rule, &t.req, &t.presp)
@@ -79,7 +80,7 @@ func (t *fetch) body() fetchState {
 	case partial:
 		t.commitPart(fill, text)
 	default:
-		t.commit(fill, hash)
+		t.commit(fill, hash, text)
 	}
 	return fetchRelease
 }
@@ -152,10 +153,14 @@ func (t *fetch) listVariant(hash policy.Hash, o *tiers.Object) {
 // commit publishes the object. An invalidation that came while the body arrived
 // wins, and one that comes between the check and the commit does too: it found
 // nothing to delete, so the check is made once more behind the commit.
-func (t *fetch) commit(fill *tiers.Fill, hash policy.Hash) {
+func (t *fetch) commit(fill *tiers.Fill, hash policy.Hash, text string) {
 	if t.outdated.Load() || t.purgedSince(t.epoch) {
 		fill.Abandon(nil)
 		t.p.notCached(policy.ReasonPurged)
+		return
+	}
+	if t.superseded(&hash, text) {
+		fill.Abandon(nil)
 		return
 	}
 	if reason := t.displaces(); reason != policy.ReasonNone {
@@ -183,6 +188,17 @@ func (t *fetch) commit(fill *tiers.Fill, hash policy.Hash) {
 		t.p.tiers.Delete(&primary)
 		t.p.notCached(policy.ReasonPurged)
 	}
+}
+
+// superseded reports whether RAM has an answer under the key that came later than
+// this one, whose body arrived sooner: fetches of one thing may run side by side.
+func (t *fetch) superseded(hash *policy.Hash, text string) bool {
+	o := t.p.tiers.Peek(hash, []byte(text))
+	if o == nil || o.Kind != tiers.KindResponse || o.Freshness.Came <= t.storage.Freshness.Came || t.p.purged(o) != invalidation.Valid {
+		return false
+	}
+	now, f := t.presp.ResponseTime, softened(o)
+	return f.FreshAt(now) || !t.storage.Freshness.FreshAt(now)
 }
 
 // object makes the head of what is stored from the judged response.

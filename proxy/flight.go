@@ -131,6 +131,8 @@ type answer struct {
 	// failure: obj is the origin's word on a failure of its own. Its body is for
 	// those who waited, where it is public and they are anonymous.
 	failure, public bool
+	// validates: the response itself says that it is for nobody without validation.
+	validates bool
 	// retryAfter is the origin's.
 	retryAfter string
 	// renewedOf is what the 304 was about; its body is not to be read.
@@ -176,7 +178,7 @@ func (f *flight) spent(now int64) bool {
 	if !settled(f) || f.answer.kind != answerBody {
 		return false
 	}
-	return !f.answer.obj.Freshness.ServesOthers(now)
+	return !f.answer.obj.Freshness.FreshAt(now)
 }
 
 // leave takes the flight off the table; a request that comes now starts anew.

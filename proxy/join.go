@@ -254,7 +254,8 @@ func (x *exchange) takeBody(f *flight, leads bool) state {
 // what came is for nobody but its asker. One of the other kind may find a flight
 // of its own kind.
 func (x *exchange) refusedBy(f *flight) state {
-	if f.personal == x.asker.Personal() && !ofRequest(f.answer.reason) {
+	own := f.personal == x.asker.Personal() && (!ofRequest(f.answer.reason) || f.answer.reason == policy.ReasonPurged)
+	if own || f.answer.validates {
 		x.refused = true
 	}
 	return x.again()
@@ -315,7 +316,7 @@ func (x *exchange) takeAlone(a *answer, leads bool) state {
 	case originFails(a.status):
 		// Those who waited do not all ask it again at the same instant.
 		return x.sharesFailure(a)
-	case ofRequest(a.reason):
+	case ofRequest(a.reason) && !a.validates && (a.reason != policy.ReasonPurged || a.waiting.ServesOthers(a.waiting.Came)):
 		return x.again()
 	default:
 		x.collapsed = false

@@ -100,6 +100,8 @@ type Proxy struct {
 	marks    *tiers.Marks
 	// began is when the proxy was made, unix nanoseconds.
 	began int64
+	// arrived is what arrival returned last.
+	arrived atomic.Int64
 	// server answers plain and TLS listeners, proxied those with PROXY headers.
 	server, proxied *fasthttp.Server
 	pool            sync.Pool // of *exchange
@@ -193,6 +195,18 @@ func (p *Proxy) newServer() *fasthttp.Server {
 // writeBuffer holds a response header and the small bodies that are worth one
 // write; larger bodies go out with the header in one writev.
 const writeBuffer = 4 << 10
+
+// arrival returns now, or a nanosecond more than what it returned last, so that
+// of two responses one came later.
+func (p *Proxy) arrival(now int64) int64 {
+	for {
+		last := p.arrived.Load()
+		next := max(now, last+1)
+		if p.arrived.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}
 
 // Config is the configuration in effect; it must not be changed.
 func (p *Proxy) Config() *Config { return p.cfg.Load() }

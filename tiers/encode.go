@@ -30,6 +30,7 @@ const (
 	flagHeuristic
 	flagValidator
 	flagReplaced
+	flagOverridden
 )
 
 // expires is when the object stops being fresh, for the disk tier's accounts.
@@ -53,7 +54,7 @@ func (o *Object) expires() time.Time {
 func (o *Object) encode(dst []byte) []byte {
 	f := &o.Freshness
 	flags := flagIf(f.MustRevalidate, flagMustRevalidate) | flagIf(f.NoCache, flagNoCache) |
-		flagIf(f.Heuristic, flagHeuristic) | flagIf(f.Validator, flagValidator) | flagIf(f.Replaced, flagReplaced)
+		flagIf(f.Heuristic, flagHeuristic) | flagIf(f.Validator, flagValidator) | flagIf(f.Replaced, flagReplaced) | flagIf(f.Overridden, flagOverridden)
 	dst = append(dst, metaVersion, byte(o.Kind), flags)
 	dst = binary.AppendUvarint(dst, uint64(o.Status))
 	for _, v := range []int64{f.Born, f.Lifetime, f.Stated, f.Came, f.StaleWhileRevalidate, f.StaleIfError, o.Stored} {
@@ -125,7 +126,7 @@ func (o *Object) decode(meta []byte) error {
 		StaleWhileRevalidate: d.varint(), StaleIfError: d.varint(),
 		MustRevalidate: flags&flagMustRevalidate != 0, NoCache: flags&flagNoCache != 0,
 		Heuristic: flags&flagHeuristic != 0, Validator: flags&flagValidator != 0,
-		Replaced: flags&flagReplaced != 0,
+		Replaced: flags&flagReplaced != 0, Overridden: flags&flagOverridden != 0,
 	}
 	o.Stored = d.varint()
 	o.Epoch = d.uvarint(1<<64 - 1)

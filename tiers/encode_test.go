@@ -29,7 +29,7 @@ func everything() *Object {
 		Kind: KindVary, Status: 404, Fields: f, Validators: policy.ValidatorsOf(f),
 		Freshness: policy.Freshness{
 			Born: birth.UnixNano(), Lifetime: int64(time.Minute), Stated: int64(time.Second), Came: birth.UnixNano() + 3, StaleWhileRevalidate: -1, StaleIfError: int64(time.Hour),
-			MustRevalidate: true, NoCache: true, Heuristic: true, Validator: true, Replaced: true,
+			MustRevalidate: true, NoCache: true, Heuristic: true, Validator: true, Replaced: true, Overridden: true,
 		},
 		Tags: []string{"product-1", "home"}, Stored: birth.UnixNano() + 5, Epoch: 1<<63 + 7, Incarnation: 1<<62 + 9, Length: 1 << 33,
 		Vary: VaryRecord{
@@ -125,7 +125,7 @@ func drawObject(t *rapid.T) *Object {
 		Freshness: policy.Freshness{
 			Born: ns.Draw(t, "born"), Lifetime: ns.Draw(t, "life"), Stated: ns.Draw(t, "stated"), Came: ns.Draw(t, "came"), StaleWhileRevalidate: ns.Draw(t, "swr"), StaleIfError: ns.Draw(t, "sie"),
 			MustRevalidate: rapid.Bool().Draw(t, "must"), NoCache: rapid.Bool().Draw(t, "nc"),
-			Heuristic: rapid.Bool().Draw(t, "heuristic"), Validator: rapid.Bool().Draw(t, "validator"), Replaced: rapid.Bool().Draw(t, "replaced"),
+			Heuristic: rapid.Bool().Draw(t, "heuristic"), Validator: rapid.Bool().Draw(t, "validator"), Replaced: rapid.Bool().Draw(t, "replaced"), Overridden: rapid.Bool().Draw(t, "overridden"),
 		},
 		Stored: ns.Draw(t, "stored"), Epoch: rapid.Uint64().Draw(t, "epoch"), Incarnation: rapid.Uint64().Draw(t, "incarnation"),
 		Length: rapid.Int64Range(0, 1<<62-1).Draw(t, "length"), Tags: texts.Draw(t, "tags"),

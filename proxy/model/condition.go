@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Shown is what a client gets of a representation.
@@ -35,6 +36,19 @@ func Show(q Request, r Response, body []byte, stored bool) Shown {
 // ContentRange is that field for the bytes from one to before the other.
 func ContentRange(from, to, size int) string {
 	return "bytes " + strconv.Itoa(from) + "-" + strconv.Itoa(to-1) + "/" + strconv.Itoa(size)
+}
+
+// Lent reports whether a 304 may be given where NotModified says no, by weir's
+// addition to RFC 9111 section 4.3.2: a response that has no validator at all is
+// not modified for a copy no older than its lifetime, of a time before the cache
+// began to answer.
+func (p *Policy) Lent(q Request, r Response, at, began time.Time) bool {
+	since, err := http.ParseTime(q.Fields.Get("If-Modified-Since"))
+	life, _ := p.Lifetime(r, true)
+	c, _ := Governing(r.Fields)
+	return err == nil && q.Fields["If-None-Match"] == nil && r.Fields["Etag"] == nil && r.Fields["Last-Modified"] == nil &&
+		life > Age(r, at) && !c.Plain("no-cache") && !c.Has("must-revalidate") && !c.Has("proxy-revalidate") && !c.Has("s-maxage") &&
+		since.Unix() >= at.Add(-life).Unix() && since.Before(began)
 }
 
 // NotModified reports whether the condition calls for a 304 (RFC 9110 sections

@@ -87,6 +87,8 @@ func (v *verdict) passedOn(c *Contact) *finding {
 		return nil
 	case want.Status == x.a.status:
 		return x.differs(RuleBody, want)
+	case x.a.status == 304 && v.log.Lent(x.q, r, c.Came, beginning):
+		return nil
 	}
 	return x.differs(RuleCondition, want)
 }
@@ -302,6 +304,8 @@ func (v *verdict) shown(s *Stored, at time.Time, waited bool) *finding {
 		return nil // its length was not known yet
 	case want.Status == x.a.status:
 		return x.differs(RuleBody, want)
+	case x.a.status == 304 && v.log.Lent(x.q, s.Response, at, beginning):
+		return nil
 	}
 	return x.differs(RuleCondition, want)
 }

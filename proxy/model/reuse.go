@@ -143,8 +143,8 @@ func (p *Policy) despite(c Control) bool { return !p.forbidsStale(c, true) }
 // MustReuse reports whether a stored response is fresh for the request at the
 // moment whatever choice the RFC leaves: going to the origin would be a waste.
 func (p *Policy) MustReuse(r Response, q Request, m Moment) bool {
-	_, life := p.Lifetime(r, m.Free)
-	return life > Age(r, m.At) && p.Reuse(r, q, m) == RuleNone &&
+	may, life := p.Lifetime(r, m.Free)
+	return may == life && life > Age(r, m.At) && p.Reuse(r, q, m) == RuleNone &&
 		(Reloads(q) == NoReload || Reloads(q) != ReloadMaxAge && q.Method == "GET" && m.At.Sub(r.Came) < justNow)
 }
 
@@ -153,7 +153,7 @@ func (p *Policy) MustReuse(r Response, q Request, m Moment) bool {
 func (p *Policy) MustServeStale(r Response, q Request, m Moment) bool {
 	c, _ := Governing(r.Fields)
 	may, life := p.Lifetime(r, m.Free)
-	window, _, _ := c.Seconds("stale-while-revalidate")
+	_, window, _ := c.Seconds("stale-while-revalidate")
 	return !c.Has("must-revalidate") && !c.Has("proxy-revalidate") && may == life && life > 0 && Age(r, m.At)-life < window && q.Fields["Cache-Control"] == nil && q.Fields["Pragma"] == nil &&
 		p.Reuse(r, q, m) == RuleNone
 }

@@ -31,8 +31,9 @@ type Stored struct {
 	// Held: a cache of weir's kind has it for a kind of reader, whatever choice
 	// the RFC leaves.
 	Held [kinds]bool
-	// Began is when it came, or was updated; order when it was whole.
-	Began, order Tick
+	// began is when it was asked for, Began when it came, or was updated; order when
+	// it was whole.
+	began, Began, order Tick
 }
 
 // Tick orders what happens, also where no time passes.
@@ -129,7 +130,7 @@ func (l *Log) Usable(s *Stored, q Request, arrived Tick, m Moment) Rule {
 	for _, n := range l.stored {
 		switch {
 		case n == s || n.order == 0 || n.order > arrived || !n.Held[kind] || !l.SameKey(n.For[0], q) || !l.selects(n, q):
-		case s.order != 0 && n.order > s.order && !date(n.Response).Before(date(s.Response)):
+		case s.order != 0 && n.order > s.order && !s.beside(n) && !date(n.Response).Before(date(s.Response)):
 			// Section 4: the most recent by Date; of an older one weir keeps nothing.
 			return RuleSuperseded
 		case n.order < s.Began && Error(s.Status) && !Error(n.Status) && l.mustReuse(n, q, m.At):
@@ -150,13 +151,21 @@ func (l *Log) StaleAtHand(q Request, now time.Time) *Stored {
 	return l.held(q, func(s *Stored) bool { return l.MustServeStale(s.Response, q, l.surely(s, q, now)) })
 }
 
+// beside reports whether two responses were on their way side by side: nothing
+// says then which of them a cache keeps, the one whose header came last or the one
+// whose body did.
+func (s *Stored) beside(n *Stored) bool {
+	return s != n && (n.order == 0 || s.began < n.order) && (s.order == 0 || n.began < s.order)
+}
+
 func (l *Log) held(q Request, use func(*Stored) bool) *Stored {
 	if q.Method != "GET" && q.Method != "HEAD" {
 		return nil
 	}
 	kind := l.kind(q)
 	for _, s := range l.stored {
-		if s.Held[kind] && l.SameKey(s.For[0], q) && l.selects(s, q) && use(s) {
+		ties := slices.ContainsFunc(l.stored, func(n *Stored) bool { return s.beside(n) && n.For[0].Path == q.Path })
+		if s.Held[kind] && !ties && l.SameKey(s.For[0], q) && l.selects(s, q) && use(s) {
 			return s
 		}
 	}
@@ -249,7 +258,7 @@ func (l *Log) binds(n *Stored) bool {
 func (l *Log) add(q Request, c *Contact, forbidden Rule) {
 	n := &Stored{
 		Serial: c.Serial, Response: c.Response, Body: c.Whole, For: []Request{l.Sent(q)},
-		Forbidden: forbidden, Began: c.CameTick, Cut: c.Cut,
+		Forbidden: forbidden, began: c.AskedTick, Began: c.CameTick, Cut: c.Cut,
 	}
 	c.added = n
 	if at := l.invalidated[q.Path]; c.Asked.Method == "GET" && c.AskedTick < at && n.Forbidden == RuleNone {

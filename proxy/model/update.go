@@ -72,7 +72,7 @@ func (l *Log) renewed(stored http.Header, r Response) http.Header {
 // 3.2).
 func (l *Log) update(s *Stored, q Request, c *Contact, fields http.Header) *Stored {
 	n := *s
-	n.Checked, n.Began, n.order = c.Checked, c.CameTick, c.CameTick
+	n.Checked, n.began, n.Began, n.order = c.Checked, c.AskedTick, c.CameTick, c.CameTick
 	n.Asked, n.Came = c.Response.Asked, c.Came
 	n.Fields = fields
 	n.For = append(slices.Clone(s.For), l.Sent(q))
@@ -129,7 +129,8 @@ func (l *Log) head(q Request, c *Contact) {
 			s.Held = [kinds]bool{}
 		case contradicts(c, s):
 			s.Held = [kinds]bool{}
-			if !s.Part && l.selects(s, q) && Reloads(q) == NoReload && s.order != 0 && s.order < c.AskedTick {
+			// A visitor with cookies of its own teaches nothing.
+			if !s.Part && l.CookieFree(q) && l.selects(s, q) && Reloads(q) == NoReload && s.order != 0 && s.order < c.AskedTick {
 				s.forbid(RuleInvalidated, c.CameTick)
 			}
 		case confirms(c, s):

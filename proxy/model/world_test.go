@@ -28,6 +28,10 @@ type world struct {
 	past []*Contact
 }
 
+// beginning is when every history begins, half a second past: what is counted in
+// seconds must not hide behind it.
+var beginning = time.Date(2026, 11, 22, 8, 0, 0, 5e8, time.UTC)
+
 // run plays the history with the real machines and returns the first finding,
 // with the step it was in.
 func (h history) run(t *testing.T, s *shim) (f *finding) {
@@ -37,8 +41,7 @@ func (h history) run(t *testing.T, s *shim) (f *finding) {
 
 func (h history) play(tb testing.TB, s *shim) *finding {
 	c := &clock{}
-	// Half a second past: what is counted in seconds must not hide behind it.
-	c.nanos.Store(time.Date(2026, 11, 22, 8, 0, 0, 5e8, time.UTC).UnixNano())
+	c.nanos.Store(beginning.UnixNano())
 	o := newOrigin(c, h.Initial)
 	w := &world{
 		tb: tb, clock: c, origin: o, shim: s, m: start(tb, &h.Policy, s.now(c), s.behind(o)), last: map[string]http.Header{},
