@@ -187,7 +187,7 @@ func cutForwardedValue(s string) (value, rest string, ok bool) {
 		end = len(s)
 	}
 	value = trim(s[:end])
-	return value, s[end:], strings.IndexAny(value, "\" \t=") < 0
+	return value, s[end:], !strings.ContainsAny(value, "\" \t=")
 }
 
 func unescape(s string) string {
@@ -378,7 +378,7 @@ func appendNode(b []byte, node string) []byte {
 
 // validForwardedHost reports whether a host can stand in quotes as it is.
 func validForwardedHost(host string) bool {
-	return host != "" && strings.IndexAny(host, "\"\\ \t") < 0
+	return host != "" && !strings.ContainsAny(host, "\"\\ \t")
 }
 
 // madeNames are the fields that Forwarded appends.

@@ -12,8 +12,6 @@ import (
 type fault struct {
 	status int
 	text   string
-	// line is what could be read of the request line, for the log.
-	line []byte
 }
 
 // Error implements error.

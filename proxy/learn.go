@@ -53,7 +53,12 @@ func (x *exchange) headUpdates(status int, fields policy.Fields, epoch uint64) {
 // makeStale stores the object as stale from now on at the latest.
 func (p *Proxy) makeStale(o *tiers.Object, now int64) {
 	f := softened(o)
-	if f.TTL(now) <= 0 {
+	switch {
+	case f.Lifetime <= 0, o.Validators.ETag == "":
+		// It serves nobody without validation, or a date would confirm it in vain.
+		p.tiers.Delete(&o.Hash)
+		return
+	case f.TTL(now) <= 0:
 		return
 	}
 	p.tiers.Refresh(o, &tiers.Object{

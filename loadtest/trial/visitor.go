@@ -72,16 +72,6 @@ func (v *visitor) setCookie(name, value string) {
 	v.client.Jar.SetCookies(v.base, []*http.Cookie{{Name: name, Value: value, Path: "/"}})
 }
 
-// cookie returns the value of one of v's cookies.
-func (v *visitor) cookie(name string) string {
-	for _, c := range v.client.Jar.Cookies(v.base) {
-		if c.Name == name {
-			return c.Value
-		}
-	}
-	return ""
-}
-
 // do sends one request and reads the answer. It follows no redirect.
 func (v *visitor) do(ctx context.Context, method, path, contentType string, body io.Reader, header http.Header) (*answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, v.base.String()+path, body)

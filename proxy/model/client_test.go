@@ -115,12 +115,16 @@ func rule(p *Policy) policy.Rule {
 	return r
 }
 
-func start(tb testing.TB, p *Policy, now func() time.Time, up proxy.Origin) *machine {
+func start(tb testing.TB, p *Policy, forgets bool, now func() time.Time, up proxy.Origin) *machine {
 	store, err := tiers.Open(tiers.Options{RAMSize: 1 << 20, RAMMaxObject: 1 << 16, Now: now})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	rules, err := policy.NewSet([]policy.Rule{rule(p)})
+	r := rule(p)
+	if forgets {
+		r.TTL.HitForMiss = 1
+	}
+	rules, err := policy.NewSet([]policy.Rule{r})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -42,11 +42,19 @@ func (w *world) needless(x *exchanged) *finding {
 		return about(x, RuleQueue, "it waits, and response %d.%d to a request of its kind was not for others", c.Serial, c.Checked)
 	}
 	for _, c := range w.origin.contacts {
-		if c.CameTick == 0 && c.AskedTick < x.arrived && len(own) > 0 && w.sameKind(c, x) {
+		if c.CameTick == 0 && c.AskedTick < x.arrived && len(own) > 0 && w.sameKind(c, x) && !(Reloads(x.q) != NoReload && w.besideBody(c)) {
 			return about(x, RuleCrowd, "request %d has asked for the same, and the origin has not answered", c.Client)
 		}
 	}
 	return nil
+}
+
+// besideBody reports whether the body of an older answer was under way when c was
+// asked for: whoever wants something newer than that goes alone.
+func (w *world) besideBody(c *Contact) bool {
+	return slices.ContainsFunc(w.origin.contacts, func(n *Contact) bool {
+		return n.Cause.Path == c.Cause.Path && n.CameTick != 0 && n.CameTick < c.AskedTick && (n.DoneTick == 0 || n.DoneTick > c.AskedTick)
+	})
 }
 
 // foresee notes what the origin last said to a request like x, if that showed

@@ -155,7 +155,7 @@ func (l *Log) StaleAtHand(q Request, now time.Time) *Stored {
 // says then which of them a cache keeps, the one whose header came last or the one
 // whose body did.
 func (s *Stored) beside(n *Stored) bool {
-	return s != n && (n.order == 0 || s.began < n.order) && (s.order == 0 || n.began < s.order)
+	return s != n && s.began < max(n.order, n.Began) && n.began < max(s.order, s.Began)
 }
 
 func (l *Log) held(q Request, use func(*Stored) bool) *Stored {
@@ -164,8 +164,7 @@ func (l *Log) held(q Request, use func(*Stored) bool) *Stored {
 	}
 	kind := l.kind(q)
 	for _, s := range l.stored {
-		ties := slices.ContainsFunc(l.stored, func(n *Stored) bool { return s.beside(n) && n.For[0].Path == q.Path })
-		if s.Held[kind] && !ties && l.SameKey(s.For[0], q) && l.selects(s, q) && use(s) {
+		if s.Held[kind] && l.SameKey(s.For[0], q) && l.selects(s, q) && use(s) {
 			return s
 		}
 	}

@@ -44,7 +44,7 @@ func (h history) play(tb testing.TB, s *shim) *finding {
 	c.nanos.Store(beginning.UnixNano())
 	o := newOrigin(c, h.Initial)
 	w := &world{
-		tb: tb, clock: c, origin: o, shim: s, m: start(tb, &h.Policy, s.now(c), s.behind(o)), last: map[string]http.Header{},
+		tb: tb, clock: c, origin: o, shim: s, m: start(tb, &h.Policy, s.forgets, s.now(c), s.behind(o)), last: map[string]http.Header{},
 		log: Log{Policy: h.Policy, invalidated: map[string]Tick{}},
 	}
 	defer func() {
