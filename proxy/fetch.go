@@ -159,10 +159,7 @@ func (t *fetch) judge() fetchState {
 	}
 	t.storage = policy.Decide(t.rule, &t.req, &judged)
 	t.storage.Freshness.Replaced, t.storage.Freshness.Came = t.stale != nil, t.came
-	t.tags = nil
-	if t.storage.Reason == policy.ReasonNone {
-		t.tags, t.storage.Reason = policy.Tags(t.rule, judged.Fields)
-	}
+	t.readTags(judged.Fields)
 	if t.storage.Reason == policy.ReasonNone {
 		switch {
 		case !t.resp.Provable():
@@ -207,14 +204,12 @@ func (t *fetch) merge() fetchState {
 	t.storage = policy.Refresh(t.rule, &t.req, t.stale.Status, t.stale.Fields, &t.presp)
 	t.storage.Freshness.Replaced, t.storage.Freshness.Came = t.stale.Freshness.Replaced, t.came
 	t.presp.Status = t.stale.Status
-	if t.storage.Reason == policy.ReasonNone {
-		t.tags, t.storage.Reason = policy.Tags(t.rule, t.storage.Fields)
-	}
+	t.readTags(t.storage.Fields)
 	switch {
 	case t.storage.Reason != policy.ReasonNone:
 	case t.variesOtherwise(t.stale):
 		t.storage.Reason = policy.ReasonVaryChanged
-	case t.personal && !t.storage.Freshness.ServesOthers(t.presp.ResponseTime), t.personal && t.staleIsFresh() && !t.storage.Freshness.FreshAt(t.presp.ResponseTime):
+	case t.personal && !t.servesBetterThanStale():
 		// What it says is to one visitor; what it is about may serve others.
 		t.storage.Reason = policy.ReasonCookie
 	}
@@ -244,11 +239,28 @@ func (t *fetch) merge() fetchState {
 	return fetchRelease
 }
 
-// staleIsFresh reports whether what is validated is fresh: it is validated for a
-// request that does not take it without.
-func (t *fetch) staleIsFresh() bool {
-	f := softened(t.stale)
-	return f.FreshAt(t.presp.ResponseTime)
+// readTags takes the surrogate keys of what is stored, or reaches several requests
+// unstored: whoever waited holds the purges against them, too.
+func (t *fetch) readTags(fields policy.Fields) {
+	t.tags = nil
+	if t.storage.Reason != policy.ReasonNone && !t.storage.Unstored(t.presp.ResponseTime) {
+		return
+	}
+	tags, reason := policy.Tags(t.rule, fields)
+	if t.tags = tags; reason != policy.ReasonNone {
+		t.storage.Reason = reason
+	}
+}
+
+// servesBetterThanStale reports whether the renewed object serves others, and is
+// fresh where what it renews is: that was validated for a request which does not
+// take it without.
+func (t *fetch) servesBetterThanStale() bool {
+	now, was := t.presp.ResponseTime, softened(t.stale)
+	if was.FreshAt(now) {
+		return t.storage.Freshness.FreshAt(now)
+	}
+	return t.storage.Freshness.ServesOthers(now)
 }
 
 // variesOtherwise tells whether the stored object, renewed by the answer, varies

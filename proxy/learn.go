@@ -21,9 +21,10 @@ func (x *exchange) headUpdates(status int, fields policy.Fields, epoch uint64) {
 		return
 	}
 	r := &policy.Response{Status: status, Fields: fields, RequestTime: x.now, ResponseTime: x.p.now().UnixNano()}
-	change := policy.HeadChanged
-	if o.Status == 200 || o.Status == 203 {
-		change = policy.HeadUpdates(o.Fields, o.Length, r)
+	change := policy.HeadUpdates(o.Fields, o.Length, r)
+	if change != policy.HeadSilent && o.Status != 200 && o.Status != 203 {
+		// A GET would not have brought what is stored.
+		change = policy.HeadChanged
 	}
 	switch change {
 	case policy.HeadSilent:
