@@ -409,7 +409,9 @@ func (t *fetch) sharedUnstored() bool {
 	case !t.listed || t.ranged || t.part != nil || !t.resp.Provable():
 		return false
 	case t.storage.Unstored(t.presp.ResponseTime):
-		return 0 <= length && length <= t.p.tiers.MaxInMemory()
+		// What no-store forbids to store stays in memory, whatever its length.
+		inMemory := 0 <= length && length <= t.p.tiers.MaxInMemory()
+		return inMemory || t.storage.Reason != policy.ReasonRequestNoStore
 	case !originFails(t.resp.Status) || length > maxSharedFailure:
 		return false
 	}
