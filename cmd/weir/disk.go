@@ -130,26 +130,19 @@ func diskStatCommand() *cobra.Command {
 		Use:   "stat DIR",
 		Short: "Say what a disk tier holds: segments, objects by policy, dead bytes, the index",
 		Args:  dirArg,
-		RunE: func(c *cobra.Command, args []string) (err error) {
-			i, err := disk.Inspect(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, i.Close()) }()
-			p, err := openPurges(i, c.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			b := newBar(c, i, "reading heads")
-			st, err := statDisk(i, p, b.at)
-			b.clear()
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(c.OutOrStdout(), st)
-			}
-			return st.print(c.OutOrStdout())
+		RunE: func(c *cobra.Command, args []string) error {
+			return inspect(args[0], c.ErrOrStderr(), func(i *disk.Inspection, p *purgeView) error {
+				b := newBar(c, i, "reading heads")
+				st, err := statDisk(i, p, b.at)
+				b.clear()
+				switch {
+				case err != nil:
+					return err
+				case asJSON:
+					return printJSON(c.OutOrStdout(), st)
+				}
+				return st.print(c.OutOrStdout())
+			})
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")

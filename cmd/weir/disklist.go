@@ -35,6 +35,20 @@ func openPurges(i *disk.Inspection, stderr io.Writer) (*purgeView, error) {
 	return &purgeView{v}, nil
 }
 
+// inspect calls look with the directory of a disk tier and its purges.
+func inspect(dir string, stderr io.Writer, look func(*disk.Inspection, *purgeView) error) (err error) {
+	i, err := disk.Inspect(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, i.Close()) }()
+	p, err := openPurges(i, stderr)
+	if err != nil {
+		return err
+	}
+	return look(i, p)
+}
+
 // of holds the purges against an object. A vary record only leads to variants,
 // which have purges of their own; what cannot be read says nothing.
 func (p *purgeView) of(o *disk.StoredObject) invalidation.Verdict {
@@ -105,23 +119,16 @@ func diskListCommand() *cobra.Command {
 		Use:   "ls DIR",
 		Short: "List the objects of a disk tier, oldest segment first",
 		Args:  dirArg,
-		RunE: func(c *cobra.Command, args []string) (err error) {
+		RunE: func(c *cobra.Command, args []string) error {
 			if _, err := path.Match(f.match, ""); err != nil {
 				return usage(c, "--match %q: %v; * is any text, ? one character, [a-z] one of these", f.match, err)
 			}
 			if f.fresh && (f.stale || f.purged) {
 				return usage(c, "--fresh together with --stale or --purged leaves nothing; leave one away")
 			}
-			i, err := disk.Inspect(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, i.Close()) }()
-			p, err := openPurges(i, c.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			return listDisk(i, p, &f, c.OutOrStdout())
+			return inspect(args[0], c.ErrOrStderr(), func(i *disk.Inspection, p *purgeView) error {
+				return listDisk(i, p, &f, c.OutOrStdout())
+			})
 		},
 	}
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON object a line")
