@@ -247,7 +247,7 @@ func newViewer(t testing.TB) *viewer {
 // requestsEach is how many requests one check of rapid sends: there are a hundred.
 func requestsEach() int {
 	if raceEnabled {
-		return 50
+		return 200
 	}
 	return 1000
 }
