@@ -35,7 +35,7 @@ func (w *world) needless(x *exchanged) *finding {
 		return about(x, RuleReload, "response %d.%d came a moment ago", x.atHand.Serial, x.atHand.Checked)
 	case x.atHand != nil && (!x.done || len(own) > 0):
 		return about(x, RuleNeedless, "response %d.%d was fresh", x.atHand.Serial, x.atHand.Checked)
-	case x.staleAtHand != nil && (!x.done || slices.ContainsFunc(own, func(c *Contact) bool { return c.CameTick != 0 && c.CameTick < x.ended })):
+	case x.staleAtHand != nil && (!x.done || !x.shows(x.staleAtHand) && slices.ContainsFunc(own, func(c *Contact) bool { return c.CameTick != 0 && c.CameTick < x.ended })):
 		return about(x, RuleNeedless, "response %d.%d is to be served stale", x.staleAtHand.Serial, x.staleAtHand.Checked)
 	}
 	if c := x.known; c != nil && !x.done && len(own) == 0 {
@@ -47,6 +47,13 @@ func (w *world) needless(x *exchanged) *finding {
 		}
 	}
 	return nil
+}
+
+// shows reports whether the answer is s as it was stored. A refresh behind it may
+// be over before the answer is read.
+func (x *exchanged) shows(s *Stored) bool {
+	serial, checked := x.a.serials()
+	return serial == s.Serial && checked == s.Checked
 }
 
 // besideBody reports whether the body of an older answer was under way when c was
