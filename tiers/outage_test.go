@@ -125,6 +125,9 @@ func TestTooManyDebts(t *testing.T) {
 	if o := s.lookupDisk(0); o != nil {
 		t.Errorf("%+v", o)
 	}
+	// The disk may have been opened before it was known that there are too many:
+	// then it is opened once more, empty.
+	waitUntil(t, "an empty disk", func() bool { return !s.debts.tooMany() && s.diskUp() })
 	s.Put(objectOf(1, 1, 1000))
 	s.forgetRAM(1)
 	sameObject(t, s.lookupDisk(1), objectOf(1, 1, 1000), policy.TierDisk)
