@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -29,8 +28,7 @@ type clientConn struct {
 	// The fields below belong to whoever serves the connection.
 	bodyDeadline bool // the read deadline is that of a body
 	in           inbound
-	body         []byte // of the answer that is about to be written; see lendBody
-	ahead        []byte // what of it was written before fasthttp has asked for it
+	body         []byte // of the answer whose header is about to be written; see lendBody
 	vec          [2][]byte
 	bufs         net.Buffers
 }
@@ -140,10 +138,9 @@ func (k *clientConn) headRead(n int) {
 	}
 }
 
-// lendBody tells the connection which body fasthttp is about to write behind a
-// header, when it is in memory and large. Fasthttp would join the two in one system
-// call on a *net.TCPConn alone; on others it fills its buffer with the header and the
-// beginning of the body, writes that, and then the rest.
+// lendBody takes a large body in memory from fasthttp, which then writes the header
+// alone: the connection sends the two in one system call. Fasthttp would do that on
+// a *net.TCPConn only; on others it copies the beginning of the body and makes two.
 func lendBody(ctx *fasthttp.RequestCtx) {
 	resp := &ctx.Response
 	if resp.SkipBody || ctx.IsHead() || resp.IsBodyStream() {
@@ -151,49 +148,24 @@ func lendBody(ctx *fasthttp.RequestCtx) {
 	}
 	if k := clientOf(ctx.Conn()); k != nil && k.tcp != nil {
 		if body := resp.Body(); len(body) > writeBuffer/4 {
-			k.body = body
+			// The length in the header is the body's all the same.
+			k.body, resp.SkipBody = body, true
 		}
 	}
 }
 
-// errOutOfStep ends a connection on which fasthttp writes something else than it was
-// expected to. Nothing wrong has left yet, but what would follow is unknown.
-var errOutOfStep = errors.New("proxy: the server does not write the body that it was given")
-
-// Write implements net.Conn.
+// Write implements net.Conn. What ends a header takes the body along that is to
+// follow it.
 func (k *clientConn) Write(p []byte) (int, error) {
-	if k.ahead != nil {
-		if len(p) > len(k.ahead) || !bytes.Equal(p, k.ahead[:len(p)]) {
-			return 0, errOutOfStep
-		}
-		if k.ahead = k.ahead[len(p):]; len(k.ahead) == 0 {
-			k.ahead = nil
-		}
-		return len(p), nil
-	}
-	if k.body == nil {
+	if k.body == nil || !bytes.HasSuffix(p, headEnd) {
 		return k.Conn.Write(p)
 	}
-	body := k.body
+	k.vec[0], k.vec[1] = p, k.body
 	k.body = nil
-	begin := len(p) // of the body
-	if i := bytes.Index(p, headEnd); i >= 0 && len(p) == writeBuffer {
-		begin = i + len(headEnd)
-	}
-	sent := len(p) - begin
-	if sent == 0 || sent >= len(body) || !bytes.Equal(p[begin:], body[:sent]) {
-		return k.Conn.Write(p)
-	}
-	rest := body[sent:]
-	k.vec[0], k.vec[1] = p, rest
 	k.bufs = k.vec[:]
 	n, err := k.bufs.WriteTo(k.tcp)
 	k.bufs, k.vec[0], k.vec[1] = nil, nil, nil
-	if err != nil {
-		return min(int(n), len(p)), err
-	}
-	k.ahead = rest
-	return len(p), nil
+	return min(int(n), len(p)), err
 }
 
 var headEnd = []byte("\r\n\r\n")

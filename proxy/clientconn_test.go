@@ -22,7 +22,7 @@ func (c *writesConn) Write(p []byte) (int, error) {
 }
 
 // TestBodyLeavesWithItsHeader: fasthttp writes a large body as lendBody expects it to, so that it leaves in one system
-// call with its header; and what is not that body ends the connection.
+// call with its header; and a body that is left ends the connection.
 func TestBodyLeavesWithItsHeader(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -61,15 +61,25 @@ func TestBodyLeavesWithItsHeader(t *testing.T) {
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		if plain.writes > 0 || k.ahead != nil {
+		if plain.writes > 0 || k.body != nil {
 			t.Errorf("a body of %d bytes left in %d writes of its own", len(body), plain.writes)
 		}
 	}
-	k := newClientConn(&writesConn{}, netip.Addr{}, &clock, 0)
-	k.ahead = []byte("abc")
-	for _, wrong := range []string{"abd", "abcd", "x"} {
-		if _, err := k.Write([]byte(wrong)); err != errOutOfStep {
-			t.Errorf("%q in place of the body: %v", wrong, err)
-		}
+	// What ends no header brings no body, and a body that is left ends the connection.
+	ours, theirs := net.Pipe()
+	read := make(chan string, 1)
+	go func() {
+		all, _ := io.ReadAll(theirs)
+		read <- string(all)
+	}()
+	left := &writesConn{Conn: ours}
+	k := newClientConn(left, netip.Addr{}, &clock, 0)
+	k.body = []byte("abc")
+	if _, err := k.Write([]byte("HTTP/1.1 200 OK\r\nA: b")); err != nil || left.writes != 1 || k.body == nil {
+		t.Errorf("half a header: %v, %d writes, body %q", err, left.writes, k.body)
+	}
+	k.idle()
+	if all := <-read; k.body != nil || all != "HTTP/1.1 200 OK\r\nA: b" { // it ends only when the connection does
+		t.Errorf("the client got %q, and %q is left", all, k.body)
 	}
 }

@@ -55,7 +55,12 @@ func (k *clientConn) serve() {
 
 // idle notes that the answer is out.
 func (k *clientConn) idle() {
-	k.body, k.ahead = nil, nil
+	if k.body != nil {
+		// Its header was not written as it should have been, so that the client waits
+		// for it.
+		k.body = nil
+		_ = k.Conn.Close()
+	}
 	was := k.phase.Load()
 	if phase(was) == phaseOver {
 		return
