@@ -44,9 +44,9 @@ func (x *exchange) appendCacheStatus(dst []byte) []byte {
 		dst = append(dst, "; ttl="...)
 		dst = strconv.AppendInt(dst, seconds(x.ttl), 10)
 	}
-	if x.rule != nil && x.rule.ShowKey && x.key.primary > 0 {
+	if x.rule != nil && x.rule.ShowKey && x.key.Primary > 0 {
 		dst = append(dst, "; key="...)
-		dst = appendSFString(dst, x.key.text)
+		dst = appendSFString(dst, x.key.Text)
 	}
 	if d := x.detailName(); d != "" {
 		dst = append(dst, "; detail="...)

@@ -68,8 +68,8 @@ type exchange struct {
 
 	// key is under which the request looks up and joins: that of its variant,
 	// where one is known. keys is where its text stands.
-	key    key
-	keys   keyRoom
+	key    policy.Key
+	keys   policy.KeyRoom
 	host   []byte
 	status []byte // scratch for Cache-Status
 	age    []byte // scratch for Age

@@ -214,7 +214,7 @@ func (t *fetch) merge() fetchState {
 		t.storage.Reason = policy.ReasonCookie
 	}
 	o := t.object()
-	a := answer{kind: answerObject, obj: o, hash: t.key.hash, waiting: t.storage.Waiting, status: 304, renewed: true, renewedOf: t.stale, reason: t.storage.Reason}
+	a := answer{kind: answerObject, obj: o, hash: t.key.Hash, waiting: t.storage.Waiting, status: 304, renewed: true, renewedOf: t.stale, reason: t.storage.Reason}
 	switch {
 	case t.outdated.Load() || t.p.purged(t.stale) == invalidation.Invalid || t.purgedSince(t.stale.Epoch):
 		a.reason = policy.ReasonPurged
@@ -223,12 +223,12 @@ func (t *fetch) merge() fetchState {
 		a.stored = a.reason == policy.ReasonNone
 	}
 	if a.stored {
-		t.markStored(t.key.hash)
+		t.markStored(t.key.Hash)
 	} else {
 		t.p.notCached(a.reason)
 		if !ofRequest(a.reason) {
 			t.p.tiers.Delete(&t.stale.Hash)
-			t.mark(a.reason, t.key.hash)
+			t.mark(a.reason, t.key.Hash)
 		}
 		// Those who wait may still have what the origin just confirmed.
 		o.Hash, o.Text, o.Length, o.Body = t.stale.Hash, t.stale.Text, t.stale.Length, t.stale.Body
@@ -298,7 +298,7 @@ func (t *fetch) alone() fetchState {
 			t.p.tiers.Delete(&t.stale.Hash)
 		}
 		if reason == policy.ReasonCookie || !ofRequest(reason) {
-			t.mark(reason, t.key.hash)
+			t.mark(reason, t.key.Hash)
 		}
 	}
 	t.p.flights.leave(t.flight)
@@ -355,10 +355,10 @@ func (t *fetch) displaces() policy.Reason {
 		return reason
 	}
 	h, text := t.variant()
-	primary := t.key.withoutVariant()
+	primary := t.key.WithoutVariant()
 	// Under the primary key stands what has no variants, or the record of those: it
 	// lasts as long as they do, and would take them along.
-	if t.servesAt(h, []byte(text)) || h != primary.hash && t.servesAt(primary.hash, primary.text) {
+	if t.servesAt(h, []byte(text)) || h != primary.Hash && t.servesAt(primary.Hash, primary.Text) {
 		return reason
 	}
 	return policy.ReasonNone

@@ -146,7 +146,7 @@ func (t *fetch) listVariant(hash policy.Hash, o *tiers.Object) {
 			text, _ := policy.AcceptLanguageText(nil, t.rule, &t.req)
 			accept = string(text)
 		}
-		t.p.tiers.AddVariant(primary, string(t.key.text[:t.key.primary]), t.storage.Vary, hash, accept, o)
+		t.p.tiers.AddVariant(primary, string(t.key.Text[:t.key.Primary]), t.storage.Vary, hash, accept, o)
 	}
 }
 
@@ -213,7 +213,7 @@ func (t *fetch) object() *tiers.Object {
 
 // variant is the key that the response belongs to.
 func (t *fetch) variant() (policy.Hash, string) {
-	text := t.key.text[:t.key.primary:t.key.primary]
+	text := t.key.Text[:t.key.Primary:t.key.Primary]
 	if len(t.storage.Vary.Names) > 0 {
 		text = t.storage.Vary.AppendVariant(text, t.rule, &t.req)
 	}

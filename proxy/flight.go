@@ -50,7 +50,7 @@ type flight struct {
 	// personal: the leader's cookies or credentials may make the answer its own.
 	personal bool
 	// key is what the flight is registered under.
-	key key
+	key policy.Key
 	// part is a stored part from 0 on; only what is missing behind it is
 	// fetched. It is in memory.
 	part *tiers.Object
@@ -116,7 +116,7 @@ func (k answerKind) String() string {
 type answer struct {
 	kind answerKind
 	// hash is the key that the response belongs to, and spec the Vary list by
-	// which a follower finds out whether that is its own key; nil: it varies
+	// which a follower finds out whether that is its own policy.Key; nil: it varies
 	// on nothing.
 	hash policy.Hash
 	spec *policy.VarySpec
@@ -156,10 +156,10 @@ type answer struct {
 // join returns the flight under x's key, and whether x leads it. A leader must
 // start or abandon it.
 func (t *flights) join(x *exchange) (f *flight, leads bool) {
-	s := t.shard(&x.key.hash)
+	s := t.shard(&x.key.Hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.byKey[x.key.hash]; f != nil {
+	if f := s.byKey[x.key.Hash]; f != nil {
 		if x.p.mayJoin(f) && !f.spent(x.p.now().UnixNano()) {
 			return f, false
 		}
@@ -168,7 +168,7 @@ func (t *flights) join(x *exchange) (f *flight, leads bool) {
 	}
 	f = x.newFlight()
 	f.listed = true
-	s.byKey[x.key.hash] = f
+	s.byKey[x.key.Hash] = f
 	return f, true
 }
 
@@ -183,25 +183,25 @@ func (f *flight) spent(now int64) bool {
 
 // leave takes the flight off the table; a request that comes now starts anew.
 func (t *flights) leave(f *flight) {
-	s := t.shard(&f.key.hash)
+	s := t.shard(&f.key.Hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.alone, f)
-	if s.byKey[f.key.hash] == f {
-		delete(s.byKey, f.key.hash)
+	if s.byKey[f.key.Hash] == f {
+		delete(s.byKey, f.key.Hash)
 	}
 }
 
 // enterAlone and leaveAlone keep the book of flights that nobody can join.
 func (t *flights) enterAlone(f *flight) {
-	s := t.shard(&f.key.hash)
+	s := t.shard(&f.key.Hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.alone[f] = struct{}{}
 }
 
 func (t *flights) leaveAlone(f *flight) {
-	s := t.shard(&f.key.hash)
+	s := t.shard(&f.key.Hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.alone, f)
@@ -235,7 +235,7 @@ func (s *flightShard) outdate(primary policy.Hash) {
 }
 
 // primaryHash is the hash of the flight's key without the variant.
-func (f *flight) primaryHash() policy.Hash { return f.key.withoutVariant().hash }
+func (f *flight) primaryHash() policy.Hash { return f.key.WithoutVariant().Hash }
 
 // newFlight makes a flight of the exchange's request. The stale object stays
 // the exchange's too: each holds what it needs.
@@ -244,7 +244,7 @@ func (x *exchange) newFlight() *flight {
 		p: x.p, cfg: x.cfg, rule: x.rule, key: x.key, ready: make(chan struct{}), leading: true, personal: x.asker.Personal(),
 		epoch: x.p.epoch(), incarnation: x.p.incarnation(), closure: x.p.closure(),
 	}
-	f.key.text = bytes.Clone(x.key.text)
+	f.key.Text = bytes.Clone(x.key.Text)
 	x.showForwarded()
 	f.req = x.req.Clone()
 	// A HEAD that may renew what is stored fetches like the GET it stands for.
@@ -332,7 +332,7 @@ func (p *Proxy) refresh(x *exchange, o *tiers.Object) {
 	if o.Large() {
 		// What the object holds open is the exchange's; the flight looks up
 		// its own.
-		own := p.tiers.Lookup(&x.key.hash, x.key.text)
+		own := p.tiers.Lookup(&x.key.Hash, x.key.Text)
 		if own == nil {
 			return
 		}

@@ -321,7 +321,7 @@ func BenchmarkKey(b *testing.B) {
 		if s := x.receive(); s != stateLookup {
 			b.Fatal(s)
 		}
-		x.key = x.keys.primaryKey(x.rule, &x.req)
+		x.key = x.keys.Of(x.rule, &x.req)
 		x.reset()
 	}
 }

@@ -44,7 +44,7 @@ func (x *exchange) invalidate(status int, fields policy.Fields) (epoch uint64) {
 	return x.purgeAll(facts)
 }
 
-// purgeAll applies the facts. Where that fails, what the request's own key leads
+// purgeAll applies the facts. Where that fails, what the request's own policy.Key leads
 // to is forgotten all the same.
 func (x *exchange) purgeAll(facts []invalidation.Fact) (epoch uint64) {
 	if len(facts) == 0 || x.p.facts() == nil {
@@ -67,20 +67,20 @@ func (x *exchange) forget(q *policy.Request) {
 	if rule == nil {
 		return
 	}
-	text := rule.AppendKey(nil, &get)
-	h := policy.HashKey(text)
-	x.p.flights.outdate(h)
+	var room policy.KeyRoom
+	k := room.Of(rule, &get)
+	x.p.flights.outdate(k.Hash)
 	// Parts have keys of their own, beside that of the whole and of each
 	// variant that the record lists.
-	if rec := x.p.tiers.Get(&h, text); rec != nil {
+	if rec := x.p.tiers.Get(&k.Hash, k.Text); rec != nil {
 		x.forgetVariants(rec)
-	} else if rec := x.p.tiers.GetDisk(&h, text); rec != nil {
+	} else if rec := x.p.tiers.GetDisk(&k.Hash, k.Text); rec != nil {
 		x.forgetVariants(rec)
 		rec.Close()
 	}
-	x.p.tiers.Delete(&h)
-	part := policy.HashKey(append(text, partSuffix...))
-	x.p.tiers.Delete(&part)
+	x.p.tiers.Delete(&k.Hash)
+	part := room.Part(&k)
+	x.p.tiers.Delete(&part.Hash)
 }
 
 // forgetVariants deletes what a vary record lists. It need not be complete: what

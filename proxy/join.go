@@ -138,7 +138,7 @@ func settled(f *flight) bool {
 // arrivedMeanwhile tells whether the key now has an answer in RAM that lookup
 // did not see.
 func (x *exchange) arrivedMeanwhile() bool {
-	o := x.p.tiers.Peek(&x.key.hash, x.key.text)
+	o := x.p.tiers.Peek(&x.key.Hash, x.key.Text)
 	if o == nil || o == x.stale || x.p.purged(o) != invalidation.Valid || !x.p.confirmed(o, x.p.now()) {
 		return false
 	}
@@ -206,13 +206,13 @@ func (x *exchange) take(f *flight, leads bool) state {
 
 // mine reports whether the answer is for this request's variant. If not, own is
 // the key under which the request starts over.
-func (x *exchange) mine(a *answer) (own key, mine bool) {
+func (x *exchange) mine(a *answer) (own policy.Key, mine bool) {
 	if a.spec == nil {
-		own = x.key.withoutVariant()
+		own = x.key.WithoutVariant()
 	} else {
-		own = x.keys.variantKey(&x.key, a.spec, x.rule, &x.req)
+		own = x.keys.Variant(&x.key, a.spec, x.rule, &x.req)
 	}
-	return own, a.hash == own.hash
+	return own, a.hash == own.Hash
 }
 
 // takeBody follows the body while it arrives.
@@ -277,7 +277,7 @@ func ofTheDisk(r policy.Reason) bool {
 // takeObject takes what a 304 renewed.
 func (x *exchange) takeObject(f *flight, leads bool) state {
 	a := &f.answer
-	if !leads && x.key.hash != a.hash {
+	if !leads && x.key.Hash != a.hash {
 		return x.otherVariant(x.key)
 	}
 	// What may not be stored for a reason in the 304 was to the leader alone.
@@ -358,7 +358,7 @@ func (x *exchange) standsIn(o *tiers.Object, reason policy.Reason) bool {
 
 // otherVariant: what arrived is another variant than this request selects. It
 // joins the fetch of its own.
-func (x *exchange) otherVariant(own key) state {
+func (x *exchange) otherVariant(own policy.Key) state {
 	x.collapsed = false
 	x.key, x.found = own, foundVariants
 	x.dropStale()

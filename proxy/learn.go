@@ -35,7 +35,7 @@ func (x *exchange) headUpdates(status int, fields policy.Fields, epoch uint64) {
 	}
 	get := x.req
 	get.Method = "GET"
-	k := key{text: []byte(o.Text), hash: o.Hash}
+	k := policy.Key{Text: []byte(o.Text), Hash: o.Hash}
 	t := &fetch{flight: &flight{p: x.p, rule: x.rule, req: get, key: k, epoch: epoch, incarnation: x.p.incarnation()}, presp: *r}
 	t.presp.Fields = policy.HeadFields(x.rule, fields)
 	t.storage = policy.Refresh(x.rule, &get, o.Status, o.Fields, &t.presp)
@@ -89,8 +89,8 @@ func (x *exchange) postForGet(status int, fields policy.Fields, epoch, closure u
 	if storage.Reason != policy.ReasonNone || x.live.ContentLength > x.p.tiers.MaxObject() {
 		return nil
 	}
-	x.keys.reset()
-	x.key = x.keys.primaryKey(x.rule, &x.req)
+	x.keys.Reset()
+	x.key = x.keys.Of(x.rule, &x.req)
 	f := x.newFlight()
 	f.epoch, f.closure = epoch, closure
 	t := &fetch{flight: f, presp: r, storage: storage, resp: x.live}

@@ -9,8 +9,8 @@ import (
 
 // lookup asks the tiers and decides what may be done with what they hold.
 func (x *exchange) lookup() state {
-	x.keys.reset()
-	x.key = x.keys.primaryKey(x.rule, &x.req)
+	x.keys.Reset()
+	x.key = x.keys.Of(x.rule, &x.req)
 	x.found, x.unconfirmed, x.alone, x.partListed = foundNothing, false, false, false
 	o := x.find()
 	if o != nil && o.Kind == tiers.KindVary {
@@ -51,7 +51,7 @@ func (x *exchange) lookup() state {
 func (x *exchange) find() *tiers.Object {
 	// What is on disk is no younger than what is in RAM, and is not asked where
 	// that was purged.
-	return x.usable(x.p.tiers.Lookup(&x.key.hash, x.key.text))
+	return x.usable(x.p.tiers.Lookup(&x.key.Hash, x.key.Text))
 }
 
 // findVariant follows a vary record; the key becomes that of the variant. Of
@@ -60,8 +60,8 @@ func (x *exchange) find() *tiers.Object {
 func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 	primary, specs := x.key, rec.Vary.Specs
 	for i := range specs {
-		x.key = x.keys.variantKey(&primary, &specs[i], x.rule, &x.req)
-		at := rec.Vary.Index(x.key.hash)
+		x.key = x.keys.Variant(&primary, &specs[i], x.rule, &x.req)
+		at := rec.Vary.Index(x.key.Hash)
 		if at < 0 {
 			// Not listed: never stored, or stored before the record was made
 			// anew, by an invalidation for instance, and not to be revived.
@@ -85,10 +85,10 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 	}
 	if len(specs) > 0 {
 		// The flight of this variant is found under the newest list.
-		x.key = x.keys.variantKey(&primary, &specs[0], x.rule, &x.req)
+		x.key = x.keys.Variant(&primary, &specs[0], x.rule, &x.req)
 	}
-	part := x.keys.partKey(&x.key)
-	at := rec.Vary.Index(part.hash)
+	part := x.keys.Part(&x.key)
+	at := rec.Vary.Index(part.Hash)
 	rec.UseVariant(at, x.now)
 	x.partListed = at >= 0
 	return nil
@@ -99,7 +99,7 @@ const acceptLanguage = "Accept-Language"
 // findLanguage returns a stored variant that is in the language the request
 // likes best, although it was stored for a request that put it differently
 // (RFC 9111 section 4.1 allows a cache to normalise so).
-func (x *exchange) findLanguage(rec *tiers.Object, primary *key) *tiers.Object {
+func (x *exchange) findLanguage(rec *tiers.Object, primary *policy.Key) *tiers.Object {
 	languages := rec.Vary.Languages
 	if len(languages) == 0 || x.rule.Vary.Raw || slices.Contains(x.rule.Vary.Ignore, acceptLanguage) || !x.req.Fields.Has(acceptLanguage) {
 		return nil
@@ -118,8 +118,8 @@ func (x *exchange) findLanguage(rec *tiers.Object, primary *key) *tiers.Object {
 		if !slices.Contains(specs[j].Names, acceptLanguage) {
 			continue
 		}
-		x.key = x.keys.languageKey(primary, &specs[j], x.rule, &x.req, languages[i].Accept)
-		at := rec.Vary.Index(x.key.hash)
+		x.key = x.keys.Language(primary, &specs[j], x.rule, &x.req, languages[i].Accept)
+		at := rec.Vary.Index(x.key.Hash)
 		if at < 0 {
 			continue
 		}

@@ -10,13 +10,13 @@ import (
 
 // marked returns what is remembered of answers to requests of that kind: that
 // they were for their askers alone.
-func (p *Proxy) marked(k *key, personal bool) (tiers.Mark, bool) {
-	m, ok := p.marks.Get(tiers.MarkKey{Hash: k.hash, Personal: personal}, p.now().UnixNano())
+func (p *Proxy) marked(k *policy.Key, personal bool) (tiers.Mark, bool) {
+	m, ok := p.marks.Get(tiers.MarkKey{Hash: k.Hash, Personal: personal}, p.now().UnixNano())
 	if !ok {
 		return m, false
 	}
 	if n := p.facts(); n != nil && n.Epoch() != m.Epoch {
-		s := invalidation.Subject{Key: string(k.text), Epoch: m.Epoch, Incarnation: m.Incarnation}
+		s := invalidation.Subject{Key: string(k.Text), Epoch: m.Epoch, Incarnation: m.Incarnation}
 		var unchecked atomic.Uint64
 		if v, _ := n.Check(&s, &unchecked); v == invalidation.Invalid {
 			return m, false
@@ -34,8 +34,8 @@ func (t *fetch) mark(reason policy.Reason, variant policy.Hash) {
 		ttl = policy.DefaultHitForMiss
 	}
 	m := tiers.Mark{Reason: reason, Until: t.p.now().UnixNano() + int64(ttl), Epoch: t.epoch, Incarnation: t.incarnation}
-	t.p.marks.Set(tiers.MarkKey{Hash: t.key.hash, Personal: t.personal}, m)
-	if variant != t.key.hash {
+	t.p.marks.Set(tiers.MarkKey{Hash: t.key.Hash, Personal: t.personal}, m)
+	if variant != t.key.Hash {
 		t.p.marks.Set(tiers.MarkKey{Hash: variant, Personal: t.personal}, m)
 	}
 }
@@ -46,7 +46,7 @@ func (t *fetch) markStored(variant policy.Hash) {
 		t.mark(policy.ReasonExpired, variant)
 		return
 	}
-	for _, h := range [...]policy.Hash{t.key.hash, variant} {
+	for _, h := range [...]policy.Hash{t.key.Hash, variant} {
 		t.p.marks.Drop(tiers.MarkKey{Hash: h, Personal: t.personal})
 	}
 }

@@ -15,10 +15,6 @@ import (
 // is missing behind a part that begins at 0. Parts are put together only when
 // both carry the same strong validator; else the newer one replaces the older.
 
-// partSuffix ends the key text of a part. No line of a canonical key begins
-// with this letter.
-const partSuffix = "\n part"
-
 // partHit is a stored part that covers the range asked for.
 type partHit struct {
 	start, size int64
@@ -34,12 +30,12 @@ func extentOf(o *tiers.Object) (r policy.ByteRange, size int64, ok bool) {
 
 // findPart returns the stored part under the request's key, or nil.
 func (x *exchange) findPart() *tiers.Object {
-	if !x.key.isPrimary() && !x.partListed {
+	if !x.key.IsPrimary() && !x.partListed {
 		// A part that no record lists: what is left of it was invalidated.
 		return nil
 	}
-	part := x.keys.partKey(&x.key)
-	o := x.usable(x.p.tiers.LookupRare(&part.hash, part.text))
+	part := x.keys.Part(&x.key)
+	o := x.usable(x.p.tiers.LookupRare(&part.Hash, part.Text))
 	if o != nil && (o.Kind != tiers.KindResponse || o.Status != 206) {
 		o.Close()
 		return nil
@@ -143,9 +139,8 @@ func (t *fetch) keepPart(o *tiers.Object, body []byte, text string) policy.Reaso
 	if !ok || size < 0 {
 		return policy.ReasonPartial
 	}
-	key := []byte(text + partSuffix)
-	h := policy.HashKey(key)
-	old := t.p.usable(t.p.tiers.Lookup(&h, key))
+	part := policy.PartOf(text)
+	old := t.p.usable(t.p.tiers.Lookup(&part.Hash, part.Text))
 	if old != nil {
 		stored, inMemory := old.InBytes()
 		if have, was, ok := extentOf(old); ok && was == size && inMemory && policy.SameRepresentation(old.Validators, o.Validators) {
@@ -158,10 +153,10 @@ func (t *fetch) keepPart(o *tiers.Object, body []byte, text string) policy.Reaso
 		// Nothing is missing: it is the whole.
 		o.Status = 200
 		o.Hash, o.Text = policy.HashKey([]byte(text)), text
-		t.p.tiers.Delete(&h)
+		t.p.tiers.Delete(&part.Hash)
 	} else {
 		o.Status = 206
-		o.Hash, o.Text = h, string(key)
+		o.Hash, o.Text = part.Hash, string(part.Text)
 		o.Fields = append(o.Fields[:len(o.Fields):len(o.Fields)], policy.Field{
 			Name: "Content-Range", Value: string(appendContentRange(nil, got, size)),
 		})

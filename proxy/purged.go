@@ -136,6 +136,6 @@ func (t *fetch) purgedSince(epoch uint64) bool {
 	if n == nil || n.Epoch() == epoch {
 		return false
 	}
-	o := tiers.Object{Kind: tiers.KindResponse, Text: string(t.key.text), Tags: t.tags, Epoch: epoch, Incarnation: t.incarnation}
+	o := tiers.Object{Kind: tiers.KindResponse, Text: string(t.key.Text), Tags: t.tags, Epoch: epoch, Incarnation: t.incarnation}
 	return t.p.lookAt(n, &o) == invalidation.Invalid
 }

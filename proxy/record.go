@@ -106,8 +106,8 @@ func (x *exchange) record(dur time.Duration) {
 	}
 	if x.rule != nil {
 		e.Policy = x.rule.Name
-		if x.key.primary > 0 {
-			e.HasKey, e.Key = true, x.key.hash
+		if x.key.Primary > 0 {
+			e.HasKey, e.Key = true, x.key.Hash
 		}
 		if x.verdict().Fwd() != "" {
 			e.Origin, e.OriginDuration = x.rule.Origin, x.originTime
