@@ -123,3 +123,14 @@ func storedFields(rule *Rule, f Fields, c *control) Fields {
 	}
 	return kept
 }
+
+// Except returns the fields but those with the names, in memory of its own.
+func (f Fields) Except(names ...string) Fields {
+	out := make(Fields, 0, len(f))
+	for i := range f {
+		if !slices.Contains(names, f[i].Name) {
+			out = append(out, f[i])
+		}
+	}
+	return out
+}

@@ -1,5 +1,7 @@
 package policy
 
+import "strconv"
+
 // ByteRange is a part of a representation, both ends included.
 type ByteRange struct{ Start, End int64 }
 
@@ -214,4 +216,15 @@ func PartialExtent(contentRange string, bodyLen int64) (r ByteRange, size int64,
 		return r, r.End + 1, true
 	}
 	return ByteRange{}, 0, false
+}
+
+// AppendContentRange appends the Content-Range of a part of a representation of
+// size bytes (RFC 9110 section 14.4).
+func AppendContentRange(dst []byte, r ByteRange, size int64) []byte {
+	dst = append(dst, "bytes "...)
+	dst = strconv.AppendInt(dst, r.Start, 10)
+	dst = append(dst, '-')
+	dst = strconv.AppendInt(dst, r.End, 10)
+	dst = append(dst, '/')
+	return strconv.AppendInt(dst, size, 10)
 }

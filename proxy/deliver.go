@@ -89,7 +89,7 @@ func (x *exchange) contentRange(r policy.ByteRange, size int64) {
 	h.SetStatusCode(fasthttp.StatusPartialContent)
 	h.SetStatusMessage(messagePartial)
 	x.code = fasthttp.StatusPartialContent
-	x.status = appendContentRange(x.status[:0], r, size)
+	x.status = policy.AppendContentRange(x.status[:0], r, size)
 	h.SetCanonical(nameContentRange, x.status)
 }
 
@@ -106,7 +106,7 @@ func (x *exchange) precondition() policy.Precondition {
 		// The date of what is not stored says nothing about what the client has
 		// (RFC 9110 section 13.1.3).
 		v.Date = -1
-	case x.req.IfModifiedSince != nil && !v.Any() && !x.p.everPurged(x.obj):
+	case x.req.IfModifiedSince != nil && !v.Any() && !x.p.store.EverPurged(x.obj):
 		// What has no validator of its own is judged by when it was current.
 		lent = v.Lend(&x.obj.Freshness, x.now, x.p.began)
 	}
@@ -124,15 +124,6 @@ func (x *exchange) notModified(prep *prepared, age int64) state {
 func (x *exchange) preconditionFailed() state {
 	x.code, x.refuseText = fasthttp.StatusPreconditionFailed, "the condition in the request does not hold"
 	return stateRefuse
-}
-
-func appendContentRange(dst []byte, r policy.ByteRange, size int64) []byte {
-	dst = append(dst, "bytes "...)
-	dst = strconv.AppendInt(dst, r.Start, 10)
-	dst = append(dst, '-')
-	dst = strconv.AppendInt(dst, r.End, 10)
-	dst = append(dst, '/')
-	return strconv.AppendInt(dst, size, 10)
 }
 
 func (x *exchange) unsatisfiable() state {

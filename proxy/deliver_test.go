@@ -282,7 +282,7 @@ func TestNoSegmentStaysHeld(t *testing.T) {
 	text := []byte("w1 http://h.example/0")
 	hash := policy.HashKey(text)
 	for i := 0; ; i++ {
-		o := l.p.tiers.Lookup(&hash, text)
+		o := l.p.store.Lookup(&hash, text)
 		if o == nil {
 			break
 		}
@@ -293,7 +293,7 @@ func TestNoSegmentStaysHeld(t *testing.T) {
 	}
 	// Eviction itself holds what it works on for a moment.
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		st, _ := l.p.tiers.DiskStats()
+		st, _ := l.p.store.DiskStats()
 		if st.SegmentsEvicted > 0 && st.ZombieBytes == 0 {
 			break
 		}

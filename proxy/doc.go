@@ -3,20 +3,40 @@
 //
 // Two machines do the work. The client machine (type exchange) takes one
 // request from Receive to Finish; it is the only place where a request is
-// counted and logged. The fetch machine (type flight) brings one response from
-// the origin; it belongs to no client, so that a client that leaves stops
-// nobody's fetch, and any number of clients share it.
+// counted and logged. The fetch machine (package fetch) brings one response from
+// an origin, for one request that leads and any number that follow; a client that
+// leaves stops nobody's fetch.
 //
-//	client:  Receive -> Lookup -> Deliver                     (hit, stale-but-usable)
-//	                           -> Join -> Deliver             (miss, must revalidate)
-//	                           -> Pass -> Deliver             (method, policy, hit-for-miss)
-//	                    any of them -> Refuse                 (weir answers by itself)
-//	         ... -> Finish, the only exit
-//	fetch:   RoundTrip -> Merge                                (304)
-//	                   -> Body                                  (may be stored; commits)
-//	                   -> Alone                                 (may not be stored)
-//	                   -> Fail                                  (error)
-//	         ... -> Release, exactly once, also on panic
+//	Receive -> Lookup -> Deliver       a stored object answers
+//	                  -> Join          it has to be fetched, or confirmed
+//	        -> Pass                    method, policy or doubt: nothing stored answers
+//	Join    -> Deliver                 the answer is for this request
+//	        -> Lookup                  it is not, or was purged: look again
+//	        -> Join                    it is of another variant: join that one's fetch
+//	Pass    -> Deliver
+//	any     -> Refuse                  weir answers by itself
+//	Deliver, Refuse -> Finish          the only exit
+//
+// The loops end: after eight flights without an answer a request fetches alone, and
+// what proved to be for its asker alone is remembered as a mark, which sends
+// requests of the kind past the queue.
+//
+// # When may a stored object be used
+//
+// A stored object answers a request when all of this holds, in this order:
+//
+//  1. The disk owes it no deletion (tiers: debts), and its key text is the
+//     request's, byte for byte: Store.Lookup.
+//  2. A vary record leads to it, where the response varies: findVariant.
+//  3. No hard purge touched it since its fetch began: stored.Store.Usable.
+//  4. The gate is open, or the origin has confirmed the object since it closed:
+//     stored.Store.Confirmed. Else it may only be validated.
+//  5. Its freshness, as soft purges leave it (exchange.freshness), allows the use:
+//     policy.Freshness.Reusable, asked with the occasion (a request, a failure, an
+//     outage) and with who asks (cookies, credentials, Cache-Control).
+//
+// A request that waited for another's fetch asks the same of the answer: 2 as
+// exchange.mine, 3 in purgedBehind, 4 in Machine.Join, 5 in mayHave.
 //
 // Guaranteed: a response is stored only when its body is proven complete; a
 // follower never gets an answer that its own request does not select; nobody

@@ -120,7 +120,7 @@ func figurePurges(t *testing.T, f *figures.Table, log string, objects, rounds in
 			Body: []byte("x"), Length: 1, Epoch: n.Epoch(), Incarnation: n.Incarnation(), Stored: time.Now().UnixNano(),
 			Freshness: policy.Freshness{Born: time.Now().UnixNano(), Lifetime: int64(time.Hour)},
 		}
-		b.p.tiers.Put(all[i])
+		b.p.store.Put(all[i])
 	}
 	purge := func(tag string) time.Duration {
 		began := time.Now()
@@ -137,7 +137,7 @@ func figurePurges(t *testing.T, f *figures.Table, log string, objects, rounds in
 			if !n.Known(o.Checked()) {
 				checks++
 			}
-			if b.p.purged(o) != invalidation.Valid {
+			if b.p.store.Purged(o) != invalidation.Valid {
 				t.Fatalf("%s is purged by a tag that it does not have", o.Text)
 			}
 		}
@@ -151,7 +151,7 @@ func figurePurges(t *testing.T, f *figures.Table, log string, objects, rounds in
 		one, none = append(one, purge("all")), append(none, purge("none"))
 	}
 	for _, o := range all {
-		if b.p.purged(o) != invalidation.Invalid {
+		if b.p.store.Purged(o) != invalidation.Invalid {
 			t.Fatalf("%s is not purged by its tag", o.Text)
 		}
 	}

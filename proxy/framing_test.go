@@ -81,7 +81,7 @@ func newFramingBench(t *testing.T) *framingBench {
 	b.serve(ln)
 	f.addr = ln.Addr().String()
 	f.send(t, "GET /hit HTTP/1.1\r\nHost: h.example\r\n\r\n", false, 1)
-	b.p.fetching.wait()
+	b.p.fetch.Wait()
 	f.o.take()
 	return f
 }

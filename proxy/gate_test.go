@@ -66,7 +66,7 @@ func TestClosedGate(t *testing.T) {
 			step := func(what, want string, asked, conditional int64) {
 				t.Helper()
 				got := b.do(ctx)
-				b.p.fetching.wait()
+				b.p.fetch.Wait()
 				if !strings.Contains(got, want) || o.asked.Load() != asked || o.conditional.Load() != conditional {
 					t.Errorf("%s: %q after %d requests, %d of them conditional; want %q, %d, %d",
 						what, got, o.asked.Load(), o.conditional.Load(), want, asked, conditional)
@@ -134,5 +134,5 @@ func TestClosedGateJoinsNothingOlder(t *testing.T) {
 			t.Errorf("shared with a request from after the closure: %q", got)
 		}
 	}
-	b.p.fetching.wait()
+	b.p.fetch.Wait()
 }

@@ -57,7 +57,7 @@ func TestFollowerReadsTheBodyThatWasValidated(t *testing.T) {
 			}, o)
 			const raw = "GET /a HTTP/1.1\nHost: h.example"
 			b.do(b.request(raw))
-			b.p.fetching.wait()
+			b.p.fetch.Wait()
 
 			// The slow request finds version 1.
 			skew.Add(int64(61 * time.Second))
@@ -74,22 +74,22 @@ func TestFollowerReadsTheBodyThatWasValidated(t *testing.T) {
 			// Another brings version 2, and a third has it validated.
 			o.version.Store(2)
 			b.do(b.request(raw))
-			b.p.fetching.wait()
+			b.p.fetch.Wait()
 			skew.Add(int64(61 * time.Second))
 			hold := make(chan struct{})
 			o.hold.Store(&hold)
 			third := make(chan string, 1)
 			go func() { third <- b.do(b.request(raw)) }()
 			<-o.asked
-			f, leads := b.p.flights.join(x)
+			f, leads := b.p.fetch.Join(&x.key, false)
 			if leads {
 				t.Fatal("there is no validation to join")
 			}
 			o.hold.Store(nil)
 			close(hold)
-			<-f.ready
+			<-f.Ready()
 			x.waited = true
-			s := x.take(f, false)
+			s := x.follow(f, f.Answer())
 			<-third
 			for s != stateDeliver && s != stateDone {
 				switch s {
@@ -151,7 +151,7 @@ func TestPartsGrowOnDisk(t *testing.T) {
 	}, o)
 	for _, r := range []string{"0-49999", "50000-99999", "100000-149999", "0-49999", "50000-99999", "20000-119999"} {
 		b.do(b.request("GET /a HTTP/1.1\nHost: h.example\nRange: bytes=" + r))
-		b.p.fetching.wait()
+		b.p.fetch.Wait()
 	}
 	if len(o.asked) != 3 {
 		t.Errorf("the origin was asked for %v, want the first three", o.asked)

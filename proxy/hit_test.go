@@ -21,6 +21,7 @@ import (
 	"weir/origin"
 	"weir/policy"
 	"weir/proxy/accesslog"
+	"weir/proxy/fetch"
 	"weir/tiers"
 	"weir/tiers/disk"
 )
@@ -54,7 +55,7 @@ type bench struct {
 	base *fasthttp.ResponseHeader
 }
 
-func newBench(t testing.TB, o Options, dir string, up Origin, rules ...policy.Rule) *bench {
+func newBench(t testing.TB, o Options, dir string, up fetch.Origin, rules ...policy.Rule) *bench {
 	t.Helper()
 	to := tiers.Options{RAMSize: 64 << 20, RAMMaxObject: 1 << 20}
 	if dir != "" {
@@ -78,7 +79,7 @@ func (b *bench) serve(ln net.Listener) {
 }
 
 // newBenchOver is newBench with tiers of any size.
-func newBenchOver(t testing.TB, o Options, to tiers.Options, up Origin, rules ...policy.Rule) *bench {
+func newBenchOver(t testing.TB, o Options, to tiers.Options, up fetch.Origin, rules ...policy.Rule) *bench {
 	t.Helper()
 	if len(rules) == 0 {
 		rules = []policy.Rule{{Name: "all", Origin: "o"}}
@@ -91,7 +92,7 @@ func newBenchOver(t testing.TB, o Options, to tiers.Options, up Origin, rules ..
 		t.Fatal(err)
 	}
 	p, err := New(o, &Config{
-		Rules: set, Origins: map[string]Upstream{"o": {Origin: up}},
+		Rules: set, Origins: map[string]fetch.Upstream{"o": {Origin: up}},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	if err != nil {
@@ -149,7 +150,7 @@ func (b *bench) hitUntil(ctx *fasthttp.RequestCtx, want string) {
 		if strings.Contains(b.do(ctx), want) {
 			return
 		}
-		b.p.fetching.wait()
+		b.p.fetch.Wait()
 	}
 	b.t.Fatalf("no answer with %q; the last one: %s", want, ctx.Response.Header.String())
 }
@@ -304,7 +305,7 @@ func BenchmarkMiss(b *testing.B) {
 					b.Fatalf("Cache-Status %q: that was no miss", s)
 				}
 			}
-			h.p.fetching.wait()
+			h.p.fetch.Wait()
 		})
 	}
 }

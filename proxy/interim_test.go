@@ -204,7 +204,7 @@ func TestPipelineKeepsItsOrder(t *testing.T) {
 	o := &hintingOrigin{hints: 2, gate: make(chan struct{}), asked: make(chan struct{}, 1)}
 	b := newBenchOver(t, Options{}, tiers.Options{RAMSize: 1 << 20, RAMMaxObject: 64 << 10}, o)
 	b.do(b.request(strings.TrimSuffix(strings.ReplaceAll(hit, "\r\n", "\n"), "\n\n")))
-	b.p.fetching.wait()
+	b.p.fetch.Wait()
 	l := b.servePipes()
 	t.Run("slow answer with interim responses behind it", func(t *testing.T) {
 		c, r := l.dial(t)

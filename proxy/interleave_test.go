@@ -10,12 +10,13 @@ import (
 
 	"weir/invalidation"
 	"weir/policy"
+	"weir/proxy/fetch"
 	"weir/tiers"
 	"weir/tiers/disk"
 )
 
 // diskBench is a proxy over a disk tier and a log of purges that outlive it.
-func diskBench(t *testing.T, dir string, up Origin, onRead func()) (*bench, *invalidation.Node) {
+func diskBench(t *testing.T, dir string, up fetch.Origin, onRead func()) (*bench, *invalidation.Node) {
 	t.Helper()
 	n, err := invalidation.Open(invalidation.Options{
 		Node: "n1", Dir: filepath.Join(dir, "purges"), Mark: filepath.Join(dir, "PURGES"),
@@ -45,7 +46,7 @@ func (b *bench) kept(n *invalidation.Node, path string, body []byte) *tiers.Obje
 		Freshness: policy.Freshness{Born: now, Lifetime: int64(time.Hour)},
 	}
 	o.Validators = policy.ValidatorsOf(o.Fields)
-	b.p.tiers.Put(o)
+	b.p.store.Put(o)
 	return o
 }
 
@@ -82,20 +83,20 @@ func TestPurgeDuringPromotion(t *testing.T) {
 			})
 			text := []byte("w1 http://h.example/hot")
 			hash := policy.HashKey(text)
-			if o := b.p.tiers.Get(&hash, text); o != nil {
+			if o := b.p.store.Get(&hash, text); o != nil {
 				t.Fatal("it is in RAM before it was read")
 			}
 			armed.Store(true)
-			read := b.p.tiers.GetDisk(&hash, text)
+			read := b.p.store.GetDisk(&hash, text)
 			if read == nil || string(read.Body) != "old" || armed.Load() {
 				t.Fatalf("read %+v, and the purge did not come meanwhile: %v", read, armed.Load())
 			}
-			promoted := b.p.tiers.Get(&hash, text)
+			promoted := b.p.store.Get(&hash, text)
 			if promoted == nil {
 				t.Fatal("it was not promoted")
 			}
 			for _, o := range []*tiers.Object{read, promoted} {
-				if v := b.p.purged(o); v != c.want {
+				if v := b.p.store.Purged(o); v != c.want {
 					t.Errorf("from %v it is %v, want %v", o.Tier, v, c.want)
 				}
 			}
@@ -127,7 +128,7 @@ func TestPurgeAroundAHead(t *testing.T) {
 				hash := policy.HashKey(text)
 				armed.Store(during)
 				for round := range 4 {
-					o := b.p.tiers.Lookup(&hash, text)
+					o := b.p.store.Lookup(&hash, text)
 					if o == nil || !o.Large() || armed.Load() {
 						t.Fatalf("found %v, and the purge has not come: %v", o, armed.Load())
 					}
@@ -135,7 +136,7 @@ func TestPurgeAroundAHead(t *testing.T) {
 					if !during && round < 2 {
 						want = invalidation.Valid
 					}
-					if v := b.p.purged(o); v != want {
+					if v := b.p.store.Purged(o); v != want {
 						t.Errorf("lookup %d: %v, want %v", round, v, want)
 					}
 					o.Close()
@@ -165,12 +166,12 @@ func TestPurgeAndReappend(t *testing.T) {
 				}
 				look := func(b *bench) {
 					t.Helper()
-					o := b.p.tiers.GetDisk(&hash, text)
+					o := b.p.store.GetDisk(&hash, text)
 					if o == nil {
 						t.Fatal("it is gone")
 					}
 					defer o.Close()
-					if v := b.p.purged(o); v != c.want {
+					if v := b.p.store.Purged(o); v != c.want {
 						t.Errorf("%v, want %v", v, c.want)
 					}
 				}
@@ -185,7 +186,7 @@ func TestPurgeAndReappend(t *testing.T) {
 							if _, err := n.Purge([]invalidation.Fact{c.fact}); err != nil {
 								t.Error(err)
 							}
-							st, _ := b.p.tiers.DiskStats()
+							st, _ := b.p.store.DiskStats()
 							purged.Store(st.Reappended + 1)
 						}
 					})
@@ -195,7 +196,7 @@ func TestPurgeAndReappend(t *testing.T) {
 					}
 					for i := 0; ; i++ {
 						done := purged.Load()
-						if st, _ := b.p.tiers.DiskStats(); st.Reappended > 0 && (order != during || done > 0 && st.Reappended >= done) {
+						if st, _ := b.p.store.DiskStats(); st.Reappended > 0 && (order != during || done > 0 && st.Reappended >= done) {
 							break
 						}
 						if i > 20_000 {
@@ -203,7 +204,7 @@ func TestPurgeAndReappend(t *testing.T) {
 						}
 						if i%20 == 0 { // a hit, so that it is worth it
 							ours.Store(true)
-							if o := b.p.tiers.GetDisk(&hash, text); o != nil {
+							if o := b.p.store.GetDisk(&hash, text); o != nil {
 								o.Close()
 							}
 							ours.Store(false)

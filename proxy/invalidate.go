@@ -3,7 +3,6 @@ package proxy
 import (
 	"weir/invalidation"
 	"weir/policy"
-	"weir/tiers"
 )
 
 // invalidate drops what an unsafe method has changed: the target, and what
@@ -47,10 +46,10 @@ func (x *exchange) invalidate(status int, fields policy.Fields) (epoch uint64) {
 // purgeAll applies the facts. Where that fails, what the request's own policy.Key leads
 // to is forgotten all the same.
 func (x *exchange) purgeAll(facts []invalidation.Fact) (epoch uint64) {
-	if len(facts) == 0 || x.p.facts() == nil {
+	if len(facts) == 0 || x.p.store.Facts() == nil {
 		return 0
 	}
-	done, err := x.p.facts().Purge(facts)
+	done, err := x.p.store.Facts().Purge(facts)
 	if err != nil {
 		x.p.log.Error("cannot invalidate what an unsafe request has changed under other keys", "error", err)
 	}
@@ -58,8 +57,7 @@ func (x *exchange) purgeAll(facts []invalidation.Fact) (epoch uint64) {
 }
 
 // forget removes what a GET of the same target would find, and keeps fetches
-// that are under way from bringing it back. With the vary record all variants
-// are out of reach: only those that a record lists are ever looked up.
+// that are under way from bringing it back.
 func (x *exchange) forget(q *policy.Request) {
 	get := *q
 	get.Method = "GET"
@@ -69,24 +67,6 @@ func (x *exchange) forget(q *policy.Request) {
 	}
 	var room policy.KeyRoom
 	k := room.Of(rule, &get)
-	x.p.flights.outdate(k.Hash)
-	// Parts have keys of their own, beside that of the whole and of each
-	// variant that the record lists.
-	if rec := x.p.tiers.Get(&k.Hash, k.Text); rec != nil {
-		x.forgetVariants(rec)
-	} else if rec := x.p.tiers.GetDisk(&k.Hash, k.Text); rec != nil {
-		x.forgetVariants(rec)
-		rec.Close()
-	}
-	x.p.tiers.Delete(&k.Hash)
-	part := room.Part(&k)
-	x.p.tiers.Delete(&part.Hash)
-}
-
-// forgetVariants deletes what a vary record lists. It need not be complete: what
-// no record lists is never looked up.
-func (x *exchange) forgetVariants(rec *tiers.Object) {
-	for i := range rec.Vary.Variants {
-		x.p.tiers.Delete(&rec.Vary.Variants[i])
-	}
+	x.p.fetch.Outdate(k.Hash)
+	x.p.store.Forget(&k)
 }

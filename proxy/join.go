@@ -5,6 +5,7 @@ import (
 
 	"weir/invalidation"
 	"weir/policy"
+	"weir/proxy/fetch"
 	"weir/tiers"
 )
 
@@ -21,44 +22,50 @@ func (x *exchange) join() state {
 	if x.hops > maxHops || x.mustGoAlone() {
 		return x.goAlone()
 	}
-	f, leads := x.p.flights.join(x)
+	f, leads := x.p.fetch.Join(&x.key, x.asker.Personal())
 	if leads {
 		// The losing interleaving: another flight committed and left the table
 		// between our lookup and our joining it; we would fetch again what was
 		// stored a moment ago. So look once more, now that nobody else can.
 		if x.arrivedMeanwhile() {
-			f.leading = false
-			f.stale = nil
-			x.p.flights.leave(f)
-			f.settle(answer{kind: answerAgain})
+			f.GiveUp()
 			return x.again()
 		}
-		if f.part = x.partToComplete(); f.part != nil {
+		q := x.question()
+		if q.Part = x.partToComplete(); q.Part != nil {
 			x.found = foundPart
 		}
-		return x.lead(f)
+		return x.lead(f, &q)
 	}
-	if settled(f) {
+	if a := f.Answer(); a != nil {
 		// The losing interleaving: the answer's head came before this request
 		// did. Those who waited for it may share it; who comes later may only
 		// if it could be served from the cache.
 		x.waited = false
-		if !x.maySettleFor(&f.answer) {
+		if !x.maySettleFor(a) {
 			return x.goAlone()
 		}
 		x.follows()
-		return x.take(f, false)
+		return x.follow(f, a)
 	}
 	x.waited = true
 	x.follows()
 	wait := time.NewTimer(x.p.opts.FollowerTimeout)
 	defer wait.Stop()
 	select {
-	case <-f.ready:
+	case <-f.Ready():
 	case <-wait.C:
 		return x.goAlone()
 	}
-	return x.take(f, false)
+	return x.follow(f, f.Answer())
+}
+
+// question is what the request asks an origin for.
+func (x *exchange) question() fetch.Question {
+	x.showForwarded()
+	q := fetch.Question{Rule: x.rule, Upstream: x.cfg.Origins[x.rule.Origin], Request: x.req, Key: x.key, Stale: x.stale}
+	q.Request.Method = "GET"
+	return q
 }
 
 // follows counts the request among those that took part in another's fetch: once,
@@ -83,33 +90,41 @@ func (x *exchange) fetchesPart() bool {
 }
 
 // maySettleFor reports whether a request that comes after the answer has
-// something to take from it.
-func (x *exchange) maySettleFor(a *answer) bool {
-	switch a.kind {
-	case answerBody, answerObject:
-		return x.mayHave(a)
-	case answerAgain, answerAlone:
+// something to take from it. A failure is news for a while only; the flight is
+// about to leave.
+func (x *exchange) maySettleFor(a fetch.Answer) bool {
+	switch a := a.(type) {
+	case *fetch.Body:
+		return x.mayHaveBody(a)
+	case *fetch.Renewed:
+		return x.mayHave(a.Reason, &a.Object.Freshness, &a.Waiting)
+	case *fetch.Again, *fetch.Alone:
 		return true
 	}
-	// A failure is news for a while only; the flight is about to leave.
 	return false
+}
+
+// mayHaveBody reports whether the response may reach this request.
+func (x *exchange) mayHaveBody(a *fetch.Body) bool {
+	if a.Failure {
+		return x.waited && a.Public && x.anonymous()
+	}
+	return x.mayHave(a.Reason, &a.Head.Freshness, &a.Waiting)
 }
 
 // mayHave reports whether the answer to another request may reach this one
 // (RFC 9111 section 4: only where it could be reused without validation). For a
-// request that waited, its age counts from its arrival.
-func (x *exchange) mayHave(a *answer) bool {
-	if a.failure {
-		return x.waited && a.public && x.anonymous()
-	}
-	if a.reason == policy.ReasonRequestNoStore && !x.asker.NoStore {
+// request that waited, its age counts from its arrival. The reason is why the
+// answer is not stored.
+func (x *exchange) mayHave(reason policy.Reason, f, waiting *policy.Freshness) bool {
+	if reason == policy.ReasonRequestNoStore && !x.asker.NoStore {
 		// RFC 9111 section 4 lets only what could be stored serve several requests;
 		// those who want no part of a store may share all the same.
 		return false
 	}
-	f, now := &a.obj.Freshness, x.p.now().UnixNano()
+	now := x.p.now().UnixNano()
 	if x.waited {
-		f, now = &a.waiting, a.waiting.Came
+		f, now = waiting, waiting.Came
 	}
 	switch f.Reusable(&x.asker, policy.OnRequest, now) {
 	case policy.UseFresh:
@@ -126,20 +141,11 @@ func (x *exchange) anonymous() bool {
 	return x.req.Authorization == nil && policy.Anonymous(&x.req)
 }
 
-func settled(f *flight) bool {
-	select {
-	case <-f.ready:
-		return true
-	default:
-		return false
-	}
-}
-
 // arrivedMeanwhile tells whether the key now has an answer in RAM that lookup
 // did not see.
 func (x *exchange) arrivedMeanwhile() bool {
-	o := x.p.tiers.Peek(&x.key.Hash, x.key.Text)
-	if o == nil || o == x.stale || x.p.purged(o) != invalidation.Valid || !x.p.confirmed(o, x.p.now()) {
+	o := x.p.store.Peek(&x.key.Hash, x.key.Text)
+	if o == nil || o == x.stale || x.p.store.Purged(o) != invalidation.Valid || !x.p.store.Confirmed(o, x.p.now()) {
 		return false
 	}
 	return o.Kind == tiers.KindVary || o.Freshness.Reusable(&x.asker, policy.OnRequest, x.p.now().UnixNano()) == policy.UseFresh
@@ -156,95 +162,127 @@ func (x *exchange) again() state {
 
 // goAlone fetches without being joined. What it brings is stored if it may be.
 func (x *exchange) goAlone() state {
-	f := x.newFlight()
-	f.ranged = x.fetchesPart()
-	return x.lead(f)
+	q := x.question()
+	q.Ranged = x.fetchesPart()
+	return x.lead(x.p.fetch.Alone(&x.key, x.asker.Personal()), &q)
 }
 
-// lead starts the flight and waits for its answer. The client gets the origin's
-// interim responses meanwhile.
-func (x *exchange) lead(f *flight) state {
-	f.interims = x.passInterims()
-	f.start()
-	<-f.ready
+// lead fetches. The client gets the origin's interim responses meanwhile.
+func (x *exchange) lead(f *fetch.Flight, q *fetch.Question) state {
+	q.Interim = x.passInterims().got
+	a, own := f.Lead(q)
 	x.endInterims()
-	return x.take(f, true)
+	return x.took(a, own)
 }
 
-// take turns the flight's answer into the request's own.
-func (x *exchange) take(f *flight, leads bool) state {
-	a := &f.answer
-	x.originTime = a.took
+// heard notes what the origin said.
+func (x *exchange) heard(h *fetch.Heard) {
+	x.originTime = h.Took
 	// The answer is younger than the request: its age counts from here.
 	x.now = x.p.now().UnixNano()
-	if !leads {
-		x.collapsed = true
+	x.fwdStatus, x.retryAfter = h.Status, h.RetryAfter
+}
+
+// took makes the answer to the question that this request led with its own.
+func (x *exchange) took(a fetch.Answer, own fetch.Own) state {
+	switch a := a.(type) {
+	case *fetch.Body:
+		x.heard(&a.Heard)
+		// The leader's own variant is the answer's: it only takes over the key.
+		x.key, _ = x.mine(a)
+		x.fill = own.Reader
+		return x.deliverBody(a, own.First)
+	case *fetch.Renewed:
+		x.heard(&a.Heard)
+		return x.takeRenewed(a, own.First)
+	case *fetch.Alone:
+		x.heard(&a.Heard)
+		return x.deliverLive(a, own)
+	case *fetch.Failed:
+		x.heard(&a.Heard)
+		return x.failed(a.Reason, a.Code)
 	}
-	switch a.kind {
-	case answerBody, answerObject:
-		if !leads && x.p.purged(a.obj) != invalidation.Valid {
-			// The fetch began before a purge that this request may have come
-			// after.
-			x.p.flights.leave(f)
-			return x.again()
-		}
-		if a.kind == answerBody {
-			return x.takeBody(f, leads)
-		}
-		return x.takeObject(f, leads)
-	case answerAlone:
-		return x.takeAlone(a, leads)
-	case answerFail:
-		x.fwdStatus, x.retryAfter = a.status, a.retryAfter
-		return x.failed(a.reason, a.code)
-	}
-	if leads {
-		return x.failed(policy.ReasonInternal, 502)
+	return x.failed(policy.ReasonInternal, 502)
+}
+
+// follow makes the answer to another request this one's own, where it may.
+func (x *exchange) follow(f *fetch.Flight, a fetch.Answer) state {
+	x.collapsed = true
+	switch a := a.(type) {
+	case *fetch.Body:
+		x.heard(&a.Heard)
+		return x.followBody(f, a)
+	case *fetch.Renewed:
+		x.heard(&a.Heard)
+		return x.followRenewed(f, a)
+	case *fetch.Alone:
+		x.heard(&a.Heard)
+		return x.followAlone(a)
+	case *fetch.Failed:
+		x.heard(&a.Heard)
+		return x.failed(a.Reason, a.Code)
 	}
 	return x.again()
 }
 
-// mine reports whether the answer is for this request's variant. If not, own is
-// the key under which the request starts over.
-func (x *exchange) mine(a *answer) (own policy.Key, mine bool) {
-	if a.spec == nil {
-		own = x.key.WithoutVariant()
-	} else {
-		own = x.keys.Variant(&x.key, a.spec, x.rule, &x.req)
+// purgedBehind reports whether the fetch that brought o began before a purge that
+// this request may have come after.
+func (x *exchange) purgedBehind(f *fetch.Flight, o *tiers.Object) bool {
+	if x.p.store.Purged(o) == invalidation.Valid {
+		return false
 	}
-	return own, a.hash == own.Hash
+	f.Leave()
+	return true
 }
 
-// takeBody follows the body while it arrives.
-func (x *exchange) takeBody(f *flight, leads bool) state {
-	a := &f.answer
+// mine reports whether the answer is for this request's variant. If not, own is
+// the key under which the request starts over.
+func (x *exchange) mine(a *fetch.Body) (own policy.Key, mine bool) {
+	if a.Spec == nil {
+		own = x.key.WithoutVariant()
+	} else {
+		own = x.keys.Variant(&x.key, a.Spec, x.rule, &x.req)
+	}
+	return own, a.Head.Hash == own.Hash
+}
+
+// followBody follows the body while it arrives.
+func (x *exchange) followBody(f *fetch.Flight, a *fetch.Body) state {
+	if x.purgedBehind(f, a.Head) {
+		return x.again()
+	}
 	own, mine := x.mine(a)
 	switch {
-	case leads:
-		// The leader's own variant is the answer's: it only takes over the key.
-		x.key, x.fill = own, a.reader
 	case !mine:
 		return x.otherVariant(own)
-	case !x.mayHave(a) && a.failure:
-		return x.sharesFailure(a)
-	case !x.mayHave(a):
-		return x.refusedBy(f)
+	case x.mayHaveBody(a):
+	case a.Failure:
+		return x.sharesFailure(&a.Heard)
 	default:
-		if x.fill = a.fill.TryReader(0); x.fill == nil {
+		return x.refusedBy(f, a.Reason, a.Validates)
+	}
+	if a.Fill != nil {
+		if x.fill = a.Fill.TryReader(0); x.fill == nil {
 			// The body cannot be stored and its beginning is gone.
 			x.collapsed = false
 			return x.goAlone()
 		}
-		x.key = own
 	}
+	x.key = own
+	return x.deliverBody(a, nil)
+}
+
+// deliverBody delivers a response that has just come, with the head first where
+// that is set.
+func (x *exchange) deliverBody(a *fetch.Body, first *tiers.Object) state {
 	x.dropStale()
-	x.obj, x.code, x.tier = a.obj, a.obj.Status, policy.TierOrigin
-	x.fwdStatus, x.stored, x.reason = a.status, a.stored, a.reason
-	if !a.failure {
-		x.hasTTL, x.ttl = true, a.obj.Freshness.TTL(x.now)
+	x.obj, x.code, x.tier = a.Head, a.Head.Status, policy.TierOrigin
+	x.stored, x.reason = a.Stored, a.Reason
+	if !a.Failure {
+		x.hasTTL, x.ttl = true, a.Head.Freshness.TTL(x.now)
 	}
-	if leads && a.first != nil {
-		x.obj = a.first
+	if first != nil {
+		x.obj = first
 	}
 	return stateDeliver
 }
@@ -252,10 +290,10 @@ func (x *exchange) takeBody(f *flight, leads bool) state {
 // refusedBy sends on a request that may not have the flight's answer. One of
 // the kind of the leader goes alone, and so do others of the kind, side by side:
 // what came is for nobody but its asker. One of the other kind may find a flight
-// of its own kind.
-func (x *exchange) refusedBy(f *flight) state {
-	own := f.personal == x.asker.Personal() && (!ofRequest(f.answer.reason) || f.answer.reason == policy.ReasonPurged)
-	if own || f.answer.validates {
+// of its own kind. The reason is why the answer is not stored.
+func (x *exchange) refusedBy(f *fetch.Flight, reason policy.Reason, validates bool) state {
+	own := f.Personal == x.asker.Personal() && (!fetch.OfRequest(reason) || reason == policy.ReasonPurged)
+	if own || validates {
 		x.refused = true
 	}
 	return x.again()
@@ -263,31 +301,37 @@ func (x *exchange) refusedBy(f *flight) state {
 
 // sharesFailure answers a request that waited with the origin's failure, but not
 // with its words, which may be for somebody else.
-func (x *exchange) sharesFailure(a *answer) state {
-	x.fwdStatus, x.retryAfter = a.status, a.retryAfter
-	return x.failed(policy.ReasonOriginStatus, a.status)
+func (x *exchange) sharesFailure(h *fetch.Heard) state {
+	return x.failed(policy.ReasonOriginStatus, h.Status)
 }
 
-// ofTheDisk tells whether a response is not stored for want of a place on disk,
+// ofTheDisk reports whether a response is not stored for want of a place on disk,
 // and for no reason that lies in the response.
 func ofTheDisk(r policy.Reason) bool {
 	return r == policy.ReasonStorage || r == policy.ReasonNotAdmitted || r == policy.ReasonPinnedFull
 }
 
-// takeObject takes what a 304 renewed.
-func (x *exchange) takeObject(f *flight, leads bool) state {
-	a := &f.answer
-	if !leads && x.key.Hash != a.hash {
+// followRenewed takes what a 304 to another request renewed.
+func (x *exchange) followRenewed(f *fetch.Flight, a *fetch.Renewed) state {
+	if x.purgedBehind(f, a.Object) {
+		return x.again()
+	}
+	if x.key.Hash != a.Hash {
 		return x.otherVariant(x.key)
 	}
 	// What may not be stored for a reason in the 304 was to the leader alone.
-	shared := a.stored || ofTheDisk(a.reason) || a.reason == policy.ReasonRequestNoStore
-	if !leads && !(shared && x.mayHave(a)) {
-		return x.refusedBy(f)
+	shared := a.Stored || ofTheDisk(a.Reason) || a.Reason == policy.ReasonRequestNoStore
+	if !shared || !x.mayHave(a.Reason, &a.Object.Freshness, &a.Waiting) {
+		return x.refusedBy(f, a.Reason, false)
 	}
-	o := a.obj
-	if leads && a.first != nil {
-		o = a.first
+	return x.takeRenewed(a, nil)
+}
+
+// takeRenewed takes what a 304 renewed, with the head first where that is set.
+func (x *exchange) takeRenewed(a *fetch.Renewed, first *tiers.Object) state {
+	o := a.Object
+	if first != nil {
+		o = first
 	}
 	if o.Body == nil && o.Length > 0 {
 		// The body is on disk: deliver it through the hold this request has, when
@@ -296,38 +340,41 @@ func (x *exchange) takeObject(f *flight, leads bool) state {
 		// Losing interleaving: this request looks up v1; another flight stores v2;
 		// a third validates that, and this request joins it. The 304 is about v2,
 		// and the body at hand is v1's.
-		if x.stale == nil || !x.stale.Large() || !x.stale.Same(a.renewedOf) {
+		if x.stale == nil || !x.stale.Large() || !x.stale.Same(a.Of) {
 			return x.again()
 		}
 		o = x.stale.Renewed(o)
 	}
 	tier := o.Tier
 	x.dropStale()
-	x.outcome, x.fwdStatus, x.stored = outcomeRevalidated, a.status, a.stored
+	x.outcome, x.stored = outcomeRevalidated, a.Stored
 	x.obj, x.code, x.tier = o, o.Status, tier
 	x.hasTTL, x.ttl = true, o.Freshness.TTL(x.now)
 	return stateDeliver
 }
 
-// takeAlone: the leader has the origin's answer, the others fetch their own.
-func (x *exchange) takeAlone(a *answer, leads bool) state {
+// followAlone: the leader has the origin's answer, the others fetch their own.
+func (x *exchange) followAlone(a *fetch.Alone) state {
 	switch {
-	case leads:
-	case originFails(a.status):
+	case fetch.OriginFails(a.Status):
 		// Those who waited do not all ask it again at the same instant.
-		return x.sharesFailure(a)
-	case ofRequest(a.reason) && !a.validates && (a.reason != policy.ReasonPurged || a.waiting.ServesOthers(a.waiting.Came)):
+		return x.sharesFailure(&a.Heard)
+	case fetch.OfRequest(a.Reason) && !a.Validates && (a.Reason != policy.ReasonPurged || a.Waiting.ServesOthers(a.Waiting.Came)):
 		return x.again()
-	default:
-		x.collapsed = false
-		x.dropStale()
-		return x.goAlone()
 	}
+	x.collapsed = false
 	x.dropStale()
-	x.live, x.cancel, x.fwdStatus, x.reason = a.live, a.cancel, a.status, a.reason
-	x.judgeLive = true
-	x.code, x.tier = a.status, policy.TierOrigin
-	x.obj = &tiers.Object{Status: a.status, Fields: a.fields, Validators: policy.ValidatorsOf(a.fields), Length: a.live.ContentLength, Tier: policy.TierOrigin}
+	return x.goAlone()
+}
+
+// deliverLive delivers the origin's answer to this request alone.
+func (x *exchange) deliverLive(a *fetch.Alone, own fetch.Own) state {
+	x.dropStale()
+	x.live, x.reason, x.judgeLive = own.Live, a.Reason, true
+	x.code, x.tier = a.Status, policy.TierOrigin
+	x.obj = &tiers.Object{
+		Status: a.Status, Fields: own.Fields, Validators: policy.ValidatorsOf(own.Fields), Length: own.Live.ContentLength, Tier: policy.TierOrigin,
+	}
 	return stateDeliver
 }
 
@@ -390,4 +437,26 @@ func (x *exchange) partToComplete() *tiers.Object {
 		return nil
 	}
 	return whole
+}
+
+// refresh fetches behind a stale object that is being served, unless that is under
+// way already.
+func (x *exchange) refresh(o *tiers.Object) {
+	if o.Large() {
+		// What the object holds open is the exchange's; the flight looks up
+		// its own.
+		if o = x.p.store.Lookup(&x.key.Hash, x.key.Text); o == nil {
+			return
+		}
+	}
+	f, leads := x.p.fetch.Join(&x.key, x.asker.Personal())
+	if !leads {
+		if o.Large() {
+			o.Close()
+		}
+		return
+	}
+	q := x.question()
+	q.Stale = o
+	f.Behind(&q)
 }

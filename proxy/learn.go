@@ -3,9 +3,9 @@ package proxy
 import (
 	"bytes"
 
-	"weir/invalidation"
 	"weir/policy"
-	"weir/tiers"
+	"weir/proxy/fetch"
+	"weir/proxy/stored"
 )
 
 // What the cache learns from answers that it only passes on.
@@ -15,7 +15,7 @@ import (
 // representation has changed (RFC 9111 section 4.3.5). It learns only from
 // requests that could have shared the answer, and nothing but freshness: any
 // other field may be what the sender of the HEAD made the origin say.
-func (x *exchange) headUpdates(status int, fields policy.Fields, epoch uint64) {
+func (x *exchange) headUpdates(status int, fields policy.Fields, moment stored.Moment) {
 	o := x.stale
 	if x.rule.Forgo.Head || x.asker.Personal() || x.asker.NoStore {
 		return
@@ -30,75 +30,43 @@ func (x *exchange) headUpdates(status int, fields policy.Fields, epoch uint64) {
 	case policy.HeadSilent:
 		return
 	case policy.HeadChanged:
-		x.p.makeStale(o, r.ResponseTime)
+		x.p.store.MakeStale(o, r.ResponseTime)
 		return
 	}
 	get := x.req
 	get.Method = "GET"
-	k := policy.Key{Text: []byte(o.Text), Hash: o.Hash}
-	t := &fetch{flight: &flight{p: x.p, rule: x.rule, req: get, key: k, epoch: epoch, incarnation: x.p.incarnation()}, presp: *r}
-	t.presp.Fields = policy.HeadFields(x.rule, fields)
-	t.storage = policy.Refresh(x.rule, &get, o.Status, o.Fields, &t.presp)
-	t.presp.Status = o.Status
-	if t.storage.Reason != policy.ReasonNone || t.variesOtherwise(o) {
-		x.p.makeStale(o, r.ResponseTime)
-		return
-	}
-	t.tags, _ = policy.Tags(x.rule, t.storage.Fields)
-	if x.p.purged(o) == invalidation.Invalid || t.purgedSince(o.Epoch) {
-		return // the body is from before the purge
-	}
-	x.p.tiers.Refresh(o, t.object())
+	x.p.fetch.LearnFromHead(x.rule, &get, o, r, moment)
 }
 
-// makeStale stores the object as stale from now on at the latest.
-func (p *Proxy) makeStale(o *tiers.Object, now int64) {
-	f := softened(o)
-	switch {
-	case f.Lifetime <= 0, o.Validators.ETag == "":
-		// It serves nobody without validation, or a date would confirm it in vain.
-		p.tiers.Delete(&o.Hash)
-		return
-	case f.TTL(now) <= 0:
-		return
-	}
-	p.tiers.Refresh(o, &tiers.Object{
-		Kind: o.Kind, Status: o.Status, Fields: o.Fields, Freshness: f.StaleFrom(now), Validators: o.Validators,
-		Policy: o.Policy, Tags: o.Tags, Stored: o.Stored, Epoch: o.Epoch, Incarnation: o.Incarnation, Closure: o.Closure,
-	})
-}
-
-// postForGet makes a flight that stores the answer to a POST for later GETs of
-// the target (RFC 9110 section 9.3.3), or nil when it may not be. The flight
-// has been told the answer already; it only brings the body.
-func (x *exchange) postForGet(status int, fields policy.Fields, epoch, closure uint64) *fetch {
+// keepPost stores the answer to a POST for later GETs of the target (RFC 9110
+// section 9.3.3), where it may be. The body then comes from the fetch machine.
+func (x *exchange) keepPost(status int, fields policy.Fields, moment stored.Moment) (a fetch.Answer, own fetch.Own, kept bool) {
 	r := policy.Response{Status: status, Fields: fields, RequestTime: x.start.UnixNano(), ResponseTime: x.p.now().UnixNano()}
 	if !policy.PostReusable(x.rule, &x.req, &r) {
-		return nil
+		return nil, own, false
 	}
 	get := x.req
 	get.Method = "GET"
-	if x.cfg.Rules.Match(&get) != x.rule {
+	if x.cfg.Rules.Match(&get) != x.rule || !x.asksForKey(&get) {
 		// GETs fall under another policy: its key and lifetime are not ours.
-		return nil
-	}
-	if !x.asksForKey(&get) {
-		return nil
+		return nil, own, false
 	}
 	storage := policy.Decide(x.rule, &x.req, &r)
-	if storage.Reason != policy.ReasonNone || x.live.ContentLength > x.p.tiers.MaxObject() {
-		return nil
+	if storage.Reason != policy.ReasonNone || x.live.ContentLength > x.p.store.MaxObject() {
+		return nil, own, false
+	}
+	tags, reason := policy.Tags(x.rule, fields)
+	if reason != policy.ReasonNone {
+		return nil, own, false
 	}
 	x.keys.Reset()
 	x.key = x.keys.Of(x.rule, &x.req)
-	f := x.newFlight()
-	f.epoch, f.closure = epoch, closure
-	t := &fetch{flight: f, presp: r, storage: storage, resp: x.live}
-	t.tags, storage.Reason = policy.Tags(x.rule, fields)
-	if storage.Reason != policy.ReasonNone {
-		return nil
-	}
-	return t
+	f := x.p.fetch.Alone(&x.key, x.asker.Personal())
+	q := x.question()
+	// The machine owns the origin's answer and its context from here on.
+	a, own = f.Keep(&q, &fetch.Kept{Response: x.live, Judged: r, Storage: storage, Tags: tags, Since: moment, Done: x.cancel})
+	x.live, x.cancel = nil, nil
+	return a, own, true
 }
 
 // asksForKey reports whether the origin was asked for just what a GET of the same
@@ -107,14 +75,4 @@ func (x *exchange) postForGet(status int, fields policy.Fields, epoch, closure u
 func (x *exchange) asksForKey(get *policy.Request) bool {
 	return !x.view.Override && !x.cfg.Rules.InDoubt(x.rule, get) &&
 		bytes.Equal(policy.AppendRawTarget(nil, get), x.rule.AppendTarget(nil, get))
-}
-
-// takePost follows the body of a POST's answer while it is stored.
-func (x *exchange) takePost(t *fetch) state {
-	// The flight owns the origin's answer and its context from here on.
-	t.cancel = x.cancel
-	x.live, x.cancel = nil, nil
-	t.goFrom(fetchBody)
-	<-t.ready
-	return x.take(t.flight, true)
 }

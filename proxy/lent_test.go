@@ -56,7 +56,7 @@ func TestLentBodies(t *testing.T) {
 	for _, path := range paths {
 		b.do(b.request("GET " + path + " HTTP/1.1\nHost: h.example"))
 	}
-	b.p.fetching.wait()
+	b.p.fetch.Wait()
 
 	const clients, rounds, pipeline = 8, 40, 4
 	var wg sync.WaitGroup

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"weir/policy"
+	"weir/proxy/stored"
 	"weir/tiers"
 )
 
@@ -22,7 +23,7 @@ func (x *exchange) lookup() state {
 		}
 		return x.toOrigin()
 	}
-	if !x.p.confirmed(o, x.start) {
+	if !x.p.store.Confirmed(o, x.start) {
 		x.stale, x.found, x.unconfirmed = o, foundStale, true
 		return x.toOrigin()
 	}
@@ -31,7 +32,7 @@ func (x *exchange) lookup() state {
 	case policy.UseFresh:
 		return x.hit(o, outcomeHit)
 	case policy.UseStaleRevalidating:
-		x.p.refresh(x, o)
+		x.refresh(o)
 		return x.hit(o, outcomeStale)
 	case policy.UseStale:
 		return x.hit(o, outcomeStale)
@@ -47,11 +48,32 @@ func (x *exchange) lookup() state {
 	return x.toOrigin()
 }
 
+// usable is what is left of o with the purges held against it. It notes that the
+// request found a response that was purged: that is why it goes to the origin.
+func (x *exchange) usable(o *tiers.Object) *tiers.Object {
+	response := o != nil && o.Kind == tiers.KindResponse
+	o = x.p.store.Usable(o)
+	x.purged = x.purged || response && o == nil
+	return o
+}
+
+// freshness is the object's, as soft purges leave it. It is valid until the next
+// call.
+func (x *exchange) freshness(o *tiers.Object) *policy.Freshness {
+	if o.Softened() == 0 {
+		return &o.Freshness
+	}
+	// What has expired since needed no purge to be stale.
+	x.purged = x.purged || o.Freshness.TTL(x.now) > 0
+	x.softened = stored.Freshness(o)
+	return &x.softened
+}
+
 // find looks up the key, RAM before disk.
 func (x *exchange) find() *tiers.Object {
 	// What is on disk is no younger than what is in RAM, and is not asked where
 	// that was purged.
-	return x.usable(x.p.tiers.Lookup(&x.key.Hash, x.key.Text))
+	return x.usable(x.p.store.Lookup(&x.key.Hash, x.key.Text))
 }
 
 // findVariant follows a vary record; the key becomes that of the variant. Of
@@ -155,7 +177,7 @@ func (x *exchange) toOrigin() state {
 		x.outcome, x.reason = outcomeFetched, policy.ReasonMethod
 		return statePass
 	}
-	if m, marked := x.p.marked(&x.key, x.asker.Personal()); marked {
+	if m, marked := x.p.store.Marked(&x.key, x.asker.Personal()); marked {
 		x.alone = true
 		if x.stale == nil {
 			x.found, x.reason = foundMark, m.Reason

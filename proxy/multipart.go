@@ -45,7 +45,7 @@ func (x *exchange) sendMultipart(ranges []policy.ByteRange) state {
 			head = append(head, contentType...)
 		}
 		head = append(head, "\r\nContent-Range: "...)
-		head = appendContentRange(head, r, x.obj.Length)
+		head = policy.AppendContentRange(head, r, x.obj.Length)
 		head = append(head, "\r\n\r\n"...)
 		s.parts = append(s.parts, part{head: head, r: r})
 		total += int64(len(head)) + r.Len()

@@ -34,7 +34,15 @@ func (o *recorder) Do(_ context.Context, r *origin.Request) (*origin.Response, e
 			return nil, err
 		}
 	}
-	o.last = r
+	last := *r
+	last.Header = http.Header{}
+	for name, values := range r.Header {
+		// The strings are the request's, which is gone by the time that they are looked at.
+		for _, v := range values {
+			last.Header[strings.Clone(name)] = append(last.Header[strings.Clone(name)], strings.Clone(v))
+		}
+	}
+	o.last = &last
 	return &origin.Response{
 		Status: 200, Proto: "HTTP/1.1", Header: http.Header{"Cache-Control": {"no-store"}, "Content-Type": {"text/css"}}, Body: http.NoBody,
 	}, nil

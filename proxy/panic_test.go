@@ -42,6 +42,6 @@ func TestPanicInFetchEndsItsReaders(t *testing.T) {
 		if err := ctx.Response.CloseBodyStream(); err != nil {
 			t.Error(err)
 		}
-		b.p.fetching.wait()
+		b.p.fetch.Wait()
 	}
 }

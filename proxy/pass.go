@@ -10,6 +10,7 @@ import (
 
 	"weir/origin"
 	"weir/policy"
+	"weir/proxy/fetch"
 	"weir/tiers"
 )
 
@@ -18,21 +19,21 @@ import (
 func (x *exchange) pass() state {
 	x.showForwarded()
 	sent := x.req.Clone()
-	header := forwardable(x.rule, &sent)
+	header := fetch.Sent(x.rule, &sent)
 	if n, ok := x.hopsLeft(); ok {
 		header["Max-Forwards"] = []string{strconv.FormatUint(n-1, 10)}
 	}
 	r := &origin.Request{
 		Method: x.req.Method, Host: string(x.req.Host), Target: x.targetSent(), Header: header,
-		Got1xx: x.passInterims().got,
+		Got1xx: fetch.Interim(x.passInterims().got),
 	}
 	var up *upload
 	if x.hasBody() {
 		up = x.newUpload()
 		r.Body, r.ContentLength = up, up.length
 	}
-	ctx, cancel := context.WithCancel(x.p.base)
-	began, epoch, closure := x.p.now(), x.p.epoch(), x.p.closure()
+	ctx, cancel := context.WithCancel(x.p.fetch.Context())
+	began, moment := x.p.now(), x.p.store.Moment()
 	resp, err := x.cfg.Origins[x.rule.Origin].Do(ctx, r)
 	x.originTime = x.p.now().Sub(began)
 	x.endInterims()
@@ -52,27 +53,27 @@ func (x *exchange) pass() state {
 	}
 	fields = policy.Dated(x.rule.KeepSession(&x.req, fields), x.p.now().UnixNano())
 	if policy.Unsafe(x.req.Method) && resp.Status >= 200 && resp.Status < 400 {
-		if own := x.invalidate(resp.Status, fields); own == epoch+1 {
+		if own := x.invalidate(resp.Status, fields); own == moment.Epoch+1 {
 			// No other purge came since: what this answer brings is as young as ours.
-			epoch = own
+			moment.Epoch = own
 		}
 	}
 	if x.req.Method == "HEAD" && x.stale != nil {
-		x.headUpdates(resp.Status, fields, epoch)
+		x.headUpdates(resp.Status, fields, moment)
 	}
 	if x.req.Method == "POST" && (up == nil || up.done.Load()) && !resp.CloseDelimited {
-		if f := x.postForGet(resp.Status, fields, epoch, closure); f != nil {
-			return x.takePost(f)
+		if a, own, kept := x.keepPost(resp.Status, fields, moment); kept {
+			return x.took(a, own)
 		}
 	}
-	x.p.notCached(x.reason)
+	x.p.fetch.NotCached(x.reason)
 	x.code, x.tier = resp.Status, policy.TierOrigin
 	x.obj = &tiers.Object{Status: resp.Status, Fields: fields, Length: resp.ContentLength, Tier: policy.TierOrigin}
 	return stateDeliver
 }
 
 func (x *exchange) passFailed(err error, up *upload) state {
-	reason, code := originReason(err)
+	reason, code := fetch.OriginReason(err)
 	if up != nil {
 		// The origin may be fine: it is the client who broke off or went over
 		// the bound. A connection with half a body on it is of no use.

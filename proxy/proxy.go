@@ -14,31 +14,20 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"weir/invalidation"
-	"weir/origin"
 	"weir/policy"
 	"weir/proxy/accesslog"
+	"weir/proxy/fetch"
 	"weir/proxy/metrics"
+	"weir/proxy/stored"
 	"weir/tiers"
 )
-
-// Origin answers requests that the tiers cannot. *origin.Pool is one.
-type Origin interface {
-	Do(ctx context.Context, r *origin.Request) (*origin.Response, error)
-}
-
-// Upstream is an origin as a Config names it.
-type Upstream struct {
-	Origin
-	// Index is the origin's place in the metrics.
-	Index int
-}
 
 // Config is what may change while the proxy runs. It is immutable; SetConfig
 // replaces it as a whole, and every request keeps the one it began with.
 type Config struct {
 	Rules *policy.Set
 	// Origins by name; every rule's Origin must be among them.
-	Origins map[string]Upstream
+	Origins map[string]fetch.Upstream
 	// TrustedProxies are the senders whose X-Forwarded-* and Forwarded fields
 	// are believed and extended; those of others are replaced.
 	TrustedProxies []netip.Prefix
@@ -91,26 +80,17 @@ type Options struct {
 // Proxy serves. Make one with New, hand it listeners with Serve.
 type Proxy struct {
 	opts     Options
-	tiers    *tiers.Store
+	store    *stored.Store
+	fetch    *fetch.Machine
 	log      *slog.Logger
 	now      func() time.Time
 	realTime bool // now is time.Now
 	cfg      atomic.Pointer[Config]
-	flights  flights
-	marks    *tiers.Marks
 	// began is when the proxy was made, unix nanoseconds.
 	began int64
-	// arrived is what arrival returned last.
-	arrived atomic.Int64
 	// server answers plain and TLS listeners, proxied those with PROXY headers.
 	server, proxied *fasthttp.Server
 	pool            sync.Pool // of *exchange
-
-	// base is canceled when nothing may go on: flights and passes end then.
-	base context.Context
-	stop context.CancelFunc
-	// fetching counts running flights; Shutdown waits for them.
-	fetching gate
 
 	conns   connections
 	watcher watcher
@@ -140,12 +120,10 @@ func New(o Options, c *Config) (*Proxy, error) {
 		o.FollowerTimeout = time.Minute
 	}
 	p := &Proxy{
-		opts: o, tiers: o.Tiers, log: o.Log, now: o.Now, realTime: realTime,
-		marks: tiers.NewMarks(), began: o.Now().UnixNano(),
+		opts: o, store: stored.New(o.Tiers, o.Invalidation, o.Now), log: o.Log, now: o.Now, realTime: realTime,
+		began: o.Now().UnixNano(),
 	}
-	p.base, p.stop = context.WithCancel(context.Background())
-	p.flights.init()
-	p.fetching.init()
+	p.fetch = fetch.New(p.store, o.Metrics, o.Log, o.Now)
 	p.pool.New = func() any {
 		return &exchange{p: p, view: new(policy.View), rangeRoom: make([]policy.ByteRange, 0, policy.MaxRanges)}
 	}
@@ -196,18 +174,6 @@ func (p *Proxy) newServer() *fasthttp.Server {
 // write; larger bodies go out with the header in one writev.
 const writeBuffer = 4 << 10
 
-// arrival returns now, or a nanosecond more than what it returned last, so that
-// of two responses one came later.
-func (p *Proxy) arrival(now int64) int64 {
-	for {
-		last := p.arrived.Load()
-		next := max(now, last+1)
-		if p.arrived.CompareAndSwap(last, next) {
-			return next
-		}
-	}
-}
-
 // Config is the configuration in effect; it must not be changed.
 func (p *Proxy) Config() *Config { return p.cfg.Load() }
 
@@ -254,16 +220,16 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		p.fetching.wait()
+		p.fetch.Wait()
 	}()
 	select {
 	case <-done:
 	case <-ctx.Done():
 		err = ctx.Err()
-		p.stop()
+		p.fetch.Stop()
 		<-done
 	}
-	p.stop()
+	p.fetch.Stop()
 	p.watcher.wait()
 	return err
 }
@@ -278,7 +244,7 @@ func (p *Proxy) Connections() int64 { open, _ := p.conns.counts(); return int64(
 // were open.
 func (p *Proxy) RefusedConnections() uint64 { _, refused := p.conns.counts(); return refused }
 
-func (p *Proxy) Flights() int64 { return p.fetching.count() }
+func (p *Proxy) Flights() int64 { return p.fetch.Running() }
 
 // quietLogger drops what fasthttp would print about single connections: such
 // lines are written by whoever connects.

@@ -23,7 +23,7 @@ func (x *exchange) purge() state {
 	get := x.req
 	get.Method = "GET"
 	rule := x.cfg.Rules.Match(&get)
-	if rule == nil || !rule.Purge.Any() || x.p.facts() == nil {
+	if rule == nil || !rule.Purge.Any() || x.p.store.Facts() == nil {
 		return x.notAllowed(x.req.Method + " is not allowed here: no policy permits it (policies[].purge)")
 	}
 	x.rule = rule

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"io"
 	"runtime"
 	"slices"
 	"time"
@@ -137,25 +136,4 @@ func (x *exchange) describe(e *accesslog.Entry) {
 		// It was refused before its Host was looked at: this is what it says.
 		e.Host = h.Host()
 	}
-}
-
-// notCached counts a response that was not stored.
-func (p *Proxy) notCached(r policy.Reason) { p.opts.Metrics.NotCached(uint8(r)) }
-
-// countingReader counts what arrives from an origin.
-type countingReader struct {
-	r       io.Reader
-	metrics *metrics.Registry
-	origin  int
-}
-
-func (x *Config) counted(rule *policy.Rule, r io.Reader, m *metrics.Registry) io.Reader {
-	return &countingReader{r: r, metrics: m, origin: x.Origins[rule.Origin].Index}
-}
-
-// Read implements io.Reader.
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.metrics.OriginBytes(c.origin, int64(n))
-	return n, err
 }

@@ -10,6 +10,7 @@ import (
 
 	"weir/origin"
 	"weir/policy"
+	"weir/proxy/fetch"
 	"weir/tiers"
 )
 
@@ -26,7 +27,7 @@ func (x *exchange) source(off, n int64) chunkSource {
 		x.fill.Skip(off)
 		return x.fill
 	case x.live != nil:
-		return &readerSource{r: x.cfg.counted(x.rule, x.live.Body, x.p.opts.Metrics)}
+		return &readerSource{r: x.p.fetch.Counted(x.cfg.Origins[x.rule.Origin], x.live.Body)}
 	}
 	return &readerSource{r: x.obj.NewReader(off, n)}
 }
@@ -105,10 +106,10 @@ func brokenBy(err error) policy.Reason {
 	var e *origin.Error
 	switch {
 	case errors.As(err, &e):
-		return reasonOfKind(e.Kind)
+		return fetch.ReasonOfKind(e.Kind)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return policy.ReasonOriginTruncated
-	case errors.Is(err, errFetchBroke):
+	case errors.Is(err, fetch.ErrBroke):
 		return policy.ReasonInternal
 	}
 	// The disk failed a read, or has not got what a slow reader needs.

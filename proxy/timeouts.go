@@ -131,7 +131,7 @@ type watcher struct {
 func (w *watcher) start(p *Proxy) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.done != nil || p.base.Err() != nil {
+	if w.done != nil || p.fetch.Context().Err() != nil {
 		return
 	}
 	w.done = make(chan struct{})
@@ -159,7 +159,7 @@ func (p *Proxy) watchConnections() {
 	last := time.Now()
 	for {
 		select {
-		case <-p.base.Done():
+		case <-p.fetch.Context().Done():
 			return
 		case <-ticker.C:
 		}

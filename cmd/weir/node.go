@@ -21,6 +21,7 @@ import (
 	"weir/origin"
 	"weir/policy"
 	"weir/proxy"
+	"weir/proxy/fetch"
 	"weir/proxy/accesslog"
 	"weir/proxy/admin"
 	"weir/proxy/listen"
@@ -183,7 +184,7 @@ func (n *node) dataConfig(cfg *configs.Config) (*proxy.Config, error) {
 	indices := n.metrics.SetOrigins(names)
 	pools := make(map[string]pool, len(names))
 	data := &proxy.Config{
-		Rules: set, Origins: make(map[string]proxy.Upstream, len(names)), TrustedProxies: cfg.TrustedProxies,
+		Rules: set, Origins: make(map[string]fetch.Upstream, len(names)), TrustedProxies: cfg.TrustedProxies,
 		CacheName: cfg.CacheName, MaxRequestBody: cfg.Limits.BodySize, PurgeTokens: purgeTokens(cfg),
 	}
 	for i := range cfg.Origins {
@@ -202,7 +203,7 @@ func (n *node) dataConfig(cfg *configs.Config) (*proxy.Config, error) {
 			p = pool{config: c, pool: made, index: indices[i]}
 		}
 		pools[c.Name] = p
-		data.Origins[c.Name] = proxy.Upstream{Origin: p.pool, Index: p.index}
+		data.Origins[c.Name] = fetch.Upstream{Origin: p.pool, Index: p.index}
 	}
 	n.retire(pools)
 	return data, nil

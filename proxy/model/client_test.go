@@ -21,6 +21,7 @@ import (
 	"weir/invalidation"
 	"weir/policy"
 	"weir/proxy"
+	"weir/proxy/fetch"
 	"weir/tiers"
 )
 
@@ -115,7 +116,7 @@ func rule(p *Policy) policy.Rule {
 	return r
 }
 
-func start(tb testing.TB, p *Policy, forgets bool, now func() time.Time, up proxy.Origin) *machine {
+func start(tb testing.TB, p *Policy, forgets bool, now func() time.Time, up fetch.Origin) *machine {
 	store, err := tiers.Open(tiers.Options{RAMSize: 1 << 20, RAMMaxObject: 1 << 16, Now: now})
 	if err != nil {
 		tb.Fatal(err)
@@ -133,7 +134,7 @@ func start(tb testing.TB, p *Policy, forgets bool, now func() time.Time, up prox
 		tb.Fatal(err)
 	}
 	px, err := proxy.New(proxy.Options{Tiers: store, Now: now, Invalidation: purges}, &proxy.Config{
-		Rules: rules, Origins: map[string]proxy.Upstream{"o": {Origin: up}},
+		Rules: rules, Origins: map[string]fetch.Upstream{"o": {Origin: up}},
 	})
 	if err != nil {
 		tb.Fatal(err)

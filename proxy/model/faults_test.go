@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"weir/origin"
-	"weir/proxy"
+	"weir/proxy/fetch"
 )
 
 // shim stands around the real parts and spoils something; the zero value spoils
@@ -38,7 +38,7 @@ type spoilt struct {
 	*shim
 }
 
-// Do implements proxy.Origin.
+// Do implements fetch.Origin.
 func (s spoilt) Do(ctx context.Context, q *origin.Request) (*origin.Response, error) {
 	if s.arrive != nil {
 		s.arrive(q.Header)
@@ -51,7 +51,7 @@ func (s spoilt) Do(ctx context.Context, q *origin.Request) (*origin.Response, er
 }
 
 // behind is the origin as seen through the shim.
-func (s *shim) behind(o *scriptedOrigin) proxy.Origin {
+func (s *shim) behind(o *scriptedOrigin) fetch.Origin {
 	if s.respond == nil && s.arrive == nil {
 		return o
 	}

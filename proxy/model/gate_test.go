@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -147,13 +149,21 @@ func (o *scriptedOrigin) wait(ctx context.Context, c *Contact, body bool) error 
 	return ctx.Err()
 }
 
-// Do implements proxy.Origin.
+// Do implements fetch.Origin.
 func (o *scriptedOrigin) Do(ctx context.Context, r *origin.Request) (*origin.Response, error) {
 	if r.Body != nil {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return nil, err
 		}
 	}
+	// What is remembered, and told again, outlives the request.
+	own := http.Header{}
+	for name, values := range r.Header {
+		for _, v := range values {
+			own.Add(strings.Clone(name), strings.Clone(v))
+		}
+	}
+	r.Header = own
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	res := o.resources[r.Target]

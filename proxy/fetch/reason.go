@@ -1,4 +1,4 @@
-package proxy
+package fetch
 
 import (
 	"errors"
@@ -7,17 +7,18 @@ import (
 	"weir/policy"
 )
 
-// originReason turns an origin's error into the reason and the status code that
+// OriginReason turns an origin's error into the reason and the status code that
 // the client gets.
-func originReason(err error) (policy.Reason, int) {
+func OriginReason(err error) (policy.Reason, int) {
 	var e *origin.Error
 	if !errors.As(err, &e) {
 		return policy.ReasonOriginOther, 502
 	}
-	return reasonOfKind(e.Kind), e.Status()
+	return ReasonOfKind(e.Kind), e.Status()
 }
 
-func reasonOfKind(k origin.Kind) policy.Reason {
+// ReasonOfKind returns the reason that stands for a kind of failure of an origin.
+func ReasonOfKind(k origin.Kind) policy.Reason {
 	switch k {
 	case origin.Invalid:
 		return policy.ReasonBadRequest

@@ -1,0 +1,82 @@
+package fetch
+
+import (
+	"bytes"
+
+	"weir/origin"
+	"weir/policy"
+	"weir/proxy/stored"
+	"weir/tiers"
+)
+
+// Question is what is asked of an origin. What it points to is the caller's, and
+// must stay as it is until Lead or Behind returns.
+type Question struct {
+	Rule     *policy.Rule
+	Upstream Upstream
+	// Request is canonical, and its method is GET.
+	Request policy.Request
+	Key     policy.Key
+	// Stale is what a 304 would renew.
+	Stale *tiers.Object
+	// Part is a stored part from 0 on, in memory; only what is missing behind it
+	// is fetched.
+	Part *tiers.Object
+	// Ranged: the client's Range goes on to the origin.
+	Ranged bool
+	// Interim gets the origin's interim responses; nil: nobody waits for them.
+	Interim func(code int, fields policy.Fields) error
+}
+
+// clone makes the question outlive what it points to.
+func (q *Question) clone() {
+	q.Request = q.Request.Clone()
+	q.Key.Text = bytes.Clone(q.Key.Text)
+}
+
+// Lead fetches in the caller's goroutine, until there is an answer. What goes on
+// behind it does so in a goroutine of its own, on a copy of the question. The
+// stale object stays the caller's.
+func (f *Flight) Lead(q *Question) (Answer, Own) {
+	t := &run{Flight: f, q: *q, leading: true}
+	f.m.running.enter()
+	t.from(stateRoundTrip)
+	return f.Answer(), t.own
+}
+
+// Behind fetches in a goroutine of its own, for nobody but those who join. The
+// stale object is the flight's from now on.
+func (f *Flight) Behind(q *Question) {
+	t := &run{Flight: f, q: *q}
+	t.q.clone()
+	f.m.running.enter()
+	go func() {
+		defer t.q.Stale.Close()
+		t.from(stateRoundTrip)
+	}()
+}
+
+// Kept is a response that somebody has fetched otherwise and that may be stored.
+type Kept struct {
+	Response *origin.Response
+	Judged   policy.Response
+	Storage  policy.Storage
+	Tags     []string
+	// Since is from when purges are held against it.
+	Since stored.Moment
+	// Done is called when nothing is read from the response any more.
+	Done func()
+}
+
+// Keep stores a response; f is a flight that nobody joins. The response is the
+// machine's from now on.
+func (f *Flight) Keep(q *Question, k *Kept) (Answer, Own) {
+	f.moment = k.Since
+	t := &run{
+		Flight: f, q: *q, leading: true, done: k.Done,
+		resp: k.Response, presp: k.Judged, storage: k.Storage, tags: k.Tags, heard: Heard{Status: k.Response.Status},
+	}
+	f.m.running.enter()
+	t.from(stateBody)
+	return f.Answer(), t.own
+}

@@ -1,0 +1,138 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/origin"
+	"weir/policy"
+	"weir/proxy/metrics"
+	"weir/proxy/stored"
+)
+
+// ErrBroke ends a body for its readers when a panic has ended the fetch.
+var ErrBroke = errors.New("the fetch broke off")
+
+// Origin answers what the tiers cannot. *origin.Pool is one. The fields of a
+// request are in memory that is the caller's again when Do returns.
+type Origin interface {
+	Do(ctx context.Context, r *origin.Request) (*origin.Response, error)
+}
+
+// Upstream is an origin with its place in the metrics.
+type Upstream struct {
+	Origin
+	Index int
+}
+
+// Machine runs fetches. It is safe for concurrent use.
+type Machine struct {
+	store   *stored.Store
+	metrics *metrics.Registry
+	log     *slog.Logger
+	now     func() time.Time
+	flights flights
+	// base is canceled when nothing may go on.
+	base context.Context
+	stop context.CancelFunc
+	// running counts what is under way; Wait waits for none.
+	running gate
+	// arrived is what arrival returned last.
+	arrived atomic.Int64
+}
+
+// New returns a machine that stores in s.
+func New(s *stored.Store, m *metrics.Registry, log *slog.Logger, now func() time.Time) *Machine {
+	f := &Machine{store: s, metrics: m, log: log, now: now}
+	f.base, f.stop = context.WithCancel(context.Background())
+	f.flights.init()
+	f.running.none.L = &f.running.mu
+	return f
+}
+
+// Context ends when Stop is called.
+func (m *Machine) Context() context.Context { return m.base }
+
+// Stop ends what is under way: every exchange with an origin is canceled.
+func (m *Machine) Stop() { m.stop() }
+
+// Wait returns at a moment when nothing is under way.
+func (m *Machine) Wait() { m.running.wait() }
+
+// Running returns how many fetches are under way.
+func (m *Machine) Running() int64 { return m.running.count() }
+
+// NotCached counts a response that was not stored.
+func (m *Machine) NotCached(r policy.Reason) { m.metrics.NotCached(uint8(r)) }
+
+// arrival returns now, or a nanosecond more than what it returned last, so that
+// of two responses one came later.
+func (m *Machine) arrival(now int64) int64 {
+	for {
+		last := m.arrived.Load()
+		next := max(now, last+1)
+		if m.arrived.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}
+
+// Counted returns a reader of what arrives from the origin that counts it.
+func (m *Machine) Counted(up Upstream, r io.Reader) io.Reader {
+	return &countingReader{r: r, metrics: m.metrics, origin: up.Index}
+}
+
+type countingReader struct {
+	r       io.Reader
+	metrics *metrics.Registry
+	origin  int
+}
+
+// Read implements io.Reader.
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.metrics.OriginBytes(c.origin, int64(n))
+	return n, err
+}
+
+// gate counts what is under way and waits for none. Unlike a WaitGroup it may
+// be entered while somebody waits: requests that arrive on open connections
+// while the proxy drains still fetch.
+type gate struct {
+	mu   sync.Mutex
+	none sync.Cond
+	n    int64
+}
+
+func (g *gate) enter() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.n++
+}
+
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.n--; g.n == 0 {
+		g.none.Broadcast()
+	}
+}
+
+func (g *gate) wait() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.n > 0 {
+		g.none.Wait()
+	}
+}
+
+func (g *gate) count() int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.n
+}
