@@ -149,25 +149,27 @@ func familyNames(t *testing.T) map[string]bool {
 	return names
 }
 
-// The drawing of the two machines is the same in the code and in the handbook.
+// The drawings of the two machines are the same in the code and in the handbook.
 func TestDocsDrawTheMachines(t *testing.T) {
-	f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(moduleRoot, "proxy", "doc.go"), nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var drawing []string
-	for line := range strings.Lines(f.Doc.Text()) {
-		if strings.HasPrefix(line, "\t") {
-			drawing = append(drawing, strings.TrimSpace(line))
-		}
-	}
-	if len(drawing) < 5 {
-		t.Fatalf("found no drawing in proxy/doc.go: %q", drawing)
-	}
 	page := handbook(t, "concepts.md")
-	for _, line := range drawing {
-		if !strings.Contains(page, line) {
-			t.Errorf("concepts.md lacks this line of the drawing in proxy/doc.go:\n%s", line)
+	for _, dir := range []string{"proxy", filepath.Join("proxy", "fetch")} {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(moduleRoot, dir, "doc.go"), nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var drawing []string
+		for line := range strings.Lines(f.Doc.Text()) {
+			if strings.HasPrefix(line, "\t") {
+				drawing = append(drawing, strings.TrimSpace(line))
+			}
+		}
+		if len(drawing) < 5 {
+			t.Fatalf("found no drawing in %s/doc.go: %q", dir, drawing)
+		}
+		for _, line := range drawing {
+			if !strings.Contains(page, line) {
+				t.Errorf("concepts.md lacks this line of the drawing in %s/doc.go:\n%s", dir, line)
+			}
 		}
 	}
 }
