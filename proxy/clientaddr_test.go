@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"net/netip"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -119,4 +121,36 @@ func FuzzClientAddress(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestDocsSayWhoTheClientIs holds the table of operations.md against what happens:
+// each field that it shows, from a trusted proxy, names the client that it says.
+func TestDocsSayWhoTheClientIs(t *testing.T) {
+	page, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "\n| what a trusted proxy sends | `client` |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	field := regexp.MustCompile("`(X-Forwarded-For|Forwarded): ([^`]*)`")
+	shown := 0
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		for _, m := range field.FindAllStringSubmatch(line, -1) {
+			shown++
+			var xff, forwarded []string
+			if m[1] == "Forwarded" {
+				forwarded = []string{m[2]}
+			} else {
+				xff = []string{m[2]}
+			}
+			want := strings.TrimSpace(cells[len(cells)-2])
+			if got := clientAddress(testTrusted[0].Addr().Next(), testTrusted, xff, forwarded); got.String() != want {
+				t.Errorf("%s: %v, and operations.md says %s", m[0], got, want)
+			}
+		}
+	}
+	if shown < 4 {
+		t.Errorf("operations.md shows %d fields", shown)
+	}
 }
