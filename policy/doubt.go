@@ -19,24 +19,47 @@ import (
 // a ";" is left out, unless a pattern of r spells that out. It allocates nothing,
 // unless the path is longer than 1000 bytes.
 func (s *Set) InDoubt(r *Rule, q *Request) bool {
-	if plainPath(q.Path) {
+	marks := marksOf(q.Path)
+	switch {
+	case marks == 0:
 		return false
+	case marks&markEncoded != 0:
+		return s.decodedInDoubt(r, q, marks)
+	case dotSegment(q.Path):
+		return true
 	}
+	return s.inDoubt(r, q, q.Path, q.Path, marks)
+}
+
+// decodedInDoubt is InDoubt for a path that has to be normalised and decoded first.
+func (s *Set) decodedInDoubt(r *Rule, q *Request, marks pathMarks) bool {
 	var room, decodedRoom [1000]byte
 	path := appendURI(room[:0], q.Path, &pathClasses)
 	decoded, fault := decodeFully(decodedRoom[:0], path)
 	if fault || dotSegment(decoded) {
 		return true
 	}
+	return s.inDoubt(r, q, path, decoded, marks)
+}
+
+// inDoubt reports whether the path, which holds no dot segment however it is decoded,
+// falls under another rule in a reading that its marks give a reason for.
+func (s *Set) inDoubt(r *Rule, q *Request, path, decoded []byte, marks pathMarks) bool {
 	if s.all != nil {
 		return false
 	}
-	encodings, cuts, slashes := r.spellsOut("%"), r.spellsOut(";"), r.spellsOut("//")
-	for reading := range uint8(8) {
-		if reading&1 != 0 && encodings || reading&2 != 0 && cuts || reading&4 != 0 && slashes {
-			continue
-		}
-		if reading != 0 && s.readsOtherwise(r, q, path, decoded, reading) {
+	readings := uint8(0)
+	if marks&markEncoded != 0 && !r.spellsOut("%") {
+		readings |= 1
+	}
+	if marks&(markEncoded|markParameters) != 0 && !r.spellsOut(";") {
+		readings |= 2
+	}
+	if marks&(markEncoded|markParameters|markSlashes) != 0 && !r.spellsOut("//") {
+		readings |= 4 // without its parameters, "/;/a" is "//a"
+	}
+	for reading := uint8(1); reading < 8; reading++ {
+		if reading&^readings == 0 && s.readsOtherwise(r, q, path, decoded, reading) {
 			return true
 		}
 	}
@@ -68,24 +91,48 @@ func (r *Rule) spellsOut(s string) bool {
 	return slices.ContainsFunc(r.Match.Paths, func(p string) bool { return strings.Contains(p, s) })
 }
 
-// plainPath reports whether a path can be read in one way only.
-func plainPath(path []byte) bool {
+// pathMarks say what in a path, as it was sent, may be read in more than one way.
+type pathMarks uint8
+
+const (
+	// markEncoded: normalising or decoding may change the path, or it holds what no
+	// path holds for a good reason.
+	markEncoded pathMarks = 1 << iota
+	// markParameters: there is a ";".
+	markParameters
+	// markSlashes: a slash follows a slash.
+	markSlashes
+	// markDots: a dot begins a segment.
+	markDots
+)
+
+// encodedBytes are the bytes that set markEncoded.
+var encodedBytes = func() (t [256]bool) {
+	for c := range t {
+		t[c] = pathClasses[c] != uriKeep || c == '\\' || c == '#'
+	}
+	return t
+}()
+
+// marksOf returns the marks of a path; one without any is read in one way only.
+func marksOf(path []byte) pathMarks {
+	var marks pathMarks
 	before := byte(0)
 	for _, c := range path {
-		switch c {
-		case '%', '\\', ';':
-			return false
-		case '.', '/':
-			if before == '/' {
-				return false
-			}
-		}
-		if c >= 0x80 {
-			return false
+		switch {
+		case encodedBytes[c]:
+			marks |= markEncoded
+		case c == ';':
+			marks |= markParameters
+		case before != '/':
+		case c == '/':
+			marks |= markSlashes
+		case c == '.':
+			marks |= markDots
 		}
 		before = c
 	}
-	return true
+	return marks
 }
 
 // maxDecodings is how often a path is decoded. What still holds a triplet then
@@ -173,29 +220,24 @@ func suspicious(path []byte) bool {
 // takes for "." or "..": dots, with or without spaces around them, up to a ";",
 // "?" or "#".
 func dotSegment(path []byte) bool {
-	for len(path) > 0 {
-		segment := path
-		if i := bytes.IndexByte(path, '/'); i >= 0 {
-			segment, path = path[:i], path[i+1:]
-		} else {
-			path = nil
-		}
-		if i := bytes.IndexAny(segment, ";?#"); i >= 0 {
-			segment = segment[:i]
-		}
-		dots := 0
-		for _, c := range segment {
-			if c == '.' {
-				dots++
-			} else if c != ' ' {
-				dots = -len(segment)
+	dots, cut := 0, false // dots is below 0 in a segment that holds something else
+	for _, c := range path {
+		switch {
+		case c == '/':
+			if dots > 0 {
+				return true
 			}
-		}
-		if dots > 0 {
-			return true
+			dots, cut = 0, false
+		case cut || c == ' ':
+		case c == ';' || c == '?' || c == '#':
+			cut = true
+		case c != '.':
+			dots = -1
+		case dots >= 0:
+			dots++
 		}
 	}
-	return false
+	return dots > 0
 }
 
 // mergeSlashes appends path with runs of slashes made one. dst may begin where
