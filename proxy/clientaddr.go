@@ -202,8 +202,8 @@ func isPort(s string) bool {
 
 // clientAddress returns the address of the client that the request is for.
 func (x *exchange) clientAddress() netip.Addr {
-	sender, ok := x.client()
-	if !ok || !among(x.cfg.TrustedProxies, sender) {
+	sender := x.from.Addr
+	if !x.trusted {
 		return sender
 	}
 	// A usual request has one or two of these lines.

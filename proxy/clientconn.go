@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"weir/policy"
 )
 
 // clientConn is one open connection as fasthttp sees it. What it reads was divided
@@ -28,6 +30,7 @@ type clientConn struct {
 	// The fields below belong to whoever serves the connection.
 	bodyDeadline bool // the read deadline is that of a body
 	in           inbound
+	from         policy.Sender // without Proxies; zero before the first request
 	body         []byte // of the answer whose header is about to be written; see lendBody
 	vec          [2][]byte
 	bufs         net.Buffers

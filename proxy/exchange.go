@@ -55,6 +55,7 @@ type exchange struct {
 	p     *Proxy
 	cfg   *Config
 	ctx   *fasthttp.RequestCtx
+	conn  *clientConn // nil: the request did not come by a listener of the proxy
 	start time.Time
 	now   int64 // unix nanoseconds of start
 	// softened is a freshness that a soft purge has changed.
@@ -158,12 +159,19 @@ type exchange struct {
 
 // handle is fasthttp's entry.
 func (p *Proxy) handle(ctx *fasthttp.RequestCtx) {
-	x := p.pool.Get().(*exchange)
-	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
-	x.now = x.start.UnixNano()
+	x := p.exchangeFor(ctx)
 	x.begin()
 	x.run()
 	lendBody(ctx)
+}
+
+// exchangeFor begins an exchange.
+func (p *Proxy) exchangeFor(ctx *fasthttp.RequestCtx) *exchange {
+	x := p.pool.Get().(*exchange)
+	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
+	x.now = x.start.UnixNano()
+	x.noteSender()
+	return x
 }
 
 // elapsed is the time since the request began. Of the real clock it asks the

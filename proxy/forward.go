@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/valyala/fasthttp"
+
 	"weir/policy"
 )
 
@@ -17,24 +19,32 @@ func (x *exchange) targetSent() string {
 }
 
 // noteSender notes who sent the request, and whether its word about who asked is
-// taken.
+// taken. The connection remembers what is the same for all of its requests.
 func (x *exchange) noteSender() {
-	x.from = policy.Sender{Scheme: "http", Proxies: x.cfg.TrustedProxies}
-	if x.ctx.IsTLS() {
-		x.from.Scheme = "https"
+	if x.conn = clientOf(x.ctx.Conn()); x.conn == nil {
+		x.from = senderOf(x.ctx)
+	} else {
+		if x.conn.from.Scheme == "" {
+			x.conn.from = senderOf(x.ctx)
+		}
+		x.from = x.conn.from
 	}
-	x.from.Addr, _ = x.client()
+	x.from.Proxies = x.cfg.TrustedProxies
 	x.trusted = x.from.Trusted()
 }
 
-// client is the address of the sender: the TCP peer's, or what a trusted
-// sender's PROXY header said.
-func (x *exchange) client() (netip.Addr, bool) {
-	if a, ok := x.ctx.RemoteAddr().(*net.TCPAddr); ok {
-		addr, ok := netip.AddrFromSlice(a.IP)
-		return addr.Unmap(), ok
+// senderOf returns who sends on the connection: the TCP peer, or whom a trusted
+// sender's PROXY header named.
+func senderOf(ctx *fasthttp.RequestCtx) policy.Sender {
+	s := policy.Sender{Scheme: "http"}
+	if ctx.IsTLS() {
+		s.Scheme = "https"
 	}
-	return netip.Addr{}, false
+	if a, ok := ctx.RemoteAddr().(*net.TCPAddr); ok {
+		addr, _ := netip.AddrFromSlice(a.IP)
+		s.Addr = addr.Unmap()
+	}
+	return s
 }
 
 // showForwarded puts the fields into the request that tell the origin who asked

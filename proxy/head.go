@@ -26,10 +26,10 @@ type head struct {
 	begun   bool // the request line is here
 	skipped bool // an empty line came before it
 	http10  bool
-	hosts   int
-	lengths int
-	codings int
-	length  int64 // of the body, when lengths is not 0
+	host    bool // Host is here
+	sized   bool // Content-Length is here
+	coded   bool // Transfer-Encoding is here
+	length  int64 // of the body, where sized
 }
 
 // line takes the next line, without its LF, and reports whether it is the last one,
@@ -104,9 +104,10 @@ func (h *head) field(b []byte) *fault {
 	switch name[0] | 0x20 {
 	case 'h':
 		if foldEqual(name, "host") {
-			if h.hosts++; h.hosts > 1 {
+			if h.host {
 				return bad("Host is given more than once")
 			}
+			h.host = true
 			if len(value) == 0 && !h.http10 {
 				return bad("Host is empty")
 			}
@@ -127,9 +128,10 @@ func (h *head) field(b []byte) *fault {
 const maxLengthDigits = 18
 
 func (h *head) contentLength(value []byte) *fault {
-	if h.lengths++; h.lengths > 1 {
+	if h.sized {
 		return bad("Content-Length is given more than once")
 	}
+	h.sized = true
 	switch {
 	case !digits(value):
 		return bad("Content-Length is not a number")
@@ -143,9 +145,10 @@ func (h *head) contentLength(value []byte) *fault {
 }
 
 func (h *head) transferEncoding(value []byte) *fault {
-	if h.codings++; h.codings > 1 {
+	if h.coded {
 		return bad("Transfer-Encoding is given more than once")
 	}
+	h.coded = true
 	if !foldEqual(value, "chunked") {
 		return bad("the only transfer coding that is understood is chunked")
 	}
@@ -155,11 +158,11 @@ func (h *head) transferEncoding(value []byte) *fault {
 // whole checks what only the whole head shows.
 func (h *head) whole() *fault {
 	switch {
-	case h.codings > 0 && h.lengths > 0:
+	case h.coded && h.sized:
 		return bad("Content-Length and Transfer-Encoding are given together")
-	case h.codings > 0 && h.http10:
+	case h.coded && h.http10:
 		return bad("Transfer-Encoding has no meaning in HTTP/1.0")
-	case h.hosts == 0 && !h.http10:
+	case !h.host && !h.http10:
 		return bad("the request has no Host")
 	}
 	return nil
@@ -167,7 +170,7 @@ func (h *head) whole() *fault {
 
 // body is the length of the request's body; -1 is chunked.
 func (h *head) body() int64 {
-	if h.codings > 0 {
+	if h.coded {
 		return -1
 	}
 	return h.length

@@ -61,9 +61,7 @@ func TestFollowerReadsTheBodyThatWasValidated(t *testing.T) {
 
 			// The slow request finds version 1.
 			skew.Add(int64(61 * time.Second))
-			x := b.p.pool.Get().(*exchange)
-			x.ctx, x.cfg, x.start = b.request(raw), b.p.cfg.Load(), now()
-			x.now = x.start.UnixNano()
+			x := b.p.exchangeFor(b.request(raw))
 			x.begin()
 			if s := x.receive(); s != stateLookup {
 				t.Fatalf("receive leads to %v", s)

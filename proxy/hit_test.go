@@ -319,6 +319,7 @@ func BenchmarkKey(b *testing.B) {
 	b.ReportAllocs()
 	for range b.N {
 		x.ctx, x.cfg = ctx, h.p.cfg.Load()
+		x.noteSender()
 		if s := x.receive(); s != stateLookup {
 			b.Fatal(s)
 		}

@@ -11,7 +11,7 @@ type inbound struct {
 	head    head
 	// partial is the beginning of a line of the head.
 	partial []byte
-	// first is the beginning of the last request line.
+	// first is the beginning of the last request line, with its CR where it is short.
 	first []byte
 	// announced is the length of the last request's body; -1 is chunked.
 	announced int64
@@ -58,10 +58,13 @@ func (in *inbound) stored(p []byte) int {
 // giveBack takes back the end of what stored handed out or, with fresh, of what came
 // from the connection.
 func (in *inbound) giveBack(b []byte, fresh bool) {
-	if fresh {
-		in.ahead, in.off = append(in.ahead[:0], b...), 0
-	} else {
+	switch {
+	case !fresh:
 		in.off -= len(b)
+	case len(b) == 0:
+		return // and nothing was ahead
+	default:
+		in.ahead, in.off = append(in.ahead[:0], b...), 0
 	}
 	if in.off == len(in.ahead) {
 		in.ahead, in.off = in.ahead[:0], 0
@@ -118,7 +121,7 @@ func (in *inbound) takeHead(b []byte) (n, used int) {
 		begun := in.head.begun
 		last, f := in.head.line(line)
 		if !begun {
-			in.first = append(in.first[:0], bytes.TrimRight(line[:min(len(line), maxFirst)], "\r")...)
+			in.first = append(in.first[:0], line[:min(len(line), maxFirst)]...)
 		}
 		in.partial = in.partial[:0]
 		switch {
@@ -170,14 +173,14 @@ func (in *inbound) requestLine() []byte {
 	if in.section == sectionHead && !in.head.begun && len(in.partial) > 0 {
 		return in.partial[:min(len(in.partial), maxFirst)]
 	}
-	return in.first
+	return bytes.TrimRight(in.first, "\r")
 }
 
 // framedAlike reports whether fasthttp takes the request's body for as long as the
 // connection's inbound does. It always should; a body that is read in two ways would
 // be somebody's next request.
 func (x *exchange) framedAlike() bool {
-	k := clientOf(x.ctx.Conn())
+	k := x.conn
 	return k == nil || k.in.announced == max(int64(x.ctx.Request.Header.ContentLength()), -1) ||
 		k.in.announced == 0 && !x.hasBody()
 }

@@ -114,8 +114,8 @@ func arrived(raw []byte) policy.Fields {
 // sender names who asks, for the audit lines.
 func (x *exchange) sender(fields policy.Fields) invalidation.Who {
 	who := invalidation.Who{Via: x.req.Method}
-	if a, ok := x.client(); ok {
-		who.Address = a.Unmap().String()
+	if a := x.from.Addr; a.IsValid() {
+		who.Address = a.String()
 	}
 	for i := range fields {
 		if strings.EqualFold(fields[i].Name, "User-Agent") {
@@ -143,9 +143,9 @@ func (x *exchange) mayPurge(r *policy.PurgeRule, fields policy.Fields, who *inva
 		}
 	}
 	// Behind a proxy the address is the proxy's, and anybody may be behind that.
-	if a, ok := x.client(); ok && !x.view.Proxied {
+	if a := x.from.Addr; a.IsValid() && !x.view.Proxied {
 		for _, n := range r.Networks {
-			if n.Contains(a.Unmap()) {
+			if n.Contains(a) {
 				return scope, true
 			}
 		}

@@ -20,7 +20,6 @@ func (x *exchange) receive() state {
 	if !x.framedAlike() {
 		return x.malformed("the length of the request body is in doubt")
 	}
-	x.noteSender()
 	if !x.view.Read(h.RawHeaders(), x.trusted) {
 		return x.malformed(x.view.Fault)
 	}

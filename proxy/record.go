@@ -120,10 +120,7 @@ func (x *exchange) record(dur time.Duration) {
 func (x *exchange) describe(e *accesslog.Entry) {
 	e.Scheme, e.Host = x.req.Scheme, x.req.Host
 	if e.Scheme == "" {
-		e.Scheme = "http"
-		if x.ctx.IsTLS() {
-			e.Scheme = "https"
-		}
+		e.Scheme = x.from.Scheme
 	}
 	h := &x.ctx.Request.Header
 	if len(h.RawHeaders()) == 0 && h.IsHTTP11() && h.IsGet() && string(h.RequestURI()) == "/" {

@@ -107,21 +107,18 @@ func (x *exchange) refuse() state {
 // It never reaches handle, so it counts the request itself. The access log shows what
 // has no head without a method, and in place of the target what came of its first line.
 func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
-	x := p.pool.Get().(*exchange)
-	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
-	x.now = x.start.UnixNano()
+	x := p.exchangeFor(ctx)
 	x.begin()
 	ctx.SetConnectionClose()
 	// What a trusted sender says of the client is for the log.
-	x.noteSender()
 	x.view.Read(ctx.Request.Header.RawHeaders(), x.trusted)
 	if h := &ctx.Request.Header; len(h.RawHeaders()) == 0 {
 		// There is no head, only fasthttp's defaults. (One that it could parse, and
 		// whose Host it refused, is as it came.)
 		h.SetMethod("-")
 		h.SetRequestURI("-")
-		if k := clientOf(ctx.Conn()); k != nil {
-			h.SetRequestURIBytes(k.in.requestLine())
+		if x.conn != nil {
+			h.SetRequestURIBytes(x.conn.in.requestLine())
 		}
 	}
 	var f *fault
@@ -146,9 +143,7 @@ func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
 // out gets its final answer at once, before the client sends the body (RFC 9110
 // section 10.1.1).
 func (p *Proxy) expect(ctx *fasthttp.RequestCtx) int {
-	x := p.pool.Get().(*exchange)
-	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
-	x.now = x.start.UnixNano()
+	x := p.exchangeFor(ctx)
 	if s := x.receive(); s != stateRefuse {
 		x.reset()
 		p.pool.Put(x)
