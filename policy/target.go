@@ -99,13 +99,11 @@ func SplitTarget(target []byte) (Target, error) {
 	if len(target) == 0 {
 		return Target{}, TargetEmpty
 	}
-	for _, c := range target {
-		if c <= ' ' || c == 0x7f {
-			return Target{}, TargetBytes
-		}
-		if c == '#' {
-			return Target{}, TargetFragment
-		}
+	switch {
+	case !Visible(target):
+		return Target{}, TargetBytes
+	case bytes.IndexByte(target, '#') >= 0:
+		return Target{}, TargetFragment
 	}
 	if target[0] == '/' {
 		return splitPath(Target{Form: OriginForm}, target), nil

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"bytes"
-	"encoding/binary"
 	"iter"
 	"slices"
 )
@@ -143,7 +142,7 @@ func (v *View) read(raw []byte) bool {
 			return false
 		}
 		value := trim(line[colon+1:])
-		if !cleanValue(value) {
+		if !CleanValue(value) {
 			v.Fault = "a header value holds a control character"
 			return false
 		}
@@ -216,27 +215,6 @@ func (v *View) respell(name []byte) []byte {
 		v.names = append(v.names, c)
 	}
 	return v.names[from:len(v.names):len(v.names)]
-}
-
-// cleanValue reports whether a value holds no control character but the tab
-// (RFC 9110 section 5.5).
-func cleanValue(value []byte) bool {
-	const (
-		ones  = 0x0101010101010101
-		highs = 0x8080808080808080
-	)
-	rest := value
-	for len(rest) >= 8 {
-		w := binary.LittleEndian.Uint64(rest)
-		del := w ^ 0x7f*ones
-		if ((w-0x20*ones)&^w|(del-ones)&^del)&highs != 0 {
-			return validValue(value)
-		}
-		if rest = rest[8:]; len(rest) > 0 && len(rest) < 8 {
-			rest = value[len(value)-8:] // some once more, in place of the last ones singly
-		}
-	}
-	return validValue(rest)
 }
 
 // take takes over one field, or refuses the request.

@@ -31,7 +31,7 @@ type clientConn struct {
 	bodyDeadline bool // the read deadline is that of a body
 	in           inbound
 	from         policy.Sender // without Proxies; zero before the first request
-	body         []byte // of the answer whose header is about to be written; see lendBody
+	body         []byte        // of the answer whose header is about to be written; see lendBody
 	vec          [2][]byte
 	bufs         net.Buffers
 }

@@ -2,9 +2,10 @@ package proxy
 
 import (
 	"bytes"
-	"encoding/binary"
 
 	"github.com/valyala/fasthttp"
+
+	"weir/policy"
 )
 
 // fault is why what a client sent is no request. The connection ends with the
@@ -26,9 +27,9 @@ type head struct {
 	begun   bool // the request line is here
 	skipped bool // an empty line came before it
 	http10  bool
-	host    bool // Host is here
-	sized   bool // Content-Length is here
-	coded   bool // Transfer-Encoding is here
+	host    bool  // Host is here
+	sized   bool  // Content-Length is here
+	coded   bool  // Transfer-Encoding is here
 	length  int64 // of the body, where sized
 }
 
@@ -71,7 +72,7 @@ func (h *head) requestLine(b []byte) *fault {
 		return bad("the request line is not a method, a target and a version with one space between them")
 	}
 	target, version := b[:i], b[i+1:]
-	if !visible(target) {
+	if !policy.Visible(target) {
 		return bad("the request target holds a control character")
 	}
 	switch {
@@ -194,7 +195,7 @@ func splitField(b []byte) (name, value []byte, text string) {
 	case i == 0:
 		return nil, nil, "a field line has no name"
 	}
-	if !textual(b[i+1:]) {
+	if !policy.CleanValue(b[i+1:]) {
 		return nil, nil, "the value of a field holds a control character"
 	}
 	return b[:i], trimOWS(b[i+1:]), ""
@@ -217,39 +218,6 @@ var tokenByte = func() (t [256]bool) {
 func allTokenBytes(b []byte) bool {
 	for _, c := range b {
 		if !tokenByte[c] {
-			return false
-		}
-	}
-	return true
-}
-
-// visible reports whether b holds no control character and no space.
-func visible(b []byte) bool {
-	for _, c := range b {
-		if c <= ' ' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// textual reports whether b may be the value of a field: no control character but
-// the tab (RFC 9110 section 5.5). It looks at eight bytes at a time.
-func textual(b []byte) bool {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	for ; len(b) >= 8; b = b[8:] {
-		w := binary.LittleEndian.Uint64(b)
-		del := w ^ 0x7f*ones
-		if ((w-0x20*ones)&^w|(del-ones)&^del)&highs != 0 && !textualBytes(b[:8]) {
-			return false
-		}
-	}
-	return textualBytes(b)
-}
-
-func textualBytes(b []byte) bool {
-	for _, c := range b {
-		if c < ' ' && c != '\t' || c == 0x7f {
 			return false
 		}
 	}

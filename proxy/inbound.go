@@ -15,14 +15,15 @@ type inbound struct {
 	first []byte
 	// announced is the length of the last request's body; -1 is chunked.
 	announced int64
-	left      int64 // bytes of a body with a length to come
-	chunks    chunkFilter
+	left      int64  // bytes of a body with a length to come
 	tail      string // is handed on next
 	fault     *fault // ends everything
 
 	// ahead, from off on, was read beyond the end of a head or a body.
 	ahead []byte
 	off   int
+
+	chunks chunkFilter
 }
 
 // section is what the next byte belongs to.

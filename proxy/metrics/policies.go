@@ -24,8 +24,9 @@ var statusClasses = [...]string{"1xx", "2xx", "3xx", "4xx", "5xx", other}
 // Policy counts the requests of one policy of the configuration.
 type Policy struct {
 	name string
-	// cells has stride words for each shard: requests by result, body bytes by
-	// tier, responses by class of status.
+	// cells has stride words for each shard: responses by class of status, body
+	// bytes by tier, requests by result. What a hit from RAM adds to is near the
+	// beginning, in two lines of memory.
 	cells []atomic.Uint64
 }
 
@@ -99,9 +100,9 @@ func (t *policyTable) count(s *Served, result, tier int, bytes uint64, shard uin
 		p = t.none
 	}
 	cells := p.cells[int(shard)*t.stride:]
-	cells[result].Add(1)
-	cells[len(t.results)+tier].Add(bytes)
-	cells[len(t.results)+len(t.tiers)+statusClass(s.Status)].Add(1)
+	cells[statusClass(s.Status)].Add(1)
+	cells[len(statusClasses)+tier].Add(bytes)
+	cells[len(statusClasses)+len(t.tiers)+result].Add(1)
 }
 
 // statusClass returns the index of the status's class in statusClasses.
@@ -131,9 +132,9 @@ func (t *policyTable) write(w io.Writer) {
 			family, label string
 			values        []string
 		}{
-			{namePolicyReqs, "result", t.results},
-			{namePolicySent, "tier", t.tiers},
 			{nameResponses, "status", statusClasses[:]},
+			{namePolicySent, "tier", t.tiers},
+			{namePolicyReqs, "result", t.results},
 		} {
 			for i, value := range f.values {
 				if n := sums[i]; n > 0 || value != other {
