@@ -53,6 +53,16 @@ func (r *Rule) StripsCookies(method string) bool {
 	return r.Cookies == CookiesStrip && (method == "GET" || method == "HEAD")
 }
 
+// respellsCookies reports whether the origin gets the cookies of a request with
+// that method in another spelling than they came in: where some of them are in the
+// key, and the field is not.
+func (r *Rule) respellsCookies(method string) bool {
+	if r.StripsCookies(method) {
+		return true
+	}
+	return len(r.Key.Cookies) > 0 && !r.Pass && !r.keysField("Cookie") && (method == "GET" || method == "HEAD")
+}
+
 // CookieFree reports whether every cookie of q that reaches the origin is in
 // the key. A piece of the field that has a value and no name counts as a cookie
 // that is not. Allocates nothing.
@@ -126,29 +136,41 @@ func (r *Rule) withholds(q *Request, setCookie string) bool {
 // says of cookies.
 func Anonymous(q *Request) bool { return !q.Fields.Has("Cookie") }
 
-// AppendCookies appends the value of the Cookie field that the origin is sent
-// under a rule that strips cookies: those that the key holds, in the order of
-// the key, so that requests with one key send one value. It appends nothing
-// where none is left.
+// AppendCookies appends the cookies that the key holds as the value of the Cookie
+// field that the origin is sent, in the order of the key, so that requests with
+// one key send one value. It appends nothing where none is left.
 func (r *Rule) AppendCookies(dst []byte, q *Request) []byte {
 	base := len(dst)
 	for _, name := range r.Key.Cookies {
-		for i := range q.Fields {
-			if q.Fields[i].Name != "Cookie" {
+		dst = appendPairs(dst, base, q, func(c *cookie) bool { return c.name == name })
+	}
+	return dst
+}
+
+// appendUnkeyed appends to the value of a Cookie field the cookies that the key
+// does not hold, in the order in which they came.
+func (r *Rule) appendUnkeyed(dst []byte, q *Request) []byte {
+	return appendPairs(dst, 0, q, func(c *cookie) bool { return !c.nothing() && !slices.Contains(r.Key.Cookies, c.name) })
+}
+
+// appendPairs appends the cookies of q that are wanted to the value of a Cookie
+// field, which begins at base.
+func appendPairs(dst []byte, base int, q *Request, wanted func(*cookie) bool) []byte {
+	for i := range q.Fields {
+		if q.Fields[i].Name != "Cookie" {
+			continue
+		}
+		for line := q.Fields[i].Value; line != ""; {
+			var c cookie
+			if c, line = nextCookie(line); !wanted(&c) {
 				continue
 			}
-			for line := q.Fields[i].Value; line != ""; {
-				var c cookie
-				if c, line = nextCookie(line); c.name != name {
-					continue
-				}
-				if len(dst) > base {
-					dst = append(dst, "; "...)
-				}
-				dst = append(dst, name...)
-				if c.paired {
-					dst = append(append(dst, '='), c.value...)
-				}
+			if len(dst) > base {
+				dst = append(dst, "; "...)
+			}
+			dst = append(dst, c.name...)
+			if c.paired {
+				dst = append(append(dst, '='), c.value...)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -73,6 +74,37 @@ func TestCookieFree(t *testing.T) {
 			}
 			zeroAllocs(t, "CookieFree", func() { c.rule.CookieFree(q) })
 		})
+	}
+}
+
+// TestCookiesSent: what of Cookie reaches the origin is in the spelling of the key.
+func TestCookiesSent(t *testing.T) {
+	keyed := KeySpec{Cookies: []string{"currency", "theme"}}
+	for _, c := range []struct {
+		name   string
+		rule   Rule
+		method string
+		lines  []string
+		want   string
+	}{
+		{"none in the key", Rule{}, "GET", []string{"Cookie: a =1"}, "[a =1]"},
+		{"a space before the sign", Rule{Key: keyed}, "GET", []string{"Cookie: theme =dark"}, "[theme=dark]"},
+		{"a tab behind it", Rule{Key: keyed}, "GET", []string{"Cookie: theme=\tdark ;"}, "[theme=dark]"},
+		{"another order", Rule{Key: keyed}, "GET", []string{"Cookie: theme=dark; currency=EUR"}, "[currency=EUR; theme=dark]"},
+		{"two lines", Rule{Key: keyed}, "GET", []string{"Cookie: theme=dark", "Cookie: theme=light"}, "[theme=dark; theme=light]"},
+		{"beside others", Rule{Key: keyed}, "HEAD", []string{"Cookie: s=1; theme= dark; =v; t"}, "[theme=dark; s=1; =v; t]"},
+		{"ignored ones", Rule{Key: keyed, Cookies: CookiesIgnore}, "GET", []string{"Cookie: s=1; theme =dark"}, "[theme=dark; s=1]"},
+		{"stripped ones", Rule{Key: keyed, Cookies: CookiesStrip}, "GET", []string{"Cookie: s=1; theme =dark"}, "[theme=dark]"},
+		{"nothing left", Rule{Key: keyed}, "GET", []string{"Cookie: ;; "}, "[]"},
+		{"of a POST", Rule{Key: keyed}, "POST", []string{"Cookie: theme =dark"}, "[theme =dark]"},
+		{"of a pass", Rule{Key: keyed, Pass: true}, "GET", []string{"Cookie: theme =dark"}, "[theme =dark]"},
+		{"the whole field in the key", Rule{Key: KeySpec{Cookies: []string{"theme"}, Headers: []string{"Cookie"}}}, "GET", []string{"Cookie: theme =dark"}, "[theme =dark]"},
+	} {
+		q := get(c.lines...)
+		q.Method = c.method
+		if got := fmt.Sprint(c.rule.Sent(q).Values("Cookie")); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
 	}
 }
 

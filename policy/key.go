@@ -82,14 +82,20 @@ func (r *Rule) AppendTarget(dst []byte, q *Request) []byte {
 }
 
 // Sent returns the fields of q that the origin is sent when the request is passed
-// on: all of them, with the cookies that the rule leaves. A fetch of what may be
+// on: all of them, with the cookies that the rule leaves. Those that the key holds
+// come first and in the spelling of the key: servers differ in what they make of
+// "a =b", and of two lines of Cookie. A fetch of what may be
 // stored sends its own conditions instead of the client's.
 func (r *Rule) Sent(q *Request) Fields {
-	if !r.StripsCookies(q.Method) || !q.Fields.Has("Cookie") {
+	if !r.respellsCookies(q.Method) || !q.Fields.Has("Cookie") {
 		return q.Fields
 	}
 	fields := slices.Clone(q.Fields).Without("Cookie")
-	if left := r.AppendCookies(nil, q); len(left) > 0 {
+	left := r.AppendCookies(nil, q)
+	if !r.StripsCookies(q.Method) {
+		left = r.appendUnkeyed(left, q)
+	}
+	if len(left) > 0 {
 		fields = append(fields, Field{"Cookie", string(left)})
 	}
 	return fields
