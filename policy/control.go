@@ -1,5 +1,7 @@
 package policy
 
+import "strings"
+
 const second = int64(1e9)
 
 // delta is a directive that takes a number of seconds.
@@ -74,6 +76,29 @@ func (c *control) parse(value string) {
 		}
 		value = rest
 		c.add(&d)
+		c.addStray(&d)
+	}
+}
+
+// addStray looks into a member that does not follow the grammar for what forbids
+// sharing. Origins write "private; max-age=60" and "no-store no-cache", and other
+// caches understand them; permissions are not looked for.
+func (c *control) addStray(d *directive[string]) {
+	if isToken(d.name) && !d.bad && (!d.hasArg || d.quoted || isToken(d.arg)) {
+		return
+	}
+	for _, text := range [...]string{d.name, d.arg} {
+		for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ';' || r == ' ' || r == '\t' }) {
+			word, _, _ = strings.Cut(word, "=")
+			switch {
+			case is(word, "no-store"):
+				c.noStore = true
+			case is(word, "no-cache"):
+				c.noCache = true
+			case is(word, "private"):
+				c.private = true
+			}
+		}
 	}
 }
 

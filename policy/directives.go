@@ -11,6 +11,8 @@ type directive[T text] struct {
 	arg T
 	// hasArg: there was a "=".
 	hasArg bool
+	// quoted: the argument was one quoted-string.
+	quoted bool
 	// bad: the member does not follow the grammar. The name may still tell
 	// what the sender was about.
 	bad bool
@@ -62,7 +64,7 @@ func nextDirective[T text](s T) (d directive[T], rest T, ok bool) {
 		if n < 2 || closingQuote(d.arg, 0) != n-1 {
 			d.bad = true
 		} else {
-			d.arg = d.arg[1 : n-1]
+			d.arg, d.quoted = d.arg[1:n-1], true
 		}
 	}
 	return d, rest, true
