@@ -17,7 +17,7 @@ var errNoHost = errors.New("it names no host (valid is http://host/path, https:/
 // stands for: both schemes for one that begins with "//", and one for each way in
 // which the rules that can apply to it treat its query.
 func (s *Set) URLScopes(url string) ([]string, error) {
-	if i := strings.IndexAny(url, patternBytes); i >= 0 {
+	if holdsPattern(url) {
 		return nil, errURLPattern
 	}
 	var out []string
@@ -109,6 +109,28 @@ func TagScopes(tag string) ([]string, error) {
 // byte by byte: a purge with one of these would be done and touch nothing.
 const patternBytes = `*^\`
 
+// holdsPattern reports whether a URL is plainly meant as a pattern: by those
+// bytes, or by a "$" at its end, a group of alternatives, a class of letters or
+// digits, or ".+" in its path. Other brackets and bars may stand in URLs as
+// browsers send them.
+func holdsPattern(url string) bool {
+	if strings.ContainsAny(url, patternBytes) || strings.HasSuffix(url, "$") {
+		return true
+	}
+	for _, class := range [...]string{"[0-9", "[a-z", "[A-Z"} {
+		if strings.Contains(url, class) {
+			return true
+		}
+	}
+	path, _, _ := strings.Cut(url, "?")
+	if strings.Contains(path, ".+") || strings.Contains(url, "(?") {
+		return true
+	}
+	_, group, found := strings.Cut(url, "(")
+	group, _, closed := strings.Cut(group, ")")
+	return found && closed && strings.Contains(group, "|")
+}
+
 var (
 	errURLPattern  = errors.New("it holds a pattern, and a URL is exact (use a prefix for all that begins alike, or a tag)")
 	errHostPattern = errors.New("it holds a pattern, and a host is exact (name each host, or use a prefix such as /path for every host)")
@@ -131,7 +153,7 @@ func cutAsterisk(prefix string) (string, error) {
 			return "", errPrefixHost
 		}
 	}
-	if strings.ContainsAny(cut, patternBytes) {
+	if holdsPattern(cut) {
 		return "", errPrefix
 	}
 	return cut, nil

@@ -121,6 +121,10 @@ func TestPurgeScopes(t *testing.T) {
 		{"t-secret", `{"tags": ["a"]}`, 200, ""},
 		{"t-secret", `{"tag": ["a"]}`, 400, "unknown field"},
 		{"p-secret", `{"all": true}`, 200, ""},
+		{"p-secret", `{"urls": ["http://h/a"], "urls": ["http://h/b"]}`, 400, "urls: given twice"},
+		{"p-secret", `{"all": false, "soft": true, "all": true}`, 400, "all: given twice"},
+		{"p-secret", `{"tags": ["a"]}}`, 400, "something follows"},
+		{"p-secret", `{"tags": ["a"]} {"all": true}`, 400, "something follows"},
 	} {
 		h, p := newPurgeHandler(t, testTokens()...)
 		edits := []func(*http.Request){isJSON}

@@ -103,14 +103,10 @@ func parsePurge(body io.Reader) (r PurgeRequest, timeout time.Duration, err erro
 		return r, 0, err
 	}
 	var fields map[string]json.RawMessage
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if err := d.Decode(&fields); err != nil {
+	if err := json.NewDecoder(bytes.NewReader(raw)).Decode(&fields); err != nil {
 		return r, 0, invalidation.Faults{"the body is no JSON object: " + err.Error()}
 	}
-	var faults invalidation.Faults
-	if d.More() {
-		faults = append(faults, "something follows the JSON object")
-	}
+	faults := wholeObject(raw)
 	known := map[string]any{
 		"urls": &r.URLs, "tags": &r.Tags, "prefixes": &r.Prefixes, "hosts": &r.Hosts,
 		"all": &r.All, "soft": &r.Soft, "wait": &r.Wait, "timeout": &r.Timeout,
@@ -150,6 +146,32 @@ func parsePurge(body io.Reader) (r PurgeRequest, timeout time.Duration, err erro
 		return r, 0, faults
 	}
 	return r, timeout, nil
+}
+
+// wholeObject returns the faults of a body that begins with a JSON object: a name
+// that is given twice, of which one would count and the other be forgotten, and
+// anything behind the object.
+func wholeObject(raw []byte) (faults invalidation.Faults) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	_, _ = d.Token() // the brace
+	seen := map[string]bool{}
+	for d.More() {
+		var value json.RawMessage
+		token, _ := d.Token()
+		name, _ := token.(string)
+		if d.Decode(&value) != nil {
+			break
+		}
+		if seen[name] {
+			faults = append(faults, name+": given twice (valid is one list with all entries)")
+		}
+		seen[name] = true
+	}
+	_, _ = d.Token()
+	if len(bytes.TrimSpace(raw[d.InputOffset():])) > 0 {
+		faults = append(faults, "something follows the JSON object")
+	}
+	return faults
 }
 
 func wanted(to any) string {
