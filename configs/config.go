@@ -34,10 +34,12 @@ type Config struct {
 	Warnings Faults
 
 	// file and files are for CheckFiles; ramSize and diskSize are where
-	// CheckMachine's warnings belong.
+	// CheckMachine's warnings belong, and places are for PolicyFault.
 	file              string
 	files             []fileRef
 	ramSize, diskSize value
+	// places are where the policies and what they hold stand, by path.
+	places map[string]place
 }
 
 // Origin returns the origin of that name.

@@ -50,3 +50,18 @@ func (f Faults) sorted() Faults {
 	})
 	return f
 }
+
+// PolicyFault is a fault that only the compiler of the policies finds: what is
+// wrong with a field of one of them. It stands at the field, or at the nearest
+// thing around it that the file gives.
+func (c *Config) PolicyFault(index int, field, message string) Fault {
+	path := fmt.Sprintf("policies[%d].%s", index, field)
+	f := Fault{File: c.file, Line: 1, Column: 1, Message: path + ": " + message}
+	for p := path; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
+		if at, ok := c.places[p]; ok {
+			f.Line, f.Column = at.line, at.column
+			break
+		}
+	}
+	return f
+}

@@ -69,7 +69,7 @@ func Parse(name string, data []byte) (*Config, Faults) {
 
 // parse is Parse that returns what could be read beside the faults.
 func parse(name string, data []byte) (*Config, Faults) {
-	d := &decoder{file: name, schema: make(map[string]bool)}
+	d := &decoder{file: name, schema: make(map[string]bool), places: make(map[string]place)}
 	cfg := &Config{file: name}
 	if root := d.document(data); root != nil {
 		top := value{d: d, head: place{1, 1}}
@@ -78,7 +78,7 @@ func parse(name string, data []byte) (*Config, Faults) {
 		d.reportUnknown()
 	}
 	cfg.Warnings = d.warnings.sorted()
-	cfg.files = d.files
+	cfg.files, cfg.places = d.files, d.places
 	return cfg, d.faults.sorted()
 }
 

@@ -59,6 +59,7 @@ func TestMinimal(t *testing.T) {
 		file:      "weir.yaml",
 	}
 	cfg.ramSize, cfg.diskSize = value{}, value{} // tested in TestCheckMachine
+	cfg.places = nil                             // tested in TestPolicyFault
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", cfg, want)
 	}

@@ -94,7 +94,7 @@ timeouts: {header: 1s, idle: 2s, progress: 3s, drain: 4s}
 	}
 	want := *old
 	want.Policies, want.Timeouts.Drain, want.Warnings = next.Policies, next.Timeouts.Drain, next.Warnings
-	want.files, want.ramSize, want.diskSize = next.files, next.ramSize, next.diskSize
+	want.files, want.ramSize, want.diskSize, want.places = next.files, next.ramSize, next.diskSize, next.places
 	if !reflect.DeepEqual(effective, &want) {
 		t.Errorf("got\n%+v\nwant\n%+v", effective, &want)
 	}

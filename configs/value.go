@@ -24,6 +24,8 @@ type decoder struct {
 	// from then on whatever seems to be missing is not.
 	values int
 	full   bool
+	// places are those of the policies and of what they hold.
+	places map[string]place
 	// suggestions counts the calls of didYouMean.
 	suggestions int
 	unknown     []unknownKey
@@ -108,6 +110,9 @@ func (v value) child(y *yaml.Node, head place, path, shape string) value {
 		v.d.full = true
 		c.y = nil
 		return c
+	}
+	if _, known := v.d.places[path]; !known && strings.HasPrefix(path, "policies[") {
+		v.d.places[path] = c.at
 	}
 	if y.Kind == yaml.AliasNode {
 		c.y = y.Alias

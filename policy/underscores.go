@@ -35,7 +35,7 @@ func (r *Rule) compileUnderscores(report reporter) {
 		case !oddName(canonical):
 			report(at, name, "it holds no underscore; such a field reaches the origin as it is")
 		case twin == "Host" || StandingOf(twin) != StandingOrdinary:
-			report(at, name, "servers take it for "+twin+", which does not reach the origin from everybody")
+			report(at, name, "servers take it for "+twin+", which weir makes by itself or takes from trusted senders only; give the field another name")
 		}
 		r.Underscores[i] = canonical
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"weir/configs"
@@ -18,7 +20,32 @@ func rules(cfg *configs.Config) (*policy.Set, error) {
 	for i := range cfg.Policies {
 		list = append(list, rule(&cfg.Policies[i]))
 	}
-	return policy.NewSet(list)
+	set, err := policy.NewSet(list)
+	if err != nil {
+		return nil, placed(cfg, err)
+	}
+	return set, nil
+}
+
+// placed turns what the compiler of the policies finds into faults of the file.
+func placed(cfg *configs.Config, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var faults configs.Faults
+	for _, err := range joined.Unwrap() {
+		f, ok := errors.AsType[*policy.RuleFault](err)
+		if !ok {
+			return err
+		}
+		message := f.Reason
+		if f.Value != "" {
+			message = fmt.Sprintf("%.80q: %s", f.Value, f.Reason)
+		}
+		faults = append(faults, cfg.PolicyFault(f.Index, f.Field, message))
+	}
+	return faults
 }
 
 func rule(p *configs.Policy) policy.Rule {
