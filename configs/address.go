@@ -46,6 +46,9 @@ func splitAddress(s string) (host, port, problem string) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.String(), strconv.FormatUint(n, 10), ""
 	}
+	if host == "*" {
+		return "", "", "has * for a host; did you mean :" + port + "?"
+	}
 	if host != "" {
 		if host, problem = checkDNSName(host); problem != "" {
 			return "", "", problem
@@ -158,6 +161,11 @@ func networks(v value) []netip.Prefix {
 // checkServer accepts the URL of an origin's server, and returns it in lower
 // case without the slash at the end.
 func checkServer(s string) (string, string) {
+	for _, scheme := range []string{"http:/", "https:/"} {
+		if rest, ok := strings.CutPrefix(s, scheme); ok && !strings.HasPrefix(rest, "/") {
+			return "", "has one slash behind its scheme; did you mean " + quote(scheme+"/"+rest) + "?"
+		}
+	}
 	if !strings.Contains(s, "://") {
 		return "", "has no scheme; did you mean " + quote("http://"+s) + "?"
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -49,7 +50,8 @@ func (d *decoder) config(cfg *Config, top *object) {
 	listen := top.need("listen", validAddress)
 	cfg.Listen = listeners(listen)
 	cfg.TrustedProxies = networks(top.key("trusted_proxies"))
-	admin := top.key("admin").object("a mapping with listen and tokens")
+	plane := top.key("admin")
+	admin := plane.object("a mapping with listen and tokens" + shorthand(plane, "{listen: %q}", checkAddress))
 	cfg.Admin = decodeAdmin(admin)
 	decodeTiers(cfg, top.key("tiers").object("a mapping with ram and disk"))
 	origins := top.need("origins", "origins: {shop: {servers: [\"http://127.0.0.1:9000\"]}}")
@@ -59,7 +61,8 @@ func (d *decoder) config(cfg *Config, top *object) {
 	cfg.Cluster = decodeCluster(top.key("cluster"))
 	cfg.CacheName = top.key("cache_name").str(DefaultCacheName, validName, checkName)
 	cfg.AccessLog = decodeAccessLog(top.key("access_log"))
-	cfg.Log = decodeLog(top.key("log").object("a mapping with level and format"))
+	log := top.key("log")
+	cfg.Log = decodeLog(log.object("a mapping with level and format" + shorthand(log, "{level: %s}", oneOf(levelNames...))))
 	cfg.Limits = decodeLimits(top.key("limits").object("a mapping of limits"))
 	cfg.Timeouts = decodeTimeouts(top.key("timeouts").object("a mapping of timeouts"))
 	top.done()
@@ -123,7 +126,23 @@ func keyPair(v value) *KeyPair {
 }
 
 // file reads the name of a file.
-func (v value) file() string { return v.str("", "the name of a file", checkGlob) }
+func (v value) file() string { return v.str("", "the name of a file", checkFile) }
+
+// checkPathName accepts what can only be the name of a file or of a directory.
+func checkPathName(s string) (string, string) {
+	if !strings.Contains(s, "/") {
+		return "", "may be anything"
+	}
+	return checkFile(s)
+}
+
+// checkFile accepts the name of a file or of a directory.
+func checkFile(s string) (string, string) {
+	if s == "~" || strings.HasPrefix(s, "~/") {
+		return "", `begins with "~", which shells expand and weir does not; write the whole path`
+	}
+	return checkGlob(s)
+}
 
 func decodeAdmin(o *object) Admin {
 	listen := o.key("listen")
@@ -195,7 +214,8 @@ func scopes(v value) []Scope {
 
 func decodeTiers(cfg *Config, o *object) {
 	t := &cfg.Tiers
-	r := o.key("ram").object("a mapping with size and max_object")
+	ram := o.key("ram")
+	r := ram.object("a mapping with size and max_object" + shorthand(ram, "{size: %s}", checkSize))
 	size := r.key("size")
 	t.RAM.Size = DefaultRAMSize
 	if size.given() {
@@ -206,11 +226,11 @@ func decodeTiers(cfg *Config, o *object) {
 	r.done()
 
 	v := o.key("disk")
-	k := v.object("a mapping with path, size and max_object; leave disk out for RAM only")
+	k := v.object("a mapping with path, size and max_object; leave disk out for RAM only" + shorthand(v, "{path: %q, size: 10GiB}", checkPathName))
 	path := k.need("path", "the name of a directory")
 	diskSize := k.need("size", validSize)
 	disk := Disk{
-		Path: path.str("", "the name of a directory", checkGlob),
+		Path: path.str("", "the name of a directory", checkFile),
 		Size: diskSize.size(maxTier, MinDiskSize, maxTier),
 	}
 	disk.MaxObject = maxObject(k.key("max_object"), DefaultDiskMaxObject, disk.Size, "disk")
@@ -257,6 +277,12 @@ func decodeAccessLog(v value) AccessLog {
 		if s == "off" || s == "stderr" {
 			return s, ""
 		}
+		switch {
+		case strings.Contains(s, "/") || strings.HasSuffix(s, ".log"):
+			return "", "is not a choice; did you mean {file: " + cut(s) + "}?"
+		case s == "stdout" || switches[strings.ToLower(s)] == "true":
+			return "", `is not a choice; did you mean "stderr"?`
+		}
 		return "", "is not a choice" + v.d.didYouMean(s, []string{"off", "stderr"})
 	})
 	if word == "stderr" {
@@ -265,10 +291,12 @@ func decodeAccessLog(v value) AccessLog {
 	return AccessLog{To: AccessLogOff}
 }
 
+var levelNames = []string{"debug", "info", "warn", "error"}
+
 func decodeLog(o *object) Log {
 	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 	log := Log{
-		Level:  levels[o.key("level").choice(1, "debug", "info", "warn", "error")],
+		Level:  levels[o.key("level").choice(1, levelNames...)],
 		Format: LogFormat(o.key("format").choice(int(LogText), LogText.String(), LogJSON.String())),
 	}
 	o.done()
@@ -296,7 +324,7 @@ func bodySize(v value) int64 {
 	if v.given() && !v.isNull() && v.y.Value == "none" {
 		return 0
 	}
-	return v.size(0, 1, maxTier)
+	return v.sizeOr("none, or ", 0, 1, maxTier)
 }
 
 func decodeTimeouts(o *object) Timeouts {

@@ -39,7 +39,7 @@ func decodeOrigins(v value) []Origin {
 }
 
 func decodeOrigin(name string, v value) Origin {
-	o := v.object("a mapping with servers")
+	o := v.object("a mapping with servers" + shorthand(v, "{servers: [%q]}", checkServer))
 	servers := o.need("servers", `a list of `+validServer)
 	origin := Origin{Name: name, Servers: words(servers.oneOrMany("a list of "+validServer), validServer, checkServer)}
 

@@ -68,7 +68,8 @@ func decodePolicy(v value) (Policy, value, policyLink) {
 	o := v.object("a mapping with name and origin")
 	name := o.need("name", validName)
 	p := Policy{Name: name.str("", validName, checkName)}
-	p.Match = decodeMatch(o.key("match").object("a mapping with host, path, method and header"))
+	match := o.key("match")
+	p.Match = decodeMatch(match.object("a mapping with host, path, method and header" + shorthand(match, "{path: %q}", checkPath)))
 	origin := o.need("origin", "the name of one of the origins")
 	p.Origin = origin.str("", "the name of one of the origins", checkGlob)
 	p.Pass = o.key("pass").boolean(false)

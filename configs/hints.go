@@ -1,7 +1,9 @@
 package configs
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +24,8 @@ var counterparts = map[string]string{
 	"expires":                       "policies[].ttl.default, or override",
 	"grace":                         "ttl.stale_while_revalidate, and ttl.stale_if_error while the origin fails",
 	"headers":                       "policies[].match.header, or policies[].key.headers",
+	"include":                       "none: one file holds all",
+	"includes":                      "none: one file holds all",
 	"keep":                          "ttl.stale_if_error; a stale object stays until its space is needed, and is revalidated",
 	"location":                      "policies, with policies[].match.path",
 	"locations":                     "policies, with policies[].match.path",
@@ -31,15 +35,17 @@ var counterparts = map[string]string{
 	"maxage":                        "policies[].ttl.default, or override",
 	"memory":                        "tiers.ram.size",
 	"no_cache":                      "policies[].pass",
+	"port":                          "listen, with the host: 127.0.0.1:8080",
+	"ports":                         "listen, with the host: 127.0.0.1:8080",
 	"proxy_cache":                   "tiers, and policies",
 	"proxy_cache_background_update": "policies[].ttl.stale_while_revalidate",
 	"proxy_cache_bypass":            "policies[].pass",
 	"proxy_cache_key":               "policies[].key",
-	"proxy_cache_lock":              "none needed: one fetch serves all that ask at once",
+	"proxy_cache_lock":              "none: one fetch serves all that ask at once",
 	"proxy_cache_methods":           "policies[].match.method",
 	"proxy_cache_min_uses":          "policies[].admit: second-hit",
 	"proxy_cache_path":              "tiers.disk.path",
-	"proxy_cache_revalidate":        "none needed: what is stale is revalidated",
+	"proxy_cache_revalidate":        "none: what is stale is revalidated",
 	"proxy_cache_use_stale":         "policies[].ttl.stale_if_error",
 	"proxy_cache_valid":             "policies[].ttl.default, override and negative",
 	"proxy_connect_timeout":         "origins.<name>.connect_timeout",
@@ -65,6 +71,21 @@ var counterparts = map[string]string{
 	"worker_connections":            "limits.connections",
 }
 
+// counterpartsIn are keys of other programs for one of weir's mappings.
+var counterpartsIn = map[string]string{
+	"access_log.path": "access_log.file",
+	"listen.addr":     "listen[].address",
+	"listen.host":     "listen[].address, with the port",
+	"listen.port":     "listen[].address, with the host",
+	"match.cookie":    "policies[].match.header: {Cookie: \"*NAME=*\"}",
+	"match.cookies":   "policies[].match.header: {Cookie: \"*NAME=*\"}",
+	"match.query":     "none: no policy is chosen by the query; policies[].key.query says what of it counts",
+	"match.scheme":    "policies[].match.header: {X-Forwarded-Proto: https}",
+	"match.url":       "policies[].match.host and policies[].match.path",
+}
+
+var indexes = regexp.MustCompile(`\[[0-9]*\]`)
+
 // meant says where the key that was probably meant is: a space is missing behind
 // its colon, it is another program's, or it is spelled otherwise or belongs
 // elsewhere.
@@ -73,17 +94,30 @@ func (d *decoder) meant(u unknownKey) string {
 		return "; a space is missing behind the colon: " + cut(key) + ": " + cut(rest)
 	}
 	foreign := counterparts[strings.ReplaceAll(strings.ToLower(u.name), "-", "_")]
+	owner := indexes.ReplaceAllLiteralString(u.owner[strings.LastIndexByte(u.owner, '.')+1:], "")
+	if here := counterpartsIn[owner+"."+u.name]; here != "" {
+		return counterpart(here)
+	}
 	near := d.didYouMean(u.name, u.known)
 	homes := d.homes(u.name)
 	switch {
 	case foreign != "" && len(homes) == 0:
-		return "; weir's key is " + foreign
+		return counterpart(foreign)
 	case near != "":
 		return near
 	case len(homes) > 0:
 		return "; it belongs in " + strings.Join(homes, " or in ")
 	}
 	return ""
+}
+
+// counterpart ends a message with weir's key for another program's, or with why
+// there is none.
+func counterpart(key string) string {
+	if why, ok := strings.CutPrefix(key, "none: "); ok {
+		return "; weir has none: " + why
+	}
+	return "; weir's key is " + key
 }
 
 // isKey reports whether the schema has a key of this name.
@@ -116,6 +150,56 @@ func template(y *yaml.Node) string {
 		return braces
 	}
 	return ""
+}
+
+// shorthand suggests the mapping for a plain value that is valid as one of its
+// keys; format is that mapping, with %s for the value.
+func shorthand(v value, format string, check checker) string {
+	s := v.text()
+	if s == "" || v.isNull() {
+		return ""
+	}
+	if _, problem := check(s); problem != "" {
+		return ""
+	}
+	return "; here: " + fmt.Sprintf(format, cut(s))
+}
+
+// checkSize is ParseSize as a checker.
+func checkSize(s string) (string, string) {
+	if _, err := ParseSize(s); err != nil {
+		return "", err.Error()
+	}
+	return s, ""
+}
+
+// oneOf accepts the words.
+func oneOf(words ...string) checker {
+	return func(s string) (string, string) {
+		if !slices.Contains(words, s) {
+			return "", "is not a choice"
+		}
+		return s, ""
+	}
+}
+
+var scaled = regexp.MustCompile(`^([0-9]{1,6})(?:([kKmM])|[eE]([1-6]))$`)
+
+// integerHint suggests the whole number that s says elsewhere, or "".
+func integerHint(s string) string {
+	plain := strings.NewReplacer("_", "", ",", "", " ", "", "'", "").Replace(s)
+	if m := scaled.FindStringSubmatch(plain); m != nil {
+		zeros := map[string]int{"k": 3, "m": 6}[strings.ToLower(m[2])]
+		if m[3] != "" {
+			zeros = int(m[3][0] - '0')
+		}
+		plain = m[1] + strings.Repeat("0", zeros)
+	}
+	plain = strings.TrimLeft(plain, "0")
+	if _, err := strconv.ParseUint(plain, 10, 31); err != nil || plain == s {
+		return ""
+	}
+	return "; did you mean " + plain + "?"
 }
 
 // switches are words for true and false that are not valid here.

@@ -69,7 +69,7 @@ func Parse(name string, data []byte) (*Config, Faults) {
 
 // parse is Parse that returns what could be read beside the faults.
 func parse(name string, data []byte) (*Config, Faults) {
-	d := &decoder{file: name, schema: make(map[string]bool), places: make(map[string]place)}
+	d := &decoder{file: name, schema: make(map[string]bool)}
 	cfg := &Config{file: name}
 	if root := d.document(data); root != nil {
 		top := value{d: d, head: place{1, 1}}

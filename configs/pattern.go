@@ -101,6 +101,9 @@ func checkMethod(s string) (string, string) {
 	case "PURGE":
 		return "", "would never match: policies[].purge says who may use it"
 	}
+	if strings.ContainsAny(s, "*|^~,") {
+		return "", "is a pattern, and methods are named one by one here; a list has alternatives: [GET, HEAD]"
+	}
 	s, problem := checkToken(s)
 	if problem == "" && s != strings.ToUpper(s) {
 		return "", "would never match: methods are in upper case"
@@ -231,6 +234,9 @@ func checkPlainHost(s string) (string, string) {
 // checkAuthority accepts host or host:port, IPv6 in brackets, and returns it in
 // lower case and in its IDNA form.
 func checkAuthority(s string) (string, string) {
+	if strings.Contains(s, "://") {
+		return "", "is a URL, not a host"
+	}
 	host, port := s, ""
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
 		host, port = s[:i], s[i:]
@@ -267,6 +273,9 @@ func checkDNSName(s string) (string, string) {
 	}
 	if len(s) > 253 {
 		return "", "is longer than a host name can be"
+	}
+	if _, err := netip.ParseAddr(s); err != nil && strings.Contains(s, ".") && strings.Trim(s, "0123456789.") == "" {
+		return "", "is written as an IPv4 address and is none"
 	}
 	for label := range strings.SplitSeq(s, ".") {
 		if label == "" || len(label) > 63 {

@@ -34,6 +34,18 @@ func Nearest(word string, known []string) string {
 			best, bestDistance = k, d
 		}
 	}
+	if best != "" || len(word) < 3 {
+		return best
+	}
+	// What was cut short, or has something more behind it: warning for warn.
+	for _, k := range known {
+		if len(k) >= 3 && (strings.HasPrefix(k, word) || strings.HasPrefix(word, k)) {
+			if best != "" {
+				return ""
+			}
+			best = k
+		}
+	}
 	return best
 }
 

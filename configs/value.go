@@ -111,8 +111,8 @@ func (v value) child(y *yaml.Node, head place, path, shape string) value {
 		c.y = nil
 		return c
 	}
-	if _, known := v.d.places[path]; !known && strings.HasPrefix(path, "policies[") {
-		v.d.places[path] = c.at
+	if strings.HasPrefix(path, "policies[") {
+		v.d.notePlace(path, c.at)
 	}
 	if y.Kind == yaml.AliasNode {
 		c.y = y.Alias
@@ -121,6 +121,17 @@ func (v value) child(y *yaml.Node, head place, path, shape string) value {
 		c.fault("the value without a tag", "the YAML tag %s means nothing here", cut(c.y.Tag))
 	}
 	return c
+}
+
+// notePlace remembers where a value stands. The first is the value itself; the
+// keys of a mapping come later under its path.
+func (d *decoder) notePlace(path string, at place) {
+	if d.places == nil {
+		d.places = make(map[string]place)
+	}
+	if _, known := d.places[path]; !known {
+		d.places[path] = at
+	}
 }
 
 // isNull reports whether a key stands there with nothing behind it.
@@ -240,7 +251,10 @@ func (v value) integer(fallback, low, high int) int {
 	n, err := strconv.Atoi(s)
 	switch {
 	case err != nil:
-		v.fault(valid, "%s is not a whole number", quote(s))
+		v.fault(valid, "%s is not a whole number%s", quote(s), integerHint(s))
+	case len(s) > 1 && s[0] == '0':
+		// YAML 1.1 reads it as octal.
+		v.fault(valid, "%s begins with 0%s", quote(s), integerHint(s))
 	case n < low:
 		v.fault(valid, "%d is too small", n)
 	case n > high:
@@ -252,16 +266,19 @@ func (v value) integer(fallback, low, high int) int {
 }
 
 // size reads bytes from low to high.
-func (v value) size(fallback, low, high int64) int64 {
-	s, ok := v.scalar(validSize)
+func (v value) size(fallback, low, high int64) int64 { return v.sizeOr("", fallback, low, high) }
+
+// sizeOr is size where other words are valid too, as or says.
+func (v value) sizeOr(or string, fallback, low, high int64) int64 {
+	s, ok := v.scalar(or + validSize)
 	if !ok {
 		return fallback
 	}
 	n, err := ParseSize(s)
-	bounds := formatSize(low) + " to " + formatSize(high)
+	bounds := or + formatSize(low) + " to " + formatSize(high)
 	switch {
 	case err != nil:
-		v.fault(validSize, "%s %v", quote(s), err)
+		v.fault(or+validSize, "%s %v", quote(s), err)
 	case n < low:
 		v.fault(bounds, "%s is too small", cut(s))
 	case n > high:

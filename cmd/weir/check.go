@@ -51,6 +51,8 @@ func load(path string, w io.Writer) (*configs.Config, error) {
 		}
 		fmt.Fprintf(w, "%s: %s\n", path, count(len(faults), "fault"))
 		return nil, silent{err}
+	case errors.Is(err, fs.ErrNotExist) && path == "-":
+		return nil, errors.New("there is no configuration file -; for standard input name /dev/stdin")
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("there is no configuration file %s: name another behind the command or with -c, begin with a copy of "+
 			"configs/weir.sample.yaml, or run `weir demo`, which needs none", path)

@@ -35,6 +35,9 @@ func demoCommand() *cobra.Command {
 			"to try. Nothing needs to be set up; Ctrl-C stops both and leaves nothing behind.",
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if f.delay < 0 {
+				return usage(c, "--delay: %v is negative (valid: 0s and more)", f.delay)
+			}
 			return demo(f, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}

@@ -127,9 +127,11 @@ type policyStat struct {
 func diskStatCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "stat DIR",
-		Short: "Say what a disk tier holds: segments, objects by policy, dead bytes, the index",
-		Args:  dirArg,
+		Use: "stat DIR",
+
+		SuggestFor: []string{"info", "stats", "status", "du", "df"},
+		Short:      "Say what a disk tier holds: segments, objects by policy, dead bytes, the index",
+		Args:       dirArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			return inspect(args[0], c.ErrOrStderr(), func(i *disk.Inspection, p *purgeView) error {
 				b := newBar(c, i, "reading heads")
@@ -300,8 +302,10 @@ type diskFault struct {
 func diskVerifyCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "verify DIR",
-		Short: "Read every byte of a disk tier and hold every checksum; exit 0 only when all is whole",
+		Use: "verify DIR",
+
+		SuggestFor: []string{"check", "fsck", "test", "scrub"},
+		Short:      "Read every byte of a disk tier and hold every checksum; exit 0 only when all is whole",
 		Long: "Read every byte of a disk tier, hold every checksum, and hold index and segments against each\n" +
 			"other. Each fault is named with its file, its place and the key concerned. Damage is never served:\n" +
 			"weir checks what it reads, so a fault here is a miss there. Not for a directory that is in use.",

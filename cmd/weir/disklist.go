@@ -116,9 +116,11 @@ func (f *listFlags) wants(o *disk.StoredObject, verdict invalidation.Verdict, no
 func diskListCommand() *cobra.Command {
 	var f listFlags
 	c := &cobra.Command{
-		Use:   "ls DIR",
-		Short: "List the objects of a disk tier, oldest segment first",
-		Args:  dirArg,
+		Use: "ls DIR",
+
+		SuggestFor: []string{"list", "dir", "find", "objects"},
+		Short:      "List the objects of a disk tier, oldest segment first",
+		Args:       dirArg,
 		RunE: func(c *cobra.Command, args []string) error {
 			if _, err := path.Match(f.match, ""); err != nil {
 				return usage(c, "--match %q: %v; * is any text, ? one character, [a-z] one of these", f.match, err)

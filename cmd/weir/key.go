@@ -27,6 +27,9 @@ func keyCommand() *cobra.Command {
 			if len(args) == 0 {
 				return usage(c, "key needs a URL, such as http://example.com/path")
 			}
+			if first := args[0]; len(args) > 1 && strings.Contains(first, "://") {
+				return usage(c, "key takes one URL, and got %q and %q", first, args[1])
+			}
 			return file.argument(c, args[:len(args)-1])
 		},
 		RunE: func(c *cobra.Command, args []string) error {
@@ -71,12 +74,16 @@ func newKeyRequest(cfg *configs.Config, method, url string, headers []string, fr
 		err = errors.New("it has no scheme and host")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot make a key for %q: %w (a whole URL is needed, such as http://example.com/path)", url, err)
+		valid := "a whole URL is needed, such as http://example.com/path"
+		if before, _, found := strings.Cut(url, "#"); found {
+			valid = "browsers keep it to themselves: leave out what begins with #, " + before
+		}
+		return nil, fmt.Errorf("cannot make a key for %q: %w (%s)", url, err, valid)
 	}
 	q := &keyRequest{name: cfg.CacheName, from: policy.Sender{Scheme: t.Scheme, Proxies: cfg.TrustedProxies}}
 	if from != "" {
 		if q.from.Addr, err = netip.ParseAddr(from); err != nil {
-			return nil, fmt.Errorf("cannot read address %q: it is none, such as 192.0.2.1", from)
+			return nil, fmt.Errorf("cannot use --from %q: it is not an IP address (valid: one such as 192.0.2.1 or 2001:db8::1)", from)
 		}
 	}
 	raw, err := q.rawHeader(t.Authority, headers)
@@ -134,6 +141,9 @@ func (q *keyRequest) show(w io.Writer, set *policy.Set) error {
 		pass = "the policy stores nothing"
 	case q.Method != "GET" && q.Method != "HEAD":
 		pass = "only GET and HEAD are answered from the cache"
+		if upper := strings.ToUpper(q.Method); upper == "GET" || upper == "HEAD" {
+			pass += ", and methods are in upper case: " + upper
+		}
 	case q.view.Override:
 		pass = policy.ReasonOverride.String() + ": a field names another path, host or method, and is not in the key"
 	case set.InDoubt(r, &q.Request):

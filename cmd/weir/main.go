@@ -118,8 +118,10 @@ func (f *configFile) flag(c *cobra.Command) {
 // argument takes the file from args, which may name it once.
 func (f *configFile) argument(c *cobra.Command, args []string) error {
 	switch {
-	case len(args) == 0:
+	case len(args) == 0 && f.path != "":
 		return nil
+	case len(args) == 0 || args[0] == "":
+		return usage(c, "the name of the configuration file is empty")
 	case len(args) > 1:
 		return usage(c, "%s takes one configuration file, and got %d: %s", called(c), len(args), strings.Join(args, " "))
 	case c.Flags().Changed("config") && args[0] != f.path:

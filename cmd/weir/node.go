@@ -103,7 +103,7 @@ func start(ctx context.Context, path string, cfg *configs.Config, stderr io.Writ
 func (n *node) open(ctx context.Context, stderr io.Writer) (err error) {
 	cfg := n.cfg
 	if n.accessLog, err = accesslog.Open(accesslog.Options{Target: accessTarget(cfg.AccessLog), Stderr: stderr}); err != nil {
-		return err
+		return fmt.Errorf("%w (from the key access_log.file)", err)
 	}
 	if err = n.openTiers(); err != nil {
 		return err

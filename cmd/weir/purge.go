@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/http/httpguts"
 
 	"weir/proxy/admin"
 )
@@ -79,6 +80,9 @@ func (f *purgeFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if !httpguts.ValidHeaderFieldValue(token) {
+		return errors.New("the token holds a line end or another control character (valid: the token on one line)")
+	}
 	f.request.Timeout = f.timeout.String()
 	f.request.Wait = "local"
 	if f.wait {
@@ -114,6 +118,10 @@ func (f *purgeFlags) run(c *cobra.Command) error {
 // adminAddress is where the admin plane of the running weir is.
 func (f *purgeFlags) adminAddress(c *cobra.Command) (string, error) {
 	if f.address != "" {
+		_, port, err := net.SplitHostPort(f.address)
+		if err != nil || port == "" || strings.Contains(port, "/") {
+			return "", usage(c, "--address: %q is not an address (valid: host:port of the admin plane, such as 127.0.0.1:8081)", f.address)
+		}
 		return f.address, nil
 	}
 	cfg, err := load(f.config.path, io.Discard)
@@ -135,7 +143,7 @@ func (f *purgeFlags) adminAddress(c *cobra.Command) (string, error) {
 
 func (f *purgeFlags) token() (string, error) {
 	if f.tokenFile == "" {
-		return os.Getenv("WEIR_TOKEN"), nil
+		return strings.TrimSpace(os.Getenv("WEIR_TOKEN")), nil
 	}
 	b, err := os.ReadFile(f.tokenFile)
 	if err != nil {

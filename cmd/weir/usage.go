@@ -44,6 +44,20 @@ func noArguments(c *cobra.Command, args []string) error {
 	return usage(c, "%s takes no argument, and got %q", called(c), args[0])
 }
 
+// notCommands are what other programs have commands for, and what does it here.
+var notCommands = map[string]string{
+	"reload":  "send SIGHUP to the running weir: `systemctl reload weir`, or kill -HUP and its process id",
+	"restart": "stop it with SIGTERM and start it again with `weir serve`, or `systemctl restart weir`",
+	"stop":    "send SIGTERM to the running weir: `systemctl stop weir`, or kill and its process id",
+	"quit":    "send SIGTERM to the running weir: `systemctl stop weir`, or kill and its process id",
+	"status":  "the admin plane has it: curl http://127.0.0.1:8081/v1/status",
+	"stats":   "the admin plane has it: curl http://127.0.0.1:8081/metrics",
+	"metrics": "the admin plane has it: curl http://127.0.0.1:8081/metrics",
+	"health":  "the admin plane has it: curl http://127.0.0.1:8081/readyz",
+	"init":    "begin with a copy of configs/weir.sample.yaml",
+	"config":  "`weir check` checks a file; begin with a copy of configs/weir.sample.yaml",
+}
+
 // noCommand says that a command has no subcommand of this name, and which one
 // may be meant.
 func noCommand(parent *cobra.Command, name string) error {
@@ -58,7 +72,10 @@ func noCommand(parent *cobra.Command, name string) error {
 	if meant == "" {
 		meant = configs.Nearest(name, names)
 	}
+	instead := notCommands[strings.ToLower(name)]
 	switch {
+	case !parent.HasParent() && instead != "":
+		return usage(parent, "there is no command %q; %s", parent.CommandPath()+" "+name, instead)
 	case !parent.HasAvailableSubCommands():
 		return usage(parent, "%s has no subcommands, and got %q", called(parent), name)
 	case strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml"):
