@@ -43,8 +43,8 @@ func (f Faults) Error() string {
 	return b.String()
 }
 
-// sorted puts faults into file order; those at one place keep their order.
-func (f Faults) sorted() Faults {
+// Sorted puts faults into file order; those at one place keep their order.
+func (f Faults) Sorted() Faults {
 	slices.SortStableFunc(f, func(a, b Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})

@@ -45,7 +45,7 @@ func CheckFiles(cfg *Config) Faults {
 		f.value.d, f.keyValue.d = d, d
 		f.check()
 	}
-	return d.faults.sorted()
+	return d.faults.Sorted()
 }
 
 func (f fileRef) check() {

@@ -24,7 +24,7 @@ func TestFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			cfg, faults := parse("weir.yaml", data)
-			faults = append(faults, CheckFiles(cfg)...).sorted()
+			faults = append(faults, CheckFiles(cfg)...).Sorted()
 			var out strings.Builder
 			for _, f := range faults {
 				out.WriteString(f.String() + "\n")

@@ -42,7 +42,7 @@ func CheckMachine(cfg *Config, m Machine) Faults {
 	}
 	disk := cfg.Tiers.Disk
 	if disk == nil || m.Space == nil {
-		return d.warnings.sorted()
+		return d.warnings.Sorted()
 	}
 	space, err := m.Space(disk.Path)
 	switch {
@@ -55,5 +55,5 @@ func CheckMachine(cfg *Config, m Machine) Faults {
 		at(cfg.diskSize).advise("at most "+formatRoughly(space.Free+space.Used), "%s is more than the file system of %s has: %s free, and %s in the tier already",
 			formatSize(disk.Size), quote(disk.Path), formatRoughly(space.Free), formatRoughly(space.Used))
 	}
-	return d.warnings.sorted()
+	return d.warnings.Sorted()
 }

@@ -27,7 +27,7 @@ func Load(path string) (*Config, error) {
 	cfg, faults := parse(path, data)
 	faults = append(faults, CheckFiles(cfg)...)
 	if len(faults) > 0 {
-		return nil, faults.sorted()
+		return nil, faults.Sorted()
 	}
 	return cfg, nil
 }
@@ -77,9 +77,9 @@ func parse(name string, data []byte) (*Config, Faults) {
 		d.config(cfg, top.object("a mapping with listen, origins and policies"))
 		d.reportUnknown()
 	}
-	cfg.Warnings = d.warnings.sorted()
+	cfg.Warnings = d.warnings.Sorted()
 	cfg.files, cfg.places = d.files, d.places
-	return cfg, d.faults.sorted()
+	return cfg, d.faults.Sorted()
 }
 
 const validFile = "at least listen, origins and one policy"

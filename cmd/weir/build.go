@@ -45,7 +45,7 @@ func placed(cfg *configs.Config, err error) error {
 		}
 		faults = append(faults, cfg.PolicyFault(f.Index, f.Field, message))
 	}
-	return faults
+	return faults.Sorted()
 }
 
 func rule(p *configs.Policy) policy.Rule {
