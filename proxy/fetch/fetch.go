@@ -265,6 +265,7 @@ func (t *run) merge() state {
 		}
 		// Those who wait may still have what the origin just confirmed.
 		o.Hash, o.Text, o.Length, o.Body = t.q.Stale.Hash, t.q.Stale.Text, t.q.Stale.Length, t.q.Stale.Body
+		o.Tier = t.q.Stale.Tier
 	}
 	t.own.First = t.firstRenewed(o)
 	t.Leave()
