@@ -99,7 +99,7 @@ func (d *decoder) checkReserves(cfg *Config, links []policyLink) {
 // most sites are nearly all.
 func (d *decoder) checkCookies(cfg *Config, links []policyLink) {
 	for i, link := range links {
-		if cfg.Policies[i].Pass || link.value.member("cookies").given() || link.value.member("key").member("cookies").given() {
+		if cfg.Policies[i].Pass || link.value.member("cookies").given() || keyedByCookies(link.value.member("key")) {
 			continue
 		}
 		ttl := link.value.member("ttl")
@@ -111,6 +111,14 @@ func (d *decoder) checkCookies(cfg *Config, links []policyLink) {
 			}
 		}
 	}
+}
+
+// keyedByCookies reports whether a key says which cookies count: by name, or all
+// of them.
+func keyedByCookies(key value) bool {
+	return key.member("cookies").given() || slices.ContainsFunc(key.member("headers").items(), func(h value) bool {
+		return strings.EqualFold(h.text(), "Cookie")
+	})
 }
 
 // checkLinks holds that what policies name exists.
