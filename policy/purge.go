@@ -52,6 +52,9 @@ func PrefixScopes(prefix string) ([]string, error) {
 		}
 		return []string{strings.TrimPrefix(keyURL(&Rule{}, &q), host)}, nil
 	}
+	if !strings.HasPrefix(prefix, "//") && !strings.Contains(prefix, "://") {
+		return nil, errNoPrefix
+	}
 	var out []string
 	for _, full := range schemes(prefix) {
 		q, err := purgeTarget(full)
@@ -68,6 +71,9 @@ func PrefixScopes(prefix string) ([]string, error) {
 func HostScopes(host string) ([]string, error) {
 	if strings.ContainsAny(host, patternBytes) {
 		return nil, errHostPattern
+	}
+	if strings.Contains(host, "/") {
+		return nil, errHostURL
 	}
 	var out []string
 	for _, scheme := range []string{"http", "https"} {
@@ -132,6 +138,8 @@ func holdsPattern(url string) bool {
 }
 
 var (
+	errNoPrefix    = errors.New("it begins neither with a scheme nor with a slash (valid is http://host/path, //host/path, or /path for every host)")
+	errHostURL     = errors.New("it is more than a host (valid is the name alone, such as www.example.com; a URL is one of urls or prefixes)")
 	errURLPattern  = errors.New("it holds a pattern, and a URL is exact (use a prefix for all that begins alike, or a tag)")
 	errHostPattern = errors.New("it holds a pattern, and a host is exact (name each host, or use a prefix such as /path for every host)")
 	errTagPattern  = errors.New("it holds a pattern, and a tag is compared byte by byte (name each tag, or give the responses a tag in common)")
@@ -168,7 +176,7 @@ func schemes(url string) []string {
 
 // purgeTarget is the request whose object the URL names.
 func purgeTarget(url string) (Request, error) {
-	if url == "" || strings.HasPrefix(url, "/") {
+	if strings.HasPrefix(url, "/") || !strings.Contains(url, "://") {
 		return Request{}, errNoHost
 	}
 	t, err := SplitTarget([]byte(url))

@@ -131,3 +131,24 @@ func FuzzURLScopes(f *testing.F) {
 		t.Errorf("%q is stored under %q, purged are %q", url, text, scopes)
 	})
 }
+
+// TestPurgeFaults: what names nothing is answered with what would name something.
+func TestPurgeFaults(t *testing.T) {
+	set, err := NewSet([]Rule{{Name: "all", Origin: "o"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ kind, in, want string }{
+		{"url", "page", "valid is http://host/path"},
+		{"url", "shop.example/page", "valid is http://host/path"},
+		{"prefix", "static", "or /path for every host"},
+		{"prefix", "shop.example/static", "or /path for every host"},
+		{"host", "http://shop.example/", "the name alone"},
+		{"host", "shop.example/", "the name alone"},
+	} {
+		scopes := map[string]func(string) ([]string, error){"url": set.URLScopes, "prefix": PrefixScopes, "host": HostScopes}[c.kind]
+		if got, err := scopes(c.in); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %q: got %q, error %v; want an error with %q", c.kind, c.in, got, err, c.want)
+		}
+	}
+}

@@ -160,7 +160,7 @@ func showPurge(c *cobra.Command, address string, status int, answer []byte) erro
 			Faults      []string
 		}
 		if json.Unmarshal(answer, &no) != nil || no.Error == "" {
-			return fmt.Errorf("%s answered %d, which no weir does: is this the admin plane?", address, status)
+			return fmt.Errorf("%s answered %d, and not as an admin plane does: is this the address of admin.listen?", address, status)
 		}
 		for _, f := range no.Faults {
 			fmt.Fprintln(c.ErrOrStderr(), f)
@@ -172,7 +172,7 @@ func showPurge(c *cobra.Command, address string, status int, answer []byte) erro
 	}
 	var r admin.PurgeResult
 	if err := json.Unmarshal(answer, &r); err != nil || r.ID == "" {
-		return fmt.Errorf("%s answered what no weir does: is this the admin plane?", address)
+		return fmt.Errorf("%s answered, and not as an admin plane does: is this the address of admin.listen?", address)
 	}
 	out := c.OutOrStdout()
 	fmt.Fprintf(out, "purge %s\n", r.ID)

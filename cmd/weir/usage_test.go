@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"flag"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,5 +137,23 @@ func TestHelp(t *testing.T) {
 				t.Errorf("got\n%swant\n%s", text, want)
 			}
 		})
+	}
+}
+
+// TestPurgeElsewhere: an address that is not the admin plane's is named, and what
+// it should be.
+func TestPurgeElsewhere(t *testing.T) {
+	s := httptest.NewServer(http.NotFoundHandler())
+	defer s.Close()
+	address := strings.TrimPrefix(s.URL, "http://")
+	code, _, stderr := runCaptured("purge", "--all", "--address", address)
+	want := "weir: " + address + " answered 404, and not as an admin plane does: is this the address of admin.listen?\n"
+	if code != exitFailed || stderr != want {
+		t.Errorf("exit code %d, error %q, want %q", code, stderr, want)
+	}
+	t.Setenv("WEIR_TOKEN", "a\nb")
+	code, _, stderr = runCaptured("purge", "--all", "--address", address)
+	if code != exitFailed || !strings.Contains(stderr, "the token on one line") {
+		t.Errorf("exit code %d, error %q", code, stderr)
 	}
 }
