@@ -110,18 +110,24 @@ func Dated(f Fields, received int64) Fields {
 
 // storedFields is what of a response is kept: not what the response withholds
 // from shared caches, not Age, which Freshness.Born holds, and cookies only where
-// the rule stores them.
+// the rule stores them. It is f itself where that is all of it.
 func storedFields(rule *Rule, f Fields, c *control) Fields {
-	kept := make(Fields, 0, len(f))
+	withheld := func(v *Field) bool {
+		return isSetCookie(v.Name) && !rule.storesCookies() || v.Name == "Age" || hopByHop(v.Name) || c.withholds(v.Name)
+	}
 	for i := range f {
-		if isSetCookie(f[i].Name) && !rule.storesCookies() {
+		if !withheld(&f[i]) {
 			continue
 		}
-		if f[i].Name != "Age" && !hopByHop(f[i].Name) && !c.withholds(f[i].Name) {
-			kept = append(kept, f[i])
+		kept := append(make(Fields, 0, len(f)), f[:i]...)
+		for j := i + 1; j < len(f); j++ {
+			if !withheld(&f[j]) {
+				kept = append(kept, f[j])
+			}
 		}
+		return kept
 	}
-	return kept
+	return f
 }
 
 // Except returns the fields but those with the names, in memory of its own.

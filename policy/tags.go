@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // Bounds of surrogate keys. A rule that says nothing has the defaults; no rule
 // goes beyond the others, which are what an object on disk can bear.
 const (
@@ -45,11 +47,14 @@ func (r *Rule) Hidden() []string {
 	return r.tagFields()
 }
 
+// fewTags are so few that looking through them costs less than a map.
+const fewTags = 16
+
 // Tags returns the surrogate keys of a response, in order, each once. More or
 // longer ones than the bounds are ReasonTagLimit: an object that a purge could
 // not reach by all its tags must not be stored.
 func Tags(rule *Rule, f Fields) (tags []string, reason Reason) {
-	seen := map[string]struct{}{}
+	var seen map[string]struct{} // of many tags; few are looked through
 	total := 0
 	most, mostBytes := rule.TagLimit.of()
 	for _, name := range rule.tagFields() {
@@ -67,15 +72,23 @@ func Tags(rule *Rule, f Fields) (tags []string, reason Reason) {
 				if tag == "" {
 					break
 				}
-				if _, twice := seen[tag]; twice {
+				if _, twice := seen[tag]; twice || seen == nil && slices.Contains(tags, tag) {
 					continue
 				}
 				total += len(tag)
 				if len(tag) > MaxTagLength || len(tags) == most || total > mostBytes {
 					return nil, ReasonTagLimit
 				}
-				seen[tag] = struct{}{}
 				tags = append(tags, tag)
+				switch {
+				case seen != nil:
+					seen[tag] = struct{}{}
+				case len(tags) == fewTags:
+					seen = make(map[string]struct{}, 2*fewTags)
+					for _, t := range tags {
+						seen[t] = struct{}{}
+					}
+				}
 			}
 		}
 	}
