@@ -119,7 +119,7 @@ func (t *fetch) roundTrip() fetchState {
 		return fetchFail
 	}
 	t.resp = resp
-	fields, err := policy.EndToEnd(resp.Header)
+	fields, err := policy.EndToEnd(resp.Fields)
 	if err != nil {
 		t.reason, t.code = policy.ReasonOriginMalformed, 502
 		return fetchFail

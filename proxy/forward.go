@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net"
-	"net/http"
 	"net/netip"
 
 	"weir/origin"
@@ -12,41 +11,43 @@ import (
 // request makes the origin request of a flight: a GET for the whole object,
 // conditional when there is a stale one to renew.
 func (t *fetch) request() *origin.Request {
-	header := forwardable(t.rule, &t.req)
+	fields := forwardable(t.rule, &t.req)
 	for _, name := range []string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
 		// These are the client's; ours ask for what can be stored.
-		delete(header, name)
+		fields = fields.Without(name)
+	}
+	set := func(name, value string) {
+		fields = append(fields.Without(name), policy.Field{Name: name, Value: value})
 	}
 	for _, name := range []string{"Accept-Encoding", acceptLanguage} {
 		text, ok := policy.Narrowed(nil, t.rule, name, t.req.Fields)
 		switch {
 		case ok && len(text) > 0:
-			header[name] = []string{string(text)}
+			set(name, string(text))
 		case ok && name == acceptLanguage:
-			delete(header, name)
+			fields = fields.Without(name)
 		case ok:
 			// Without the field any coding would do (RFC 9110 section 12.5.3).
-			header[name] = []string{"identity"}
+			set(name, "identity")
 		}
 	}
 	if !t.ranged {
-		delete(header, "Range")
-		delete(header, "If-Range")
+		fields = fields.Without("Range").Without("If-Range")
 	}
 	switch {
 	case t.stale != nil:
 		for _, f := range policy.AppendConditional(nil, t.stale.Fields, t.personal) {
-			header[f.Name] = []string{f.Value}
+			set(f.Name, f.Value)
 		}
 	case t.part != nil:
-		header["Range"] = []string{rest(t.part)}
+		set("Range", rest(t.part))
 		if v := &t.part.Validators; v.ETag != "" && !v.Weak {
-			header["If-Range"] = []string{v.ETag}
+			set("If-Range", v.ETag)
 		}
 	}
-	r := &origin.Request{Method: "GET", Host: string(t.req.Host), Target: t.target, Header: header}
+	r := &origin.Request{Method: "GET", Host: string(t.req.Host), Target: t.target, Fields: fields}
 	if t.interims != nil {
-		r.Got1xx = t.interims.got
+		r.Interim = t.interims.got
 	}
 	return r
 }
@@ -64,25 +65,12 @@ func (x *exchange) targetSent() string {
 const addedFields = 2
 
 // forwardable returns the fields of a request that go on to the origin: those of
-// its canonical form, with the cookies that the rule leaves. They stay in the
-// memory of q, which the origin's client may use after the exchange has ended.
-func forwardable(rule *policy.Rule, q *policy.Request) http.Header {
-	fields := rule.Sent(q)
-	header := make(http.Header, len(fields)+addedFields)
-	values := make([]string, 0, len(fields)) // one slice for all
-	for i := range fields {
-		name, value := fields[i].Name, fields[i].Value
-		if name == "Host" {
-			continue
-		}
-		if before := header[name]; before != nil {
-			header[name] = append(before, value)
-			continue
-		}
-		values = append(values, value)
-		header[name] = values[len(values)-1 : len(values) : len(values)]
-	}
-	return header
+// its canonical form, with the cookies that the rule leaves. The slice is the caller's;
+// the strings stay in the memory of q.
+func forwardable(rule *policy.Rule, q *policy.Request) policy.Fields {
+	sent := rule.Sent(q)
+	fields := append(make(policy.Fields, 0, len(sent)+addedFields), sent...)
+	return fields.Without("Host")
 }
 
 // noteSender notes who sent the request, and whether its word about who asked is

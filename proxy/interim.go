@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net"
-	"net/textproto"
 	"strconv"
 	"sync"
 
@@ -43,12 +42,12 @@ func (x *exchange) endInterims() {
 }
 
 // got takes a response and does not wait for the client. After end it does nothing.
-func (in *interims) got(code int, h textproto.MIMEHeader) error {
+func (in *interims) got(code int, received policy.Fields) error {
 	if !in.http11 || code == fasthttp.StatusSwitchingProtocols {
 		// An HTTP/1.0 client knows no interim responses.
 		return nil
 	}
-	fields, err := policy.EndToEnd(h)
+	fields, err := policy.EndToEnd(received)
 	if err != nil {
 		return err
 	}

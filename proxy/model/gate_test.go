@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"weir/origin"
+	"weir/policy"
 )
 
 // scriptedOrigin answers by the behaviour of each path and notes every
@@ -160,9 +161,9 @@ func (o *scriptedOrigin) Do(ctx context.Context, r *origin.Request) (*origin.Res
 	o.serial++
 	o.tick++
 	serial := o.serial
-	c := &Contact{Asked: Request{Method: r.Method, Path: r.Target, Fields: r.Header.Clone()}, AskedTick: o.tick}
+	c := &Contact{Asked: Request{Method: r.Method, Path: r.Target, Fields: headerOf(r.Fields)}, AskedTick: o.tick}
 	c.Response.Asked = o.clock.now()
-	c.Client, _ = strconv.Atoi(r.Header.Get("X-Client"))
+	c.Client, _ = strconv.Atoi(r.Fields.Get("X-Client"))
 	c.Cause = o.causes[c.Client]
 	o.contacts = append(o.contacts, c)
 	delay := time.Duration(0)
@@ -202,7 +203,7 @@ func (o *scriptedOrigin) ended(c *Contact) {
 
 // response is what the proxy gets.
 func (o *scriptedOrigin) response(ctx context.Context, c *Contact, chunked bool) *origin.Response {
-	r := &origin.Response{Status: c.Status, Proto: "HTTP/1.1", Header: c.Fields.Clone(), ContentLength: int64(len(c.Sent))}
+	r := &origin.Response{Status: c.Status, Fields: sortedFields(c.Fields), ContentLength: int64(len(c.Sent))}
 	r.Body = io.NopCloser(bytes.NewReader(nil))
 	if len(c.Sent) > 0 {
 		sent := c.Sent
@@ -216,7 +217,7 @@ func (o *scriptedOrigin) response(ctx context.Context, c *Contact, chunked bool)
 		r.ContentLength = -1
 		if c.Length {
 			r.ContentLength = int64(len(c.Whole))
-			r.Header.Set("Content-Length", strconv.Itoa(len(c.Whole)))
+			r.Fields = append(r.Fields.Without("Content-Length"), policy.Field{Name: "Content-Length", Value: strconv.Itoa(len(c.Whole))})
 		}
 	case chunked && c.Status == 200 && !c.Cut:
 		r.ContentLength = -1
