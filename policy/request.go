@@ -171,6 +171,15 @@ func (f Fields) Without(name string) Fields {
 	return out
 }
 
+// Clone returns the fields in memory of their own, names and values included.
+func (f Fields) Clone() Fields {
+	c := make(Fields, len(f))
+	for i := range f {
+		c[i] = Field{strings.Clone(f[i].Name), strings.Clone(f[i].Value)}
+	}
+	return c
+}
+
 // CanonicalName returns the canonical MIME form of a field name, the form in
 // which every name is kept here.
 func CanonicalName(name string) string { return textproto.CanonicalMIMEHeaderKey(name) }

@@ -42,10 +42,14 @@ func (x *exchange) endInterims() {
 }
 
 // got takes a response and does not wait for the client. After end it does nothing.
-func (in *interims) got(code int, fields policy.Fields) error {
+func (in *interims) got(code int, received policy.Fields) error {
 	if !in.http11 || code == fasthttp.StatusSwitchingProtocols {
 		// An HTTP/1.0 client knows no interim responses.
 		return nil
+	}
+	fields, err := policy.EndToEnd(received)
+	if err != nil {
+		return err
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
