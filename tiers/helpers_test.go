@@ -3,6 +3,7 @@ package tiers
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -186,3 +187,6 @@ func (s *Store) lookupDisk(i int) *Object {
 	h, text := keyOf(i)
 	return s.GetDisk(&h, []byte(text))
 }
+
+// wholeOf reads the body of an object, wherever it lies.
+func wholeOf(o *Object) ([]byte, error) { return io.ReadAll(o.NewReader(0, o.Length)) }
