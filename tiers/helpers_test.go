@@ -95,7 +95,7 @@ func (r *ram) check() error {
 			case o == nil:
 				s.mu.Unlock()
 				return fmt.Errorf("dead cell in the table")
-			case o.Hash != h || c.hash != h || c.cost != o.cost():
+			case o.Hash != h || c.hash != h || c.cost != r.cost(o):
 				s.mu.Unlock()
 				return fmt.Errorf("cell does not fit its key")
 			case !c.inMain && !c.inWindow:

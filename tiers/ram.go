@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"weir/policy"
+	"weir/tiers/disk"
 )
 
 // ram is the RAM tier. The shards' tables say what is stored, and are exact;
@@ -45,6 +46,8 @@ type ram struct {
 	// maxObject is the largest cost that is kept.
 	maxObject int64
 	capacity  int64
+	// homeCost is what a cell's home takes, in bytes: nothing without a disk.
+	homeCost int64
 
 	front  front
 	ghosts ghosts
@@ -76,7 +79,6 @@ type cell struct {
 	// asked counts the lookups of the current turn that ristretto was told of; see
 	// front.
 	asked atomic.Uint32
-	cost  int64
 	// The rest is protected by the shard.
 
 	// inMain: ristretto holds the cell, shown or queued.
@@ -85,7 +87,11 @@ type cell struct {
 	// rejected: ristretto was offered the cell and did not keep it.
 	rejected bool
 	// hit: a lookup found the cell in the table, after the rejection if there was one.
-	hit bool
+	hit  bool
+	cost int64
+	// home is where on disk the object was last known to lie, with this body and
+	// with these metadata or older ones of the same object.
+	home *disk.Place
 }
 
 const (
@@ -102,6 +108,9 @@ const (
 	headRoom  = 32 << 10
 	maxShards = 16
 )
+
+// placeCost is what a disk.Place takes.
+const placeCost = 128
 
 func newRAM(size, maxBody int64, evicted func(*Object)) (*ram, error) {
 	largest := maxBody + objectOverhead + headRoom
@@ -212,7 +221,7 @@ func (r *ram) put(o *Object) bool { return r.putIf(o, nil) }
 // nobody can change that, agrees; nil always does. When it does not, nothing
 // happens, and the answer is false.
 func (r *ram) putIf(o *Object, cond func(current *Object) bool) bool {
-	cost := o.cost()
+	cost := r.cost(o)
 	s := r.shard(&o.Hash)
 	s.mu.Lock()
 	old := s.cells[o.Hash]
@@ -250,6 +259,14 @@ func (r *ram) putIf(o *Object, cond func(current *Object) bool) bool {
 	s.mu.Unlock()
 	r.dismiss(gone)
 	return true
+}
+
+// cost is what the object takes here.
+func (r *ram) cost(o *Object) int64 {
+	if o.isHead() {
+		return o.cost() // its place is in it
+	}
+	return o.cost() + r.homeCost
 }
 
 // offerLocked hands the cell to ristretto, which holds no other living cell of
@@ -351,7 +368,7 @@ func (r *ram) reject(c *cell) {
 	if !ok || shown == c {
 		return
 	}
-	next := &cell{hash: c.hash, cost: c.cost, inWindow: c.inWindow, hit: c.hit}
+	next := &cell{hash: c.hash, cost: c.cost, inWindow: c.inWindow, hit: c.hit, home: c.home}
 	next.obj.Store(o)
 	c.obj.Store(nil)
 	r.front.drop(c)

@@ -93,6 +93,7 @@ func Open(o Options) (*Store, error) {
 	if o.Disk == nil {
 		return s, nil
 	}
+	r.homeCost = placeCost
 	s.admission.setPolicies(o.Policies)
 	d, err := s.openDisk(*o.Disk)
 	if err != nil {
@@ -204,6 +205,7 @@ func (s *Store) GetDisk(h *policy.Hash, text []byte) *Object {
 		return o
 	}
 	o.Body, err = wholeBody(e)
+	home := e.Place()
 	e.Close()
 	if err != nil {
 		s.readTrouble(err)
@@ -211,7 +213,10 @@ func (s *Store) GetDisk(h *policy.Hash, text []byte) *Object {
 	}
 	// RAM gets an object of its own, so that the tier an object says it came
 	// from is right for this answer and for the next.
-	s.ram.putIf(o.inRAM(), func(current *Object) bool { return current == nil && since.valid() })
+	kept := o.inRAM()
+	if s.ram.putIf(kept, func(current *Object) bool { return current == nil && since.valid() }) {
+		s.ram.setHome(kept, home)
+	}
 	return o
 }
 
@@ -290,9 +295,10 @@ func (s *Store) putDiskLocked(d *disk.Store, o *Object, inRAM bool) policy.Reaso
 	case o.Kind == KindResponse && !s.admission.admits(o.Policy, &o.Hash):
 		reason = policy.ReasonNotAdmitted
 	default:
-		err := d.In(o.Policy).Put(o.Hash, []byte(o.Text), o.encode(nil), o.Body, o.expires())
+		home, err := d.In(o.Policy).Put(o.Hash, []byte(o.Text), o.encode(nil), o.Body, o.expires())
 		if err == nil {
 			s.debts.paid(&o.Hash)
+			s.ram.setHome(o, home)
 			return policy.ReasonNone
 		}
 		reason = s.writeTrouble(err)
