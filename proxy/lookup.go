@@ -87,10 +87,12 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 		// The flight of this variant is found under the newest list.
 		x.key = x.keys.variantKey(&primary, &specs[0], x.rule, &x.req)
 	}
-	part := x.keys.partKey(&x.key)
-	at := rec.Vary.Index(part.hash)
-	rec.UseVariant(at, x.now)
-	x.partListed = at >= 0
+	if x.p.tiers.MayHavePart(&x.key.hash) {
+		part := x.keys.partKey(&x.key)
+		at := rec.Vary.Index(part.hash)
+		rec.UseVariant(at, x.now)
+		x.partListed = at >= 0
+	}
 	return nil
 }
 

@@ -34,6 +34,9 @@ func extentOf(o *tiers.Object) (r policy.ByteRange, size int64, ok bool) {
 
 // findPart returns the stored part under the request's key, or nil.
 func (x *exchange) findPart() *tiers.Object {
+	if !x.p.tiers.MayHavePart(&x.key.hash) {
+		return nil
+	}
 	if !x.key.isPrimary() && !x.partListed {
 		// A part that no record lists: what is left of it was invalidated.
 		return nil
@@ -143,6 +146,8 @@ func (t *fetch) keepPart(o *tiers.Object, body []byte, text string) policy.Reaso
 	if !ok || size < 0 {
 		return policy.ReasonPartial
 	}
+	base := policy.HashKey([]byte(text))
+	t.p.tiers.NotePart(&base)
 	key := []byte(text + partSuffix)
 	h := policy.HashKey(key)
 	old := t.p.usable(t.p.tiers.Lookup(&h, key))
@@ -157,7 +162,7 @@ func (t *fetch) keepPart(o *tiers.Object, body []byte, text string) policy.Reaso
 	if got.Start == 0 && got.End == size-1 {
 		// Nothing is missing: it is the whole.
 		o.Status = 200
-		o.Hash, o.Text = policy.HashKey([]byte(text)), text
+		o.Hash, o.Text = base, text
 		t.p.tiers.Delete(&h)
 	} else {
 		o.Status = 206

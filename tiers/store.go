@@ -62,6 +62,7 @@ type Store struct {
 	guards    guards
 	admission admission
 	short     shortage
+	parts     parts
 	// varyMu serialises changes of vary records, which are read, changed and
 	// written; sharded by key. Taken before any guard.
 	varyMu [64]sync.Mutex
@@ -108,6 +109,7 @@ func Open(o Options) (*Store, error) {
 		s.fault("open")
 		s.openError.Store(&err)
 	} else {
+		s.parts.load(o.Disk.Dir, d)
 		s.disk.Store(d)
 	}
 	s.diskKept = make(chan struct{})
@@ -402,6 +404,7 @@ func (s *Store) Close() error {
 	}
 	s.ram.close()
 	if d := s.disk.Swap(nil); d != nil {
+		s.parts.finish(s.opts.Disk.Dir, d)
 		return d.Close()
 	}
 	return nil
