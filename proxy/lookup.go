@@ -109,10 +109,12 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 		// The flight of this variant is found under the newest list.
 		x.key = x.keys.Variant(&primary, &specs[0], x.rule, &x.req)
 	}
-	part := x.keys.Part(&x.key)
-	at := rec.Vary.Index(part.Hash)
-	rec.UseVariant(at, x.now)
-	x.partListed = at >= 0
+	if x.p.store.MayHavePart(&x.key.Hash) {
+		part := x.keys.Part(&x.key)
+		at := rec.Vary.Index(part.Hash)
+		rec.UseVariant(at, x.now)
+		x.partListed = at >= 0
+	}
 	return nil
 }
 

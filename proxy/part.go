@@ -23,6 +23,9 @@ type partHit struct {
 
 // findPart returns the stored part under the request's key, or nil.
 func (x *exchange) findPart() *tiers.Object {
+	if !x.p.store.MayHavePart(&x.key.Hash) {
+		return nil
+	}
 	if !x.key.IsPrimary() && !x.partListed {
 		// A part that no record lists: what is left of it was invalidated.
 		return nil

@@ -98,23 +98,25 @@ func BenchmarkDiskHit(b *testing.B) {
 }
 
 // TestCostIsTrue: what the tier accounts for an object, the proxy's part aside,
-// is within 15 % of what it takes of the heap.
+// is within 15 % of what it takes of the heap, in the window and in ristretto.
 func TestCostIsTrue(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector's heap is another")
 	}
 	for _, size := range []int{0, kib, 10 * kib} {
 		for _, from := range []string{"fill", "disk"} {
-			heap, cost := heapPerObject(t, size, from == "disk")
-			t.Logf("body of %d from %s: %d bytes of heap, accounted %d", size, from, heap, cost)
-			if cost < heap*85/100 || cost > heap*115/100 {
-				t.Errorf("body of %d from %s: takes %d bytes of heap, accounted are %d", size, from, heap, cost)
+			for _, in := range []string{"window", "ristretto"} {
+				heap, cost := heapPerObject(t, size, from == "disk", in == "ristretto")
+				t.Logf("body of %d from %s in %s: %d bytes of heap, accounted %d", size, from, in, heap, cost)
+				if cost < heap*85/100 || cost > heap*115/100 {
+					t.Errorf("body of %d from %s in %s: takes %d bytes of heap, accounted are %d", size, from, in, heap, cost)
+				}
 			}
 		}
 	}
 }
 
-func heapPerObject(t *testing.T, size int, fromDisk bool) (heap, cost int64) {
+func heapPerObject(t *testing.T, size int, fromDisk, inMain bool) (heap, cost int64) {
 	const n = 10_000
 	r, err := newRAM(1<<30, mib, nil)
 	if err != nil {
@@ -142,12 +144,17 @@ func heapPerObject(t *testing.T, size int, fromDisk bool) (heap, cost int64) {
 		}
 		r.put(o)
 		cost += o.storedCost()
+		if inMain {
+			r.lookup(i)
+		}
 		if i%256 == 0 {
 			r.settle()
 		}
 	}
 	r.settle()
-	forgetWindow(r)
+	if inMain {
+		forgetWindow(r)
+	}
 	heap = heapInUse() - before
 	if r.objects.Load() != n {
 		t.Fatalf("%d objects of %d are left", r.objects.Load(), n)

@@ -380,7 +380,7 @@ func TestDamageWhereAHeadLeads(t *testing.T) {
 	s.Put(o)
 	head := keptHead(t, s, 1)
 	flipTail(t, dir, o.Body)
-	if err := s.disk.Load().In("").Put(o.Hash, []byte(o.Text), o.encode(nil), o.Body, o.expires()); err != nil {
+	if _, err := s.disk.Load().In("").Put(o.Hash, []byte(o.Text), o.encode(nil), o.Body, o.expires()); err != nil {
 		t.Fatal(err)
 	}
 	got := s.find(1)

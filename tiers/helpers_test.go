@@ -3,6 +3,7 @@ package tiers
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -94,7 +95,7 @@ func (r *ram) check() error {
 			case o == nil:
 				s.mu.Unlock()
 				return fmt.Errorf("dead cell in the table")
-			case o.Hash != h || c.hash != h || c.cost != o.cost():
+			case o.Hash != h || c.hash != h || c.cost != r.cost(o):
 				s.mu.Unlock()
 				return fmt.Errorf("cell does not fit its key")
 			case !c.inMain && !c.inWindow:
@@ -186,3 +187,6 @@ func (s *Store) lookupDisk(i int) *Object {
 	h, text := keyOf(i)
 	return s.GetDisk(&h, []byte(text))
 }
+
+// wholeOf reads the body of an object, wherever it lies.
+func wholeOf(o *Object) ([]byte, error) { return io.ReadAll(o.NewReader(0, o.Length)) }

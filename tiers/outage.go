@@ -127,6 +127,7 @@ func (s *Store) keepDisk() {
 				s.dropDisk(d)
 			case d != nil:
 				s.settle(d)
+				s.parts.save(s.opts.Disk.Dir, d)
 			case !s.reopenDisk():
 				wait = min(2*wait, retryMost)
 			}
@@ -159,6 +160,7 @@ func (s *Store) reopenDisk() bool {
 	if o.Fresh {
 		s.debts.forgive()
 	}
+	s.parts.load(o.Dir, d)
 	s.disk.Store(d)
 	s.log.Info("disk tier is ON again", "path", o.Dir, "objects", d.Stats().Objects)
 	return true

@@ -10,12 +10,20 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"weir/policy"
+	"weir/tiers/disk"
 )
 
 // ram is the RAM tier. The shards' tables say what is stored, and are exact;
-// ristretto decides what stays, and answers hits without a lock of ours; the
-// window keeps what was just filled until ristretto has seen who asks for it; the
-// front leads to what was found before.
+// the window keeps what nobody has asked for again yet, oldest out first;
+// ristretto decides what stays of the rest, and answers hits without a lock of
+// ours; the front leads to what was found before.
+//
+// Ristretto's books are dear: a Set allocates, wakes a goroutine and looks at five
+// other objects. Most of what a cache is filled with is never asked for again, so
+// an object is offered to ristretto only once it was: by a lookup that finds it in
+// the window, by a put in its own place, or by a put not long after it was pushed
+// out, which the ghosts tell. The window takes all the room that ristretto leaves,
+// and at least a thirty-second part of the tier, since ristretto is given no more.
 //
 // Ristretto shows a Set only later, may drop it, and of two Sets of one key
 // that are queued together keeps the first. So it is never believed: it holds
@@ -38,8 +46,11 @@ type ram struct {
 	// maxObject is the largest cost that is kept.
 	maxObject int64
 	capacity  int64
+	// homeCost is what a cell's home takes, in bytes: nothing without a disk.
+	homeCost int64
 
-	front front
+	front  front
+	ghosts ghosts
 
 	bytes   atomic.Int64
 	objects atomic.Int64
@@ -56,10 +67,8 @@ type ramShard struct {
 	mu     sync.Mutex
 	cells  map[policy.Hash]*cell
 	window *simplelru.LRU[policy.Hash, *cell]
-	// bytes are in the window, of limit.
-	bytes int64
-	limit int64
-	_     [24]byte
+	bytes  int64 // in the window
+	_      [32]byte
 }
 
 // cell is one put of one object.
@@ -70,14 +79,19 @@ type cell struct {
 	// asked counts the lookups of the current turn that ristretto was told of; see
 	// front.
 	asked atomic.Uint32
-	cost  int64
 	// The rest is protected by the shard.
 
 	// inMain: ristretto holds the cell, shown or queued.
 	inMain   bool
 	inWindow bool
-	// hits counts lookups that ristretto did not answer.
-	hits uint32
+	// rejected: ristretto was offered the cell and did not keep it.
+	rejected bool
+	// hit: a lookup found the cell in the table, after the rejection if there was one.
+	hit  bool
+	cost int64
+	// home is where on disk the object was last known to lie, with this body and
+	// with these metadata or older ones of the same object.
+	home *disk.Place
 }
 
 const (
@@ -94,6 +108,9 @@ const (
 	headRoom  = 32 << 10
 	maxShards = 16
 )
+
+// placeCost is what a disk.Place takes.
+const placeCost = 128
 
 func newRAM(size, maxBody int64, evicted func(*Object)) (*ram, error) {
 	largest := maxBody + objectOverhead + headRoom
@@ -122,10 +139,10 @@ func newRAM(size, maxBody int64, evicted func(*Object)) (*ram, error) {
 		return nil, fmt.Errorf("cannot make the RAM tier: %w", err)
 	}
 	r.front.init(size / typicalCost)
+	r.ghosts.init(size / typicalCost)
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.cells = make(map[policy.Hash]*cell)
-		s.limit = window / shards
 		// The window is bounded by bytes; the count only has to be out of the way.
 		s.window, err = simplelru.NewLRU[policy.Hash, *cell](1<<30, nil)
 		if err != nil {
@@ -156,7 +173,7 @@ func (r *ram) get(h *policy.Hash, text []byte) *Object {
 			return o.ifText(text)
 		}
 	}
-	// Slow path: it was just put, or it is not here.
+	// Slow path: it is in the window only, or it is not here.
 	s := r.shard(h)
 	s.mu.Lock()
 	c := s.cells[*h]
@@ -164,8 +181,14 @@ func (r *ram) get(h *policy.Hash, text []byte) *Object {
 		s.mu.Unlock()
 		return nil
 	}
-	c.hits++
 	o := c.obj.Load()
+	c.hit = true
+	if !c.inMain && !c.rejected {
+		// What was rejected waits until the window forgets it: ristretto would
+		// hardly judge otherwise a moment later.
+		r.offerLocked(c)
+	}
+	at.Store(c)
 	s.mu.Unlock()
 	return o.ifText(text)
 }
@@ -198,7 +221,7 @@ func (r *ram) put(o *Object) bool { return r.putIf(o, nil) }
 // nobody can change that, agrees; nil always does. When it does not, nothing
 // happens, and the answer is false.
 func (r *ram) putIf(o *Object, cond func(current *Object) bool) bool {
-	cost := o.cost()
+	cost := r.cost(o)
 	s := r.shard(&o.Hash)
 	s.mu.Lock()
 	old := s.cells[o.Hash]
@@ -227,11 +250,23 @@ func (r *ram) putIf(o *Object, cond func(current *Object) bool) bool {
 	s.bytes += cost
 	r.bytes.Add(cost)
 	r.objects.Add(1)
-	r.offerLocked(c)
+	if old != nil || r.ghosts.has(&o.Hash) {
+		// It was asked for before. Ristretto may still show the dead cell of
+		// the key, whose place this one takes.
+		r.offerLocked(c)
+	}
 	gone := r.trimLocked(s, c)
 	s.mu.Unlock()
 	r.dismiss(gone)
 	return true
+}
+
+// cost is what the object takes here.
+func (r *ram) cost(o *Object) int64 {
+	if o.isHead() {
+		return o.cost() // its place is in it
+	}
+	return o.cost() + r.homeCost
 }
 
 // offerLocked hands the cell to ristretto, which holds no other living cell of
@@ -249,18 +284,15 @@ type departed struct {
 	tell bool
 }
 
-// trimLocked brings the window and the tier back to their budgets, sparing what
-// was just put. The caller dismisses what is returned without holding mu.
+// trimLocked brings the tier back to its budget, at the window's expense, sparing
+// what was just put. The caller dismisses what is returned without holding mu.
 func (r *ram) trimLocked(s *ramShard, spared *cell) []departed {
 	var gone []departed
-	for s.bytes > s.limit && s.window.Len() > 1 {
+	for r.bytes.Load() > r.capacity && s.window.Len() > 1 {
 		gone = r.ageLocked(s, gone)
 	}
 	// Ristretto's own budget does not cover what it has queued, nor what grew
 	// when it was replaced. Usually nothing is left to do here.
-	for r.bytes.Load() > r.capacity && s.window.Len() > 1 {
-		gone = r.ageLocked(s, gone)
-	}
 	for _, c := range s.cells {
 		if r.bytes.Load() <= r.capacity {
 			break
@@ -275,16 +307,17 @@ func (r *ram) trimLocked(s *ramShard, spared *cell) []departed {
 
 // ageLocked takes the oldest cell out of the window. What ristretto holds is
 // ristretto's from now on. What it rejected, and was asked for since, gets a
-// second chance there: the asking has been counted.
+// second chance there: the asking has been counted. The rest is pushed out.
 func (r *ram) ageLocked(s *ramShard, gone []departed) []departed {
 	_, c, _ := s.window.RemoveOldest()
 	s.bytes -= c.cost
 	c.inWindow = false
-	if !c.inMain && c.hits > 0 {
-		c.hits = 0
+	if !c.inMain && c.hit {
+		c.hit = false
 		r.offerLocked(c)
 	}
 	if !c.inMain {
+		r.ghosts.add(&c.hash)
 		gone = append(gone, departed{c.obj.Load(), false})
 		r.killLocked(s, c)
 	}
@@ -335,7 +368,7 @@ func (r *ram) reject(c *cell) {
 	if !ok || shown == c {
 		return
 	}
-	next := &cell{hash: c.hash, cost: c.cost, inWindow: c.inWindow, hits: c.hits}
+	next := &cell{hash: c.hash, cost: c.cost, inWindow: c.inWindow, hit: c.hit, home: c.home}
 	next.obj.Store(o)
 	c.obj.Store(nil)
 	r.front.drop(c)
@@ -358,10 +391,11 @@ func (r *ram) exit(c *cell) {
 		s.mu.Unlock()
 		return
 	}
-	c.inMain = false
-	r.front.drop(c) // what is in the window only is counted there
+	c.inMain, c.rejected, c.hit = false, true, false
+	r.front.drop(c) // so that the next lookup is seen here
 	evicted := !c.inWindow
 	if evicted {
+		r.ghosts.add(&c.hash)
 		r.killLocked(s, c)
 	}
 	s.mu.Unlock()

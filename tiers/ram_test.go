@@ -147,6 +147,62 @@ func forgetWindow(r *ram) {
 	}
 }
 
+// inRistretto returns the cells that ristretto holds, shown or queued.
+func (r *ram) inRistretto() (n int) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for _, c := range s.cells {
+			if c.inMain {
+				n++
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// TestOfferedIsWhatComesAgain: what is put once stays out of ristretto's books and may fill the tier; what is looked up,
+// put again, or put soon after it was pushed out is offered.
+func TestOfferedIsWhatComesAgain(t *testing.T) {
+	r := newTestRAM(t, 8*mib, 64*kib, nil)
+	const n = 1000 // more than fit
+	for i := range n {
+		r.put(objectOf(i, 1, 10*kib))
+	}
+	if got := r.inRistretto(); got != 0 {
+		t.Errorf("ristretto was offered %d objects that were put once", got)
+	}
+	if b := r.bytes.Load(); b < r.capacity*95/100 {
+		t.Errorf("the window has filled %d bytes of %d", b, r.capacity)
+	}
+	for _, c := range []struct {
+		what string
+		ask  func(i int)
+	}{
+		{"looked up", func(i int) { r.lookup(i) }},
+		{"put again", func(i int) { r.put(objectOf(i, 2, 10*kib)) }},
+		{"put after it was pushed out", func(i int) {
+			forgetWindow(r)
+			if r.lookup(i) != nil {
+				t.Fatal("it was not pushed out")
+			}
+			r.put(objectOf(i, 2, 10*kib))
+		}},
+	} {
+		before := r.inRistretto()
+		i := n - 10 + before
+		c.ask(i)
+		if got := r.inRistretto() - before; got != 1 {
+			t.Errorf("%s: %d objects were offered", c.what, got)
+		}
+		r.settle()
+	}
+	if err := r.check(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestSecondChance: of what ristretto does not hold when the window forgets it,
 // it is offered again what was asked for, and the rest is evicted.
 func TestSecondChance(t *testing.T) {

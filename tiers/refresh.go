@@ -1,6 +1,7 @@
 package tiers
 
 import (
+	"errors"
 	"slices"
 
 	"weir/policy"
@@ -8,16 +9,17 @@ import (
 )
 
 // Refresh publishes fresh in the place of old, whose body it shares: a 304
-// renewed it. On disk only the metadata is written. When something else has
-// taken old's place meanwhile, that stays: it is newer than what was renewed.
+// renewed it. On disk only the metadata is written, and where that is to go is
+// known from when old was stored or read, so that nothing is read. When something
+// else has taken old's place meanwhile, that stays: it is newer than what was
+// renewed.
 func (s *Store) Refresh(old, fresh *Object) policy.Reason {
 	fresh.Hash, fresh.Text, fresh.Length = old.Hash, old.Text, old.Length
 	fresh.Body, fresh.Tier = old.Body, policy.TierRAM
 	g := s.guards.of(&old.Hash)
 	g.begin()
 	defer g.end()
-	var r renewal
-	r.inRAM = s.ram.renew(old, fresh, old.Length <= s.ramMax && !old.Large(), &r)
+	r := s.ram.renew(old, fresh, old.Length <= s.ramMax && !old.Large())
 	if r.superseded {
 		return policy.ReasonNone
 	}
@@ -37,12 +39,14 @@ type renewal struct {
 	hadOld bool
 	// inRAM: RAM has the renewed object.
 	inRAM bool
+	// home is where on disk what was to be renewed lies; nil where RAM does not know.
+	home *disk.Place
 }
 
 // renew puts fresh where old is, or where nothing is. Where RAM has no room for
 // its body, it forgets the head that it may have of old: what that says is
 // outdated.
-func (r *ram) renew(old, fresh *Object, fits bool, found *renewal) bool {
+func (r *ram) renew(old, fresh *Object, fits bool) (found renewal) {
 	look := func(current *Object) bool {
 		same := current != nil && current.Same(old)
 		// A head proves nothing of the disk: a large object is there first, and the
@@ -51,11 +55,78 @@ func (r *ram) renew(old, fresh *Object, fits bool, found *renewal) bool {
 		found.superseded = current != nil && !same
 		return !found.superseded
 	}
-	if fits {
-		return r.putIf(fresh, look)
+	found.home = r.homeOf(old)
+	switch {
+	case !fits:
+		r.deleteIf(&old.Hash, look)
+	case r.swap(old, fresh):
+		found.hadOld, found.inRAM = true, true
+	default:
+		found.inRAM = r.putIf(fresh, look)
 	}
-	r.deleteIf(&old.Hash, look)
-	return false
+	return found
+}
+
+// swap replaces old by fresh within its cell, when the cell still holds old or its
+// like, and reports whether it did. Neither the window nor ristretto hears of it:
+// what a 304 says changes little, and nothing of who asks for the object. Since a
+// cell that was replaced or deleted is dead and out of the table, what came
+// meanwhile is never undone.
+func (r *ram) swap(old, fresh *Object) bool {
+	cost := r.cost(fresh)
+	s := r.shard(&old.Hash)
+	s.mu.Lock()
+	c := s.cells[old.Hash]
+	if c == nil {
+		s.mu.Unlock()
+		return false
+	}
+	current := c.obj.Load()
+	grown := cost - c.cost
+	// Ristretto's books say what the cell was put with; far from that may they not be.
+	if current.isHead() || !current.Same(old) || max(grown, -grown) > c.cost/16 {
+		s.mu.Unlock()
+		return false
+	}
+	c.obj.Store(fresh)
+	c.cost = cost
+	r.bytes.Add(grown)
+	if c.inWindow {
+		s.bytes += grown
+	}
+	gone := r.trimLocked(s, c)
+	s.mu.Unlock()
+	r.dismiss(gone)
+	return true
+}
+
+// homeOf returns where on disk o lies, as far as RAM knows.
+func (r *ram) homeOf(o *Object) *disk.Place {
+	s := r.shard(&o.Hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.cells[o.Hash]
+	if c == nil {
+		return nil
+	}
+	current := c.obj.Load()
+	switch {
+	case !current.Same(o):
+		return nil
+	case current.isHead():
+		return current.outside.place
+	}
+	return c.home
+}
+
+// setHome notes where on disk o lies, if RAM still has it.
+func (r *ram) setHome(o *Object, p *disk.Place) {
+	s := r.shard(&o.Hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.cells[o.Hash]; c != nil && c.obj.Load() == o {
+		c.home = p
+	}
 }
 
 // refreshDisk writes fresh's metadata beside old's body. The two belong
@@ -64,13 +135,33 @@ func (s *Store) refreshDisk(d *disk.Store, old, fresh *Object, r renewal) policy
 	g := s.guards.of(&old.Hash)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if now := s.ram.current(&old.Hash); r.inRAM && now != nil && now != fresh {
+		// Something later is on its way to the disk behind this, or has been there.
+		return policy.ReasonNone
+	}
+	if r.home == nil && old.Large() {
+		r.home = old.outside.entry.Place()
+	}
+	if r.home != nil && !s.debts.owes(&old.Hash) {
+		home, err := d.UpdateMetaAt(r.home, []byte(fresh.Text), fresh.encode(nil), fresh.expires())
+		if err == nil {
+			s.ram.setHome(fresh, home)
+			return policy.ReasonNone
+		}
+		if !errors.Is(err, disk.ErrNotFound) {
+			return unlessIn(r.inRAM, s.writeTrouble(err))
+		}
+	}
+	// It is not known where it is, or not there any more: eviction may have written
+	// it again elsewhere.
 	has := s.onDisk(d, old)
 	switch {
 	case has == diskSame:
-		err := d.UpdateMeta(fresh.Hash, []byte(fresh.Text), fresh.encode(nil), fresh.expires())
+		home, err := d.UpdateMeta(fresh.Hash, []byte(fresh.Text), fresh.encode(nil), fresh.expires())
 		if err != nil {
 			return unlessIn(r.inRAM, s.writeTrouble(err))
 		}
+		s.ram.setHome(fresh, home)
 		return policy.ReasonNone
 	case has == diskOther && !r.hadOld:
 		// RAM had forgotten what the disk has, which is newer.
@@ -115,6 +206,6 @@ func (s *Store) onDisk(d *disk.Store, old *Object) diskHas {
 // Same tells whether two objects of one key are one and the same commit, found
 // in two places perhaps.
 func (o *Object) Same(p *Object) bool {
-	return o.Kind == p.Kind && o.Stored == p.Stored && o.Length == p.Length && o.Status == p.Status &&
+	return o == p || o.Kind == p.Kind && o.Stored == p.Stored && o.Length == p.Length && o.Status == p.Status &&
 		o.Freshness == p.Freshness && slices.Equal(o.Fields, p.Fields)
 }

@@ -59,9 +59,14 @@ type Store struct {
 	stop      chan struct{}
 	diskKept  chan struct{} // closed when keepDisk has returned; nil without a disk tier
 
+	// writes are what Publish writes behind RAM, behind is how many bytes that is.
+	writes sync.WaitGroup
+	behind atomic.Int64
+
 	guards    guards
 	admission admission
 	short     shortage
+	parts     parts
 	// varyMu serialises changes of vary records, which are read, changed and
 	// written; sharded by key. Taken before any guard.
 	varyMu [64]sync.Mutex
@@ -93,6 +98,7 @@ func Open(o Options) (*Store, error) {
 	if o.Disk == nil {
 		return s, nil
 	}
+	r.homeCost = placeCost
 	s.admission.setPolicies(o.Policies)
 	d, err := s.openDisk(*o.Disk)
 	if err != nil {
@@ -107,6 +113,7 @@ func Open(o Options) (*Store, error) {
 		s.fault("open")
 		s.openError.Store(&err)
 	} else {
+		s.parts.load(o.Disk.Dir, d)
 		s.disk.Store(d)
 	}
 	s.diskKept = make(chan struct{})
@@ -204,6 +211,7 @@ func (s *Store) GetDisk(h *policy.Hash, text []byte) *Object {
 		return o
 	}
 	o.Body, err = wholeBody(e)
+	home := e.Place()
 	e.Close()
 	if err != nil {
 		s.readTrouble(err)
@@ -211,7 +219,10 @@ func (s *Store) GetDisk(h *policy.Hash, text []byte) *Object {
 	}
 	// RAM gets an object of its own, so that the tier an object says it came
 	// from is right for this answer and for the next.
-	s.ram.putIf(o.inRAM(), func(current *Object) bool { return current == nil && since.valid() })
+	kept := o.inRAM()
+	if s.ram.putIf(kept, func(current *Object) bool { return current == nil && since.valid() }) {
+		s.ram.setHome(kept, home)
+	}
 	return o
 }
 
@@ -290,9 +301,10 @@ func (s *Store) putDiskLocked(d *disk.Store, o *Object, inRAM bool) policy.Reaso
 	case o.Kind == KindResponse && !s.admission.admits(o.Policy, &o.Hash):
 		reason = policy.ReasonNotAdmitted
 	default:
-		err := d.In(o.Policy).Put(o.Hash, []byte(o.Text), o.encode(nil), o.Body, o.expires())
+		home, err := d.In(o.Policy).Put(o.Hash, []byte(o.Text), o.encode(nil), o.Body, o.expires())
 		if err == nil {
 			s.debts.paid(&o.Hash)
+			s.ram.setHome(o, home)
 			return policy.ReasonNone
 		}
 		reason = s.writeTrouble(err)
@@ -394,8 +406,10 @@ func (s *Store) Close() error {
 		close(s.stop)
 		<-s.diskKept
 	}
+	s.writes.Wait()
 	s.ram.close()
 	if d := s.disk.Swap(nil); d != nil {
+		s.parts.finish(s.opts.Disk.Dir, d)
 		return d.Close()
 	}
 	return nil

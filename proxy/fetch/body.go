@@ -13,6 +13,9 @@ import (
 // body answers with a response that may be stored, or goes to all who wait for it
 // all the same.
 func (t *run) body() state {
+	if t.whole() {
+		return stateRelease
+	}
 	hash, text := t.variant()
 	length := t.resp.ContentLength
 	if t.q.Part != nil {
@@ -46,6 +49,81 @@ func (t *run) body() state {
 	}
 	t.settle(a)
 	return stateStream
+}
+
+// maxWhole bounds a body that is taken whole with its header, in bytes: what is not
+// longer is in the buffers by then, or will be with the next read.
+const maxWhole = 256 << 10
+
+// whole answers with a response whose body is here with its header, and stores it,
+// where it may be. It reports false where the body is still to come: nothing has
+// happened then.
+func (t *run) whole() bool {
+	if t.q.Part != nil || t.presp.Status == 206 {
+		return false
+	}
+	body, ok := t.resp.Immediate(int(min(t.m.store.MaxInMemory(), maxWhole)))
+	if !ok {
+		return false
+	}
+	t.m.metrics.OriginBytes(t.q.Upstream.Index, int64(len(body)))
+	if body == nil {
+		body = []byte{} // nil says that it is on disk
+	}
+	o := t.object()
+	o.Hash, o.Text = t.variant()
+	o.Body, o.Length = body, int64(len(body))
+	a := t.answer(o)
+	if t.leading {
+		if t.own.First = t.firstHead(o); t.own.First != nil {
+			t.own.First.Body = body
+		}
+	}
+	if a.Stored && (t.outdated.Load() || t.purgedSince(t.moment.Epoch)) {
+		a.Stored, a.Reason = false, policy.ReasonPurged
+	}
+	if a.Stored && !t.superseded(&o.Hash, o.Text) {
+		t.publish(o, a)
+		return true
+	}
+	if a.Reason != policy.ReasonNone {
+		t.m.NotCached(a.Reason)
+	}
+	a.Stored = false
+	t.Leave()
+	t.settle(a)
+	return true
+}
+
+// publish stores the object and gives the answer as soon as RAM has it. An
+// invalidation that comes between the check before and the commit found nothing to
+// delete, so it is looked for once more.
+func (t *run) publish(o *tiers.Object, a *Body) {
+	visible := false
+	f, m := t.Flight, t.m
+	m.running.enter()
+	m.store.Publish(o, func() {
+		visible = true
+		t.markStored(o.Hash)
+		t.listVariant(o.Hash, o)
+		t.Leave()
+		t.settle(a)
+	}, func(reason policy.Reason) {
+		defer m.running.leave()
+		if reason != policy.ReasonNone {
+			m.NotCached(reason)
+		}
+		if f.outdated.Load() {
+			m.store.Delete(&o.Hash)
+			m.store.Delete(&f.primary)
+			m.NotCached(policy.ReasonPurged)
+		}
+	})
+	if !visible {
+		a.Stored, a.Reason = false, policy.ReasonStorage
+		t.Leave()
+		t.settle(a)
+	}
 }
 
 // answer is what those who wait are told of the response.

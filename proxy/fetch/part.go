@@ -58,6 +58,8 @@ func (t *run) keepPart(o *tiers.Object, body []byte, text string) policy.Reason 
 	if !ok || size < 0 {
 		return policy.ReasonPartial
 	}
+	base := policy.HashKey([]byte(text))
+	t.m.store.NotePart(&base)
 	part := policy.PartOf(text)
 	old := t.m.store.Usable(t.m.store.Lookup(&part.Hash, part.Text))
 	if old != nil {
@@ -71,7 +73,7 @@ func (t *run) keepPart(o *tiers.Object, body []byte, text string) policy.Reason 
 	if got.Start == 0 && got.End == size-1 {
 		// Nothing is missing: it is the whole.
 		o.Status = 200
-		o.Hash, o.Text = policy.HashKey([]byte(text)), text
+		o.Hash, o.Text = base, text
 		t.m.store.Delete(&part.Hash)
 	} else {
 		o.Status = 206

@@ -60,7 +60,7 @@ func TestEntryGivesBackOnce(t *testing.T) {
 	mustPut(t, s, 1, 1, size)
 	mustPut(t, s, 2, 1, size)
 	h, k := keyOf(2)
-	if err := s.UpdateMeta(h, k, nil, later); err != nil {
+	if _, err := s.UpdateMeta(h, k, nil, later); err != nil {
 		t.Fatal(err)
 	}
 	for round := range 200 {
@@ -104,7 +104,7 @@ func TestEntryKeepsItsBytesWhileOpen(t *testing.T) {
 		mustPut(t, s, i, 1, size(i))
 		if i >= n/2 {
 			h, k := keyOf(i)
-			if err := s.UpdateMeta(h, k, metaOf(i, 1, size(i)), later); err != nil {
+			if _, err := s.UpdateMeta(h, k, metaOf(i, 1, size(i)), later); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -28,6 +28,7 @@ type Entry struct {
 	extents []extent
 	place   *Place   // that the entry was opened by, or told
 	placed  []extent // the extents, where extents is nil since Body holds what is there
+	bodyCRC uint32   // of a body within the record
 	segs    segTable // ascending, each with a reference
 	buf     *[]byte  // where Meta and Body of a record lie; nil: not there
 	body    *[]byte  // where Body lies that has an extent of its own

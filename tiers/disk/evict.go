@@ -217,7 +217,7 @@ func (s *Store) reappendOne(rec footEntry, hits uint32) (int64, error) {
 		_ = s.readFailedLocked(ix, rec.hash, cur, err)
 		return 0, nil
 	}
-	n, err := s.storeLocked(draft{
+	n, err := s.storeLocked(&draft{
 		typ: recObject, class: cur.class, hash: rec.hash, key: r.key, meta: r.meta, body: r.body,
 		expires: r.header.expires, stored: r.header.stored, size: r.header.size, force: true,
 		hits: carriedHits(hits),

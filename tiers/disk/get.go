@@ -94,7 +94,7 @@ func (s *Store) load(h Hash, key []byte, e entry) (*Entry, error) {
 	ent := &Entry{
 		Meta: r.meta, Size: int64(r.header.size), Class: s.classes.table.Load().name(e.class),
 		StoredAt: time.UnixMilli(r.header.stored), Expires: time.UnixMilli(r.header.expires),
-		s: s, hash: h, entry: e, extents: r.extents, buf: buf,
+		s: s, hash: h, entry: e, extents: r.extents, bodyCRC: r.header.bodyCRC, buf: buf,
 	}
 	if r.header.typ == recObject {
 		ent.Body = r.body

@@ -21,12 +21,12 @@ func populate(t *testing.T, o Options) (s *Store, want map[string]string) {
 	size := func(i int) int { return []int{200, 5000, 30_000, 150_000}[i%4] }
 	for i := range n {
 		h, k := keyOf(i)
-		if err := s.In("shop").Put(h, k, metaOf(i, 1, size(i)), bodyOf(i, 1, size(i)), later); err != nil {
+		if _, err := s.In("shop").Put(h, k, metaOf(i, 1, size(i)), bodyOf(i, 1, size(i)), later); err != nil {
 			t.Fatal(err)
 		}
 		switch i % 5 {
 		case 1:
-			if err := s.UpdateMeta(h, k, metaOf(i, 1, size(i)), later); err != nil {
+			if _, err := s.UpdateMeta(h, k, metaOf(i, 1, size(i)), later); err != nil {
 				t.Fatal(err)
 			}
 		case 2:

@@ -123,7 +123,7 @@ func (s *Store) moveExtent(h Hash, class uint8, seg *segment, x extent, off uint
 	if err := s.readExtent(seg, x, b); err != nil {
 		return extent{}, err
 	}
-	e, to, err := s.write(draft{typ: recChunk, hash: h, class: class, body: b, stored: s.nowMillis(), size: off, force: true})
+	e, to, err := s.write(&draft{typ: recChunk, hash: h, class: class, body: b, stored: s.nowMillis(), size: off, force: true})
 	if err != nil {
 		return extent{}, err
 	}
@@ -140,7 +140,7 @@ func (s *Store) moveHead(ix *index, h Hash, was entry, d draft) (int64, error) {
 	if err != nil || !ok || cur.pos() != was.pos() {
 		return 0, err
 	}
-	n, err := s.storeLocked(d)
+	n, err := s.storeLocked(&d)
 	s.count.bytesReappend.Add(n)
 	if err == nil {
 		s.count.reappended.Add(1)

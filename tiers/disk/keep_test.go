@@ -12,7 +12,8 @@ import (
 func putIn(t testing.TB, s *Store, class string, i, size int, expires time.Time) error {
 	t.Helper()
 	h, k := keyOf(i)
-	return s.In(class).Put(h, k, metaOf(i, 1, size), bodyOf(i, 1, size), expires)
+	_, err := s.In(class).Put(h, k, metaOf(i, 1, size), bodyOf(i, 1, size), expires)
+	return err
 }
 
 func mustPutIn(t testing.TB, s *Store, class string, i, size int) {
@@ -37,7 +38,7 @@ func scan(t testing.TB, s *Store, class string, n int64) {
 	body := bodyOf(0, 0, 50_000)
 	for i := 1 << 20; n > 0; i++ {
 		h, k := keyOf(i)
-		err := s.In(class).Put(h, k, nil, body, later)
+		_, err := s.In(class).Put(h, k, nil, body, later)
 		if errors.Is(err, ErrFull) {
 			eventually(t, "eviction catches up", func() bool { return s.excess() <= 0 })
 			continue
@@ -58,7 +59,7 @@ func shapes(t testing.TB, s *Store, class string, from, n int) (size func(i int)
 		mustPutIn(t, s, class, i, size(i))
 		if i%4 == 3 {
 			h, k := keyOf(i)
-			if err := s.UpdateMeta(h, k, metaOf(i, 1, size(i)), later); err != nil {
+			if _, err := s.UpdateMeta(h, k, metaOf(i, 1, size(i)), later); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -184,7 +185,7 @@ func TestPinnedFull(t *testing.T) {
 	mustPutIn(t, s, "pinned", 0, 50_000)
 	// A large one is refused when it is begun or when it is whole.
 	h, k := keyOf(1000)
-	if err := s.In("pinned").Put(h, k, nil, bodyOf(1000, 1, 200_000), later); !errors.Is(err, ErrPinnedFull) {
+	if _, err := s.In("pinned").Put(h, k, nil, bodyOf(1000, 1, 200_000), later); !errors.Is(err, ErrPinnedFull) {
 		t.Errorf("a large object: %v", err)
 	}
 	wantMiss(t, s, 1000)
@@ -217,7 +218,7 @@ func TestKeepingBringsNothingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, k := keyOf(1)
-	if err := s.In("pinned").Put(h, k, metaOf(1, 2, 100), bodyOf(1, 2, 100), later); err != nil {
+	if _, err := s.In("pinned").Put(h, k, metaOf(1, 2, 100), bodyOf(1, 2, 100), later); err != nil {
 		t.Fatal(err)
 	}
 	h, k = keyOf(2)

@@ -132,7 +132,8 @@ func (k *killer) step(i, version int) {
 			return
 		}
 		was.update++
-		k.done(i, was, k.s.UpdateMeta(h, key, killMeta(i, was), later))
+		_, err := k.s.UpdateMeta(h, key, killMeta(i, was), later)
+		k.done(i, was, err)
 	case 3:
 		w, err := k.s.NewWriter(h, key)
 		if err != nil {

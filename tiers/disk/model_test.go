@@ -30,13 +30,13 @@ func TestModel(t *testing.T) {
 		defer os.RemoveAll(dir)
 		o := smallOptions(dir)
 		o.Size, o.SegmentSize, o.ChunkSize = MinSize, minSegment, 16<<10
-		m := &model{o: o, want: map[int]object{}}
+		m := &model{o: o, want: map[int]object{}, places: map[int]placedObject{}}
 		if m.s, err = Open(o); err != nil {
 			rt.Fatal(err)
 		}
 		defer func() { _ = m.s.Close() }()
 		rt.Repeat(map[string]func(*rapid.T){
-			"put": m.put, "write": m.write, "get": m.get, "delete": m.del, "update": m.update,
+			"put": m.put, "write": m.write, "get": m.get, "delete": m.del, "update": m.update, "update at a place": m.updateAt,
 			"fill": m.fill, "reopen": m.reopen, "lose index": m.loseIndex, "": m.check,
 		})
 	})
@@ -53,6 +53,13 @@ type model struct {
 	want    map[int]object
 	version int
 	filler  int
+	// places are where objects once were, and what they had for a body.
+	places map[int]placedObject
+}
+
+type placedObject struct {
+	place *Place
+	body  []byte
 }
 
 func (m *model) key(rt *rapid.T) int { return rapid.IntRange(0, 12).Draw(rt, "key") }
@@ -68,7 +75,11 @@ func (m *model) draw(rt *rapid.T) (int, object) {
 func (m *model) put(rt *rapid.T) {
 	i, ob := m.draw(rt)
 	h, k := keyOf(i)
-	m.done(rt, i, ob, m.s.Put(h, k, ob.meta, ob.body, time.Unix(ob.expires, 0)))
+	p, err := m.s.In("").Put(h, k, ob.meta, ob.body, time.Unix(ob.expires, 0))
+	m.done(rt, i, ob, err)
+	if p != nil && rapid.Bool().Draw(rt, "remember") {
+		m.places[i] = placedObject{p, ob.body}
+	}
 }
 
 func (m *model) done(rt *rapid.T, i int, ob object, err error) {
@@ -142,7 +153,7 @@ func (m *model) update(rt *rapid.T) {
 	m.version++
 	meta := metaOf(i, m.version, -1)
 	exp := rapid.Int64Range(0, 1<<33).Draw(rt, "expires")
-	err := m.s.UpdateMeta(h, k, meta, time.Unix(exp, 0))
+	_, err := m.s.UpdateMeta(h, k, meta, time.Unix(exp, 0))
 	switch {
 	case err == nil:
 		ob, ok := m.want[i]
@@ -150,6 +161,32 @@ func (m *model) update(rt *rapid.T) {
 			rt.Fatalf("update of object %d, which is not there, succeeded", i)
 		}
 		m.want[i] = object{meta: meta, body: ob.body, expires: exp}
+	case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrFull) && !errors.Is(err, ErrEvicted):
+		rt.Fatal(err)
+	}
+}
+
+// updateAt is update at a place that may be an old one: then nothing may happen.
+func (m *model) updateAt(rt *rapid.T) {
+	i := m.key(rt)
+	was := m.places[i]
+	if was.place == nil {
+		return
+	}
+	_, k := keyOf(i)
+	m.version++
+	meta := metaOf(i, m.version, -1)
+	exp := rapid.Int64Range(0, 1<<33).Draw(rt, "expires")
+	p, err := m.s.UpdateMetaAt(was.place, k, meta, time.Unix(exp, 0))
+	switch {
+	case err == nil:
+		if ob, ok := m.want[i]; !ok || !bytes.Equal(ob.body, was.body) {
+			rt.Fatalf("update of object %d at a place where something else was, succeeded", i)
+		}
+		m.want[i] = object{meta: meta, body: was.body, expires: exp}
+		if rapid.Bool().Draw(rt, "remember") {
+			m.places[i] = placedObject{p, was.body}
+		}
 	case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrFull) && !errors.Is(err, ErrEvicted):
 		rt.Fatal(err)
 	}

@@ -12,7 +12,8 @@ type Place struct {
 	hash    Hash
 	entry   entry
 	size    int64
-	extents []extent
+	extents []extent // of a head
+	bodyCRC uint32   // of an object
 	// left is set once what lies here was found damaged or gone.
 	left atomic.Bool
 }
@@ -26,7 +27,7 @@ func (e *Entry) Place() *Place {
 	if e.place != nil {
 		return e.place
 	}
-	p := &Place{s: e.s, hash: e.hash, entry: e.entry, size: e.Size, extents: e.placed}
+	p := &Place{s: e.s, hash: e.hash, entry: e.entry, size: e.Size, extents: e.placed, bodyCRC: e.bodyCRC}
 	if e.placed == nil {
 		p.extents = e.extents
 	}
@@ -35,6 +36,15 @@ func (e *Entry) Place() *Place {
 	}
 	e.place = p
 	return p
+}
+
+// body returns the extents of the body.
+func (p *Place) body() []extent {
+	if p.entry.typ == recHead || p.size == 0 {
+		return p.extents
+	}
+	// It is the end of the record.
+	return []extent{{seg: p.entry.seg, crc: p.bodyCRC, off: p.entry.off() + int64(p.entry.len) - p.size, len: uint32(p.size)}}
 }
 
 // Bytes is what the place takes in memory.

@@ -76,7 +76,7 @@ func TestAtAPlace(t *testing.T) {
 			mustPut(t, s, 1, 1, c.size)
 			if c.refreshed {
 				h, k := keyOf(1)
-				if err := s.UpdateMeta(h, k, []byte("renewed"), later); err != nil {
+				if _, err := s.UpdateMeta(h, k, []byte("renewed"), later); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -116,7 +116,7 @@ func TestPlaceInAnEvictedSegment(t *testing.T) {
 				mustPut(t, s, i, 1, c.size)
 				if c.refreshed {
 					h, k := keyOf(i)
-					if err := s.UpdateMeta(h, k, metaOf(i, 1, c.size), later); err != nil {
+					if _, err := s.UpdateMeta(h, k, metaOf(i, 1, c.size), later); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -217,7 +217,7 @@ func TestDamageAtAPlace(t *testing.T) {
 			mustPut(t, s, 1, 1, c.size)
 			if c.refreshed {
 				h, k := keyOf(1)
-				if err := s.UpdateMeta(h, k, nil, later); err != nil {
+				if _, err := s.UpdateMeta(h, k, nil, later); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -23,68 +23,109 @@ type draft struct {
 	admit bool
 	// hits that the record begins with.
 	hits uint32
+	// was is what the index was found to say of hash by whoever holds the stripe since; nil: it is asked.
+	was *lookup
+	// at is where the record was placed, and bodyCRC the checksum of its body, once it was written.
+	at      entry
+	bodyCRC uint32
+}
+
+// place returns where the object lies that storeLocked has stored; nil when that would take too much memory.
+func (d *draft) place(s *Store) *Place {
+	if len(d.extents) > mostPlaced {
+		return nil
+	}
+	return &Place{s: s, hash: d.hash, entry: d.at, size: int64(d.size), bodyCRC: d.bodyCRC, extents: d.extents}
+}
+
+// lookup is what an index says of a hash.
+type lookup struct {
+	ix    *index
+	entry entry
+	ok    bool
+}
+
+// before returns what the index says of the draft's hash. The caller holds the stripe.
+func (d *draft) before(ix *index) (entry, bool, error) {
+	if d.was == nil || d.was.ix != ix {
+		e, ok, err := ix.get(d.hash)
+		if err != nil {
+			return entry{}, false, err
+		}
+		d.was = &lookup{ix: ix, entry: e, ok: ok}
+	}
+	return d.was.entry, d.was.ok, nil
 }
 
 // Put stores body with its metadata under h and key, replacing what is there. Nothing of the arguments is kept. On an
 // error the store holds what it held before. expires is when the object stops being fresh; zero: it never was.
 func (s *Store) Put(h Hash, key, meta, body []byte, expires time.Time) error {
-	return Shelf{s: s}.Put(h, key, meta, body, expires)
+	_, err := Shelf{s: s}.Put(h, key, meta, body, expires)
+	return err
 }
 
 // Put is Store.Put for an object of the class; ErrPinnedFull when the class is pinned and has no more room.
-func (c Shelf) Put(h Hash, key, meta, body []byte, expires time.Time) error {
+// The place is where the object lies now, as Entry.Place has it.
+func (c Shelf) Put(h Hash, key, meta, body []byte, expires time.Time) (*Place, error) {
 	if int64(len(body)) > c.s.o.MaxInline {
 		return c.putLarge(h, key, meta, body, expires)
 	}
 	if err := c.s.enter(); err != nil {
-		return err
+		return nil, err
 	}
 	defer c.s.leave()
 	return c.putInline(h, key, meta, body, expires)
 }
 
-func (c Shelf) putInline(h Hash, key, meta, body []byte, expires time.Time) error {
-	return c.s.withRoom(recHeaderSize+int64(len(key)+len(meta)+len(body)), func() error {
-		return c.putRecord(h, key, meta, body, expires)
+func (c Shelf) putInline(h Hash, key, meta, body []byte, expires time.Time) (p *Place, err error) {
+	err = c.s.withRoom(recHeaderSize+int64(len(key)+len(meta)+len(body)), func() (err error) {
+		p, err = c.putRecord(h, key, meta, body, expires)
+		return err
 	})
+	return p, err
 }
 
-func (c Shelf) putRecord(h Hash, key, meta, body []byte, expires time.Time) error {
+func (c Shelf) putRecord(h Hash, key, meta, body []byte, expires time.Time) (*Place, error) {
 	s := c.s
 	if err := s.gate.beginPut(); err != nil {
-		return err
+		return nil, err
 	}
 	defer s.gate.endPut()
 	mu := s.stripe(h)
 	mu.Lock()
 	defer mu.Unlock()
-	n, err := s.storeLocked(draft{
+	d := draft{
 		typ: recObject, class: c.class, admit: true, hash: h, key: key, meta: meta, body: body,
 		expires: unixMillis(expires), stored: s.nowMillis(), size: uint64(len(body)),
-	})
+	}
+	n, err := s.storeLocked(&d)
 	s.count.bytesUser.Add(n)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return d.place(s), nil
 }
 
-func (c Shelf) putLarge(h Hash, key, meta, body []byte, expires time.Time) error {
+func (c Shelf) putLarge(h Hash, key, meta, body []byte, expires time.Time) (*Place, error) {
 	w, err := c.NewWriter(h, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := w.Append(body); err != nil {
 		w.Abort()
-		return err
+		return nil, err
 	}
-	return w.Commit(meta, expires)
+	err = w.Commit(meta, expires)
+	return w.place, err
 }
 
 // storeLocked writes d and shows it in the index; the caller holds the stripe. It returns the bytes written.
-func (s *Store) storeLocked(d draft) (int64, error) {
+func (s *Store) storeLocked(d *draft) (int64, error) {
 	ix := s.idx.Load()
 	if ix == nil {
 		return 0, ErrOffline
 	}
-	if err := s.admitDraft(ix, &d); err != nil {
+	if err := s.admitDraft(ix, d); err != nil {
 		return 0, err
 	}
 	e, seg, err := s.write(d)
@@ -93,7 +134,7 @@ func (s *Store) storeLocked(d draft) (int64, error) {
 	}
 	// Losing interleaving: a seal between the write and the index would move the watermark past a record that is in
 	// neither; pending keeps the segment unsealed until the index shows the record.
-	if err = s.showLocked(ix, d.hash, e); err != nil {
+	if err = s.showLocked(ix, d, e); err != nil {
 		// It may wait for the device, which the caller does not; the segment cannot be sealed before.
 		go func() {
 			defer seg.done()
@@ -103,6 +144,7 @@ func (s *Store) storeLocked(d draft) (int64, error) {
 	}
 	seg.seg.read.add(e.ord, d.hits)
 	seg.done()
+	d.at = e
 	return align(int64(e.len)), nil
 }
 
@@ -111,7 +153,7 @@ func (s *Store) admitDraft(ix *index, d *draft) error {
 	if !d.admit || !s.classes.table.Load().rules[d.class].pin {
 		return nil
 	}
-	old, ok, err := ix.get(d.hash)
+	old, ok, err := d.before(ix)
 	if err != nil {
 		return err
 	}
@@ -131,7 +173,7 @@ func (s *Store) annul(seg *segment, e entry) {
 }
 
 // write appends d to the active segment. When it succeeds the caller owes the ticket its done.
-func (s *Store) write(d draft) (entry, ticket, error) {
+func (s *Store) write(d *draft) (entry, ticket, error) {
 	if p := s.wfault.Load(); p != nil {
 		return entry{}, ticket{}, fmt.Errorf("%w: %w", ErrOffline, *p)
 	}
@@ -153,6 +195,7 @@ func (s *Store) write(d draft) (entry, ticket, error) {
 	km := recHeaderSize + len(d.key) + len(d.meta)
 	h.kmCRC = crc32.Checksum(b[recHeaderSize:km], castagnoli)
 	h.bodyCRC = crc32.Checksum(b[km:km+len(d.body)], castagnoli)
+	d.bodyCRC = h.bodyCRC
 	e, t, err := s.writeRecord(&h, b, d.extents, d.force)
 	if cap(b) <= 1<<20 && !errors.Is(err, ErrSlow) { // the buffer of a slow write is still in use
 		s.scratch.Put(bp)
@@ -234,8 +277,8 @@ func (s *Store) checkRoom(n int64) error {
 }
 
 // showLocked makes e what the index says of h, unless something newer is there. The caller holds the stripe.
-func (s *Store) showLocked(ix *index, h Hash, e entry) error {
-	old, ok, err := ix.get(h)
+func (s *Store) showLocked(ix *index, d *draft, e entry) error {
+	old, ok, err := d.before(ix)
 	if err != nil {
 		return err
 	}
@@ -247,7 +290,7 @@ func (s *Store) showLocked(ix *index, h Hash, e entry) error {
 	if ok && old.pos() >= e.pos() {
 		return nil
 	}
-	if err := ix.set(h, e); err != nil {
+	if err := ix.set(d.hash, e); err != nil {
 		return err
 	}
 	ix.account(old, ok, -1)
@@ -276,7 +319,7 @@ func (s *Store) Delete(h Hash) error {
 	ix := s.idx.Load()
 	if ix == nil {
 		// The rebuild that follows will find the tombstone.
-		_, seg, err := s.write(draft{typ: recTomb, hash: h, stored: s.nowMillis(), force: true})
+		_, seg, err := s.write(&draft{typ: recTomb, hash: h, stored: s.nowMillis(), force: true})
 		if err == nil {
 			seg.done()
 		}
@@ -299,7 +342,9 @@ func (s *Store) Delete(h Hash) error {
 // second one finds nothing and succeeds, the process is killed before the drop has left Pebble's buffer, and the object
 // is back after a delete that was acknowledged.
 func (s *Store) buryLocked(ix *index, h Hash, cur entry, ok bool) error {
-	n, err := s.storeLocked(draft{typ: recTomb, hash: h, stored: s.nowMillis(), force: true})
+	n, err := s.storeLocked(&draft{
+		typ: recTomb, hash: h, stored: s.nowMillis(), force: true, was: &lookup{ix: ix, entry: cur, ok: ok},
+	})
 	s.count.bytesMeta.Add(n)
 	if err == nil || !ok || errors.Is(err, ErrSlow) {
 		return err // where the device takes no record now, the index would wait for it as well
@@ -308,56 +353,5 @@ func (s *Store) buryLocked(ix *index, h Hash, cur entry, ok bool) error {
 	if ix.write(objectKey(h), tomb.encode(), true) == nil {
 		ix.account(cur, true, -1)
 	}
-	return err
-}
-
-// UpdateMeta replaces the metadata and expiry of what is stored under h and key and leaves its body where it is. It
-// answers ErrNotFound when there is nothing to refresh.
-func (s *Store) UpdateMeta(h Hash, key, meta []byte, expires time.Time) error {
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.leave()
-	if err := s.gate.beginPut(); err != nil {
-		return err
-	}
-	defer s.gate.endPut()
-	mu := s.stripe(h)
-	mu.Lock()
-	defer mu.Unlock()
-	ix := s.idx.Load()
-	if ix == nil {
-		return ErrOffline
-	}
-	cur, ok, err := ix.get(h)
-	if err != nil {
-		return err
-	}
-	if !ok || !cur.counts() || cur.oldest < s.segs.floor.Load() {
-		return ErrNotFound
-	}
-	r, err := s.readRecord(h, cur)
-	if err != nil {
-		return s.readFailedLocked(ix, h, cur, err)
-	}
-	if string(r.key) != string(key) {
-		s.count.mismatches.Add(1)
-		return ErrNotFound
-	}
-	d := draft{
-		typ: recHead, class: cur.class, hash: h, key: key, meta: meta, extents: r.extents,
-		expires: unixMillis(expires), stored: s.nowMillis(), size: r.header.size,
-	}
-	switch {
-	case r.header.typ == recObject && len(r.body) == 0:
-		d.typ = recObject
-	case r.header.typ == recObject:
-		d.extents = []extent{{
-			seg: cur.seg, crc: r.header.bodyCRC, off: cur.off() + r.header.bodyOffset(), len: r.header.bodyLn,
-		}}
-	}
-	d.body = appendExtents(nil, d.extents)
-	n, err := s.storeLocked(d)
-	s.count.bytesMeta.Add(n)
 	return err
 }

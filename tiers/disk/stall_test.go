@@ -56,7 +56,7 @@ func TestWritesThatHang(t *testing.T) {
 			case 0:
 				err = s.Delete(h)
 			case 1:
-				err = s.UpdateMeta(h, k, metaOf(i, 9, 9), later)
+				_, err = s.UpdateMeta(h, k, metaOf(i, 9, 9), later)
 			default:
 				err = s.Put(h, k, metaOf(i, 9, 9), bodyOf(i, 9, 200_000*(i%4-2)), later) // small, or in chunks
 			}

@@ -173,7 +173,7 @@ func TestStopWhileALargeObjectIsMoved(t *testing.T) {
 	}
 	s = mustOpen(t, o)
 	h, k := keyOf(1)
-	if err := s.In("pinned").Put(h, k, metaOf(1, 1, 800_000), bodyOf(1, 1, 800_000), later); err != nil {
+	if _, err := s.In("pinned").Put(h, k, metaOf(1, 1, 800_000), bodyOf(1, 1, 800_000), later); err != nil {
 		t.Fatal(err)
 	}
 	armed.Store(true)

@@ -60,7 +60,7 @@ func TestKeyTextDecides(t *testing.T) {
 	if _, err := s.Get(h, []byte("another key")); err != ErrNotFound {
 		t.Fatalf("another key under the same hash: %v", err)
 	}
-	if err := s.UpdateMeta(h, []byte("another key"), nil, later); err != ErrNotFound {
+	if _, err := s.UpdateMeta(h, []byte("another key"), nil, later); err != ErrNotFound {
 		t.Fatalf("update under another key: %v", err)
 	}
 	if n := s.Stats().KeyMismatches; n != 2 {
@@ -77,7 +77,7 @@ func TestUpdateMetaLeavesBody(t *testing.T) {
 		user := s.Stats().WrittenUser
 		h, k := keyOf(i)
 		for _, m := range []string{"first", "second"} {
-			if err := s.UpdateMeta(h, k, []byte(m), later); err != nil {
+			if _, err := s.UpdateMeta(h, k, []byte(m), later); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -102,7 +102,7 @@ func TestUpdateMetaLeavesBody(t *testing.T) {
 	h, k := keyOf(999)
 	s = mustOpen(t, o)
 	defer mustClose(t, s)
-	if err := s.UpdateMeta(h, k, nil, later); err != ErrNotFound {
+	if _, err := s.UpdateMeta(h, k, nil, later); err != ErrNotFound {
 		t.Fatalf("refresh of nothing: %v", err)
 	}
 }
@@ -174,7 +174,7 @@ func TestIndexLostIsRebuilt(t *testing.T) {
 				t.Fatal(err)
 			}
 			h, k := keyOf(61)
-			if err := s.UpdateMeta(h, k, metaOf(61, 1, 10_000), later); err != nil {
+			if _, err := s.UpdateMeta(h, k, metaOf(61, 1, 10_000), later); err != nil {
 				t.Fatal(err)
 			}
 			mustPut(t, s, 500, 1, 400_000)
@@ -367,7 +367,7 @@ func TestConcurrentUse(t *testing.T) {
 				case 0:
 					_ = s.Delete(h)
 				case 1:
-					_ = s.UpdateMeta(h, k, []byte("refreshed"), later)
+					_, _ = s.UpdateMeta(h, k, []byte("refreshed"), later)
 				case 2, 3, 4:
 					err := s.Put(h, k, metaOf(i, n, size), bodyOf(i, n, size), later)
 					if err != nil && !errors.Is(err, ErrFull) {

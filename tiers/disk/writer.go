@@ -26,6 +26,7 @@ type Writer struct {
 	// Only the writing goroutine uses these.
 	finished bool
 	err      error
+	place    *Place // after Commit: where the object lies, as Entry.Place has it
 
 	mu      sync.RWMutex // protects what follows; held for copies, never during I/O
 	buf     []byte       // a record header's room, then the chunk that is being filled
@@ -183,7 +184,9 @@ func (w *Writer) Commit(meta []byte, expires time.Time) error {
 		if w.size > 0 {
 			body = w.buf[recHeaderSize:]
 		}
-		return Shelf{s: w.s, class: w.class}.putInline(w.hash, w.key, meta, body, expires)
+		p, err := Shelf{s: w.s, class: w.class}.putInline(w.hash, w.key, meta, body, expires)
+		w.place = p
+		return err
 	}
 	if err := w.flush(); err != nil {
 		return err
@@ -205,11 +208,15 @@ func (w *Writer) writeHead(meta []byte, expires time.Time) error {
 	mu := w.s.stripe(w.hash)
 	mu.Lock()
 	defer mu.Unlock()
-	n, err := w.s.storeLocked(draft{
+	d := draft{
 		typ: recHead, class: w.class, admit: true, hash: w.hash, key: w.key, meta: meta, body: appendExtents(nil, w.extents), extents: w.extents,
 		expires: unixMillis(expires), stored: w.s.nowMillis(), size: uint64(w.size),
-	})
+	}
+	n, err := w.s.storeLocked(&d)
 	w.s.count.bytesMeta.Add(n)
+	if err == nil {
+		w.place = d.place(w.s)
+	}
 	return err
 }
 
