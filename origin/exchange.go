@@ -290,8 +290,8 @@ func (x *exchange) Close() error {
 	return nil
 }
 
-// immediate is Response.Immediate.
-func (x *exchange) immediate(limit int) ([]byte, bool) {
+// Immediate is Response.Immediate.
+func (x *exchange) Immediate(limit int) ([]byte, bool) {
 	x.mu.Lock()
 	c, open := x.conn, x.err == nil && !x.got
 	x.mu.Unlock()

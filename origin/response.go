@@ -40,10 +40,11 @@ type Response struct {
 // waiting. The exchange is then finished. If ok is false nothing has happened: Body
 // yields all of it. It must come before the first Read.
 func (r *Response) Immediate(limit int) (body []byte, ok bool) {
-	if r.x == nil {
+	b, ok := r.Body.(interface{ Immediate(limit int) ([]byte, bool) })
+	if !ok {
 		return nil, false
 	}
-	return r.x.immediate(limit)
+	return b.Immediate(limit)
 }
 
 // Trailer returns the trailer fields; nil before Body has returned io.EOF, when

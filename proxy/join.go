@@ -238,10 +238,10 @@ func (x *exchange) purgedBehind(f *fetch.Flight, o *tiers.Object) bool {
 // mine reports whether the answer is for this request's variant. If not, own is
 // the key under which the request starts over.
 func (x *exchange) mine(a *fetch.Body) (own policy.Key, mine bool) {
-	if a.Spec == nil {
+	if len(a.Vary.Names) == 0 {
 		own = x.key.WithoutVariant()
 	} else {
-		own = x.keys.Variant(&x.key, a.Spec, x.rule, &x.req)
+		own = x.keys.Variant(&x.key, &a.Vary, x.rule, &x.req)
 	}
 	return own, a.Head.Hash == own.Hash
 }

@@ -106,7 +106,7 @@ func TestReloadReachesWhatWasHit(t *testing.T) {
 					o.RAMMaxObject, o.DiskMaxObject = 1<<10, 64<<20
 					o.Disk = &disk.Options{Dir: t.TempDir(), Size: 256 << 20}
 				}
-				b := newBenchOver(t, Options{Now: func() time.Time { return now }}, o, staticOrigin{header, make([]byte, 10<<10)}, c.rule)
+				b := newBenchOver(t, Options{Now: func() time.Time { return now }}, o, staticOrigin{fieldsOf(header), make([]byte, 10<<10)}, c.rule)
 				b.base = base
 				b.reloaded(c.name, c.rule)
 				b.hitUntil(b.request("GET"+reloadRequest), "detail="+tier)

@@ -34,9 +34,9 @@ type Body struct {
 	Head *tiers.Object
 	// Fill is where the body arrives.
 	Fill *tiers.Fill
-	// Spec is the Vary list by which a follower finds out whether the key in
-	// Head is its own; nil: the response varies on nothing.
-	Spec *policy.VarySpec
+	// Vary is the list by which a follower finds out whether the key in Head is its
+	// own; without names the response varies on nothing.
+	Vary policy.VarySpec
 	// Waiting is Head's freshness for those who waited.
 	Waiting policy.Freshness
 	// Stored reports whether the response is stored, as far as is known yet.

@@ -129,15 +129,11 @@ func (t *run) publish(o *tiers.Object, a *Body) {
 // answer is what those who wait are told of the response.
 func (t *run) answer(head *tiers.Object) *Body {
 	a := &Body{
-		Heard: t.heard, Head: head, Waiting: t.storage.Waiting, Stored: t.storage.Reason == policy.ReasonNone,
+		Heard: t.heard, Head: head, Waiting: t.storage.Waiting, Stored: t.storage.Reason == policy.ReasonNone, Vary: t.storage.Vary,
 		Failure: t.failure, Validates: policy.StatesValidation(t.q.Rule, &t.presp),
 	}
 	a.Reason, a.RetryAfter = t.storage.Reason, t.presp.Fields.Get("Retry-After")
 	a.Public = t.failure && policy.FailureIsPublic(t.q.Rule, &t.q.Request, &t.presp)
-	if len(t.storage.Vary.Names) > 0 {
-		vary := t.storage.Vary
-		a.Spec = &vary
-	}
 	return a
 }
 
@@ -178,7 +174,7 @@ func (t *run) firstHead(head *tiers.Object) *tiers.Object {
 	case t.failure: // as it came
 	case t.presp.Status == 206:
 		sent = sent.Except("Age", "Content-Length")
-	default:
+	case sent.Has("Age"):
 		sent = sent.Except("Age")
 	}
 	if slices.Equal(sent, head.Fields) {

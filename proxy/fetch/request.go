@@ -42,8 +42,9 @@ func (t *run) request() *origin.Request {
 			set("If-Range", v.ETag)
 		}
 	}
+	var room [256]byte
 	return &origin.Request{
-		Method: "GET", Host: string(t.q.Request.Host), Target: string(t.q.Rule.AppendTarget(nil, &t.q.Request)),
+		Method: "GET", Host: string(t.q.Request.Host), Target: string(t.q.Rule.AppendTarget(room[:0], &t.q.Request)),
 		Fields: fields, Interim: t.q.Interim,
 	}
 }
