@@ -47,6 +47,8 @@ type Config struct {
 	// MaxConnsPerServer bounds the exchanges in flight with one server, and so
 	// its connections (with HTTP/2: its streams).
 	MaxConnsPerServer int
+	// MaxConnAge is how long a connection with HTTP/1.1 is used; 0 is without bound.
+	MaxConnAge time.Duration
 	// MaxHeaderBytes bounds a response header, each interim one included.
 	MaxHeaderBytes int64
 	// Retries bounds how often a failed request is sent again; 0 is never.
@@ -112,7 +114,7 @@ func (c *Config) validate() error {
 	}
 	for name, d := range map[string]time.Duration{
 		"ConnectTimeout": c.ConnectTimeout, "FirstByteTimeout": c.FirstByteTimeout,
-		"BetweenBytesTimeout": c.BetweenBytesTimeout, "WaitTimeout": c.WaitTimeout,
+		"BetweenBytesTimeout": c.BetweenBytesTimeout, "WaitTimeout": c.WaitTimeout, "MaxConnAge": c.MaxConnAge,
 	} {
 		if d < 0 {
 			fault("%s is %v: must not be negative", name, d)

@@ -2,16 +2,13 @@ package origin
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/textproto"
-	"strings"
 	"syscall"
+
+	"weir/origin/http1"
 )
 
 // Kind says what went wrong between us and an origin server.
@@ -102,16 +99,6 @@ func (e *Error) Status() int {
 // parameter of Cache-Status.
 func (e *Error) Detail() string { return e.Kind.String() }
 
-// kindError carries a Kind through net/http, which passes errors from dialling
-// and from hooks on unchanged.
-type kindError struct {
-	kind Kind
-	err  error
-}
-
-func (e *kindError) Error() string { return e.err.Error() }
-func (e *kindError) Unwrap() error { return e.err }
-
 // kindOfDial classifies an error from establishing the TCP connection.
 func kindOfDial(err error) Kind {
 	var ne net.Error
@@ -128,113 +115,9 @@ func kindOfDial(err error) Kind {
 	return Connect
 }
 
-// kindOf classifies an error from RoundTrip or from reading a body. inBody tells
-// which: the same end of file is a broken connection before the header and a
-// truncated response after it.
-func kindOf(err error, inBody bool) Kind {
-	var ke *kindError
-	if errors.As(err, &ke) {
-		return ke.kind
-	}
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return Canceled
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED):
-		return Reset
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		if !inBody {
-			return Reset
-		}
-		return Truncated
-	case errors.Is(err, io.EOF):
-		return Reset
-	case errors.Is(err, errReleased):
-		return Reset
-	case errors.Is(err, http.ErrBodyReadAfterClose):
-		return Canceled
-	}
-	if k := kindOfType(err); k != Other {
-		return k
-	}
-	return kindOfText(err.Error(), inBody)
-}
-
-// kindOfType recognises the error types that net/http lets through.
-func kindOfType(err error) Kind {
-	var (
-		pe  textproto.ProtocolError
-		rhe tls.RecordHeaderError
-		cve *tls.CertificateVerificationError
-		ae  tls.AlertError
-		hne x509.HostnameError
-		uae x509.UnknownAuthorityError
-		oe  *net.OpError
-	)
-	switch {
-	case errors.As(err, &pe):
-		return Malformed
-	case errors.As(err, &rhe), errors.As(err, &cve), errors.As(err, &ae), errors.As(err, &hne), errors.As(err, &uae):
-		return TLS
-	case errors.As(err, &oe):
-		if oe.Op == "dial" {
-			return Connect
-		}
-		return Reset
-	}
-	return Other
-}
-
-// texts maps what net/http says where it gives nothing but a text. Each line is
-// held by a test against a real connection; the first that fits decides.
-var texts = []struct {
-	part string
-	kind Kind
-}{
-	{"server response headers exceeded", HeaderTooLarge},
-	{"response header list larger than advertised", HeaderTooLarge},
-	{"invalid header field", Invalid},
-	{"invalid Host header", Invalid},
-	{"server closed idle connection", Reset},
-	{"malformed", Malformed},
-	{"unsupported transfer encoding", Malformed},
-	{"too many transfer encodings", Malformed},
-	{"multiple Content-Length", Malformed},
-	{"bad Content-Length", Malformed},
-	{"invalid byte in chunk length", Malformed},
-	{"empty hex number for chunk length", Malformed},
-	{"chunk length too large", Malformed},
-	{"chunked line ends with bare LF", Malformed},
-	{"invalid CR in chunked line", Malformed},
-	{"too much non-data", Malformed},
-	{"bad trailer key", Malformed},
-	{"invalid Trailer key", Malformed},
-	{"suspiciously long trailer", Truncated}, // its end is not in sight; mostly there is none
-	{"line too long", Malformed},
-	{"more than declared Content-Length", Malformed},
-	{"connection error:", Malformed}, // HTTP/2: the server broke the protocol
-	{"PROTOCOL_ERROR", Malformed},
-	{"unexpected EOF reading trailer", Truncated},
-	{"stream error", Reset},
-	{"GOAWAY", Reset},
-	{"client connection lost", Reset},
-	{"client conn", Reset},
-	{"closed response body", Canceled},
-	{"response body closed", Canceled},
-	{"use of closed network connection", Reset},
-	// Connection errors have types, and are recognised before any text: what is
-	// left is a header that net/http does not accept, for one reason or another.
-	{"transport connection broken", Malformed},
-}
-
-func kindOfText(text string, inBody bool) Kind {
-	for _, t := range texts {
-		if strings.Contains(text, t.part) {
-			return t.kind
-		}
-	}
-	if inBody {
-		// Whatever stopped it, the body is not complete.
-		return Truncated
-	}
-	return Other
+// kinds are the kinds of failures of an HTTP/1.1 exchange.
+var kinds = [...]Kind{
+	http1.Invalid: Invalid, http1.RequestBody: RequestBody, http1.Reset: Reset, http1.Truncated: Truncated,
+	http1.FirstByteTimeout: FirstByteTimeout, http1.Stalled: Stalled, http1.HeaderTooLarge: HeaderTooLarge,
+	http1.Malformed: Malformed, http1.Canceled: Canceled,
 }

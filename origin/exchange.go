@@ -3,308 +3,333 @@ package origin
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
+	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
+	"weir/origin/http1"
+	"weir/policy"
 )
 
-// maxInterim bounds the 1xx responses of one exchange; net/http leaves that to
-// whoever looks at them.
-const maxInterim = 8
+// drainLimit is the most of a body that nobody reads any more that is read for the sake
+// of its connection, as far as it is there.
+const drainLimit = 64 << 10
 
-var (
-	errOver    = errors.New("nobody waits for the response any more")
-	errEarly   = errors.New("the server sent bytes before it was asked")
-	errFraming = errors.New("the response has both Content-Length and Transfer-Encoding")
-)
-
-// exchange is one attempt to get a response from one server. It holds a permit
-// of that server from before run until finish.
+// exchange is one attempt to get a response from one server, and the body of the
+// response. It holds a permit of that server from before run until finish.
 type exchange struct {
 	pool   *Pool
 	server *server
 	out    *outgoing
 	begin  time.Time
 	parent context.Context
-	cancel context.CancelCauseFunc
-	watch  *watch
-	part   *part
-	cut    string // what wire must take out of the request line
-
-	// Set by net/http's hooks, before RoundTrip returns.
-	wire    *wire // nil with HTTP/2
-	reused  bool
-	early   bool
-	interim int
-	tried   bool // a connection was used, or is
-	refused bool // the last one was turned down
-	resent  bool
-
+	// left is what remains of ConnectTimeout + FirstByteTimeout over all attempts of
+	// one Do: connecting and waiting for a header use it up, so that retries cannot
+	// multiply them.
+	left time.Duration
+	resp Response
 	took time.Duration // from begin to the header
-	done sync.Once
+
+	reused bool // the connection was used before
+	tried  bool // a connection broke that something was written to
+	resent bool
+
+	stream   *stream // nil but with HTTP/2
+	unfollow func() bool
+	bare     bool          // the response has no body
+	got      bool          // a byte of the body came; the reader's
+	stated   http1.Promise // of the response
+	silence  time.Duration // before the end of the connection, once the body has ended
+	trailer  policy.Fields
+
+	mu      sync.Mutex // protects the fields below
+	conn    *conn      // what abort ends; nil but during an HTTP/1.1 exchange
+	aborted error      // why the caller wants no answer
+	reading bool       // a Read is under way
+	err     error      // how the body ended: io.EOF or an *Error; nil before
+	done    bool       // finish was called
 }
 
 // run sends the request. On failure the permit is free again; on success the
 // response's body owns it.
-func (x *exchange) run(ctx context.Context, left time.Duration) (*Response, *Error) {
+func (x *exchange) run(ctx context.Context) (*Response, *Error) {
 	x.out.attempts++
 	x.parent = ctx
-	ctx, x.cancel = context.WithCancelCause(ctx)
-	x.watch = newWatch(x.pool.limits, left, x.cancel)
-	resp, err := x.send(ctx)
-	for err != nil && ctx.Err() == nil && x.anew(err) {
-		resp, err = x.send(ctx)
+	err := x.send()
+	for err != nil && x.anew(err) {
+		err = x.send()
 	}
 	if err != nil {
-		return nil, x.failed(err)
-	}
-	x.watch.gotHeader()
-	if err := x.inspect(resp); err != nil {
-		x.cancel(err)
-		_ = resp.Body.Close()
-		return nil, x.failed(err)
+		x.end()
+		x.server.release()
+		if unreached(err.Kind) && err.Kind != TLS {
+			x.server.down()
+		}
+		return nil, err
 	}
 	x.took = time.Since(x.begin)
-	return x.respond(resp), nil
-}
-
-func (x *exchange) send(ctx context.Context) (*http.Response, error) {
-	var err error
-	if x.part, err = x.out.up.part(x.watch); err != nil {
-		return nil, &kindError{kind: RequestBody, err: err}
+	x.resp.Server, x.resp.HeaderTime = x.server.addr, x.took
+	x.resp.Body, x.resp.x = x, x
+	if x.bare {
+		x.err = io.EOF
+		x.finish(outcomeOK)
 	}
-	in := &interims{x: x}
-	defer in.end()
-	transport := x.server.transport
-	if x.out.stranger {
-		transport = x.server.strangers
-	}
-	return transport.RoundTrip(x.request(ctx, in))
+	return &x.resp, nil
 }
 
-// interims hands on the interim responses of one connection's answer, up to when
-// RoundTrip returns.
-//
-// Losing interleaving without it: an exchange is given up while net/http has the
-// bytes of more interim responses in its buffer; RoundTrip returns, whoever called
-// goes on to something else, and is handed what belonged to the exchange before.
-type interims struct {
-	x    *exchange
-	mu   sync.Mutex // protects over, and is held while one is handed on
-	over bool
-}
-
-func (in *interims) got(code int, h textproto.MIMEHeader) error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.over {
-		return errOver
-	}
-	return in.x.got1xx(code, h)
-}
-
-func (in *interims) end() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.over = true
-}
-
-// failed ends an attempt that has no response to show.
-func (x *exchange) failed(err error) *Error {
-	e := x.classify(err, false)
-	x.watch.stop()
-	x.cancel(nil)
-	x.server.release()
-	if unreached(e.Kind) && e.Kind != TLS {
-		x.server.down()
-	}
-	return e
-}
-
-// classify finds the first cause of err: our own timeout, the client's body, the
-// caller's context, and only then what the transport saw of it.
-func (x *exchange) classify(err error, inBody bool) *Error {
-	e := &Error{Origin: x.pool.conf.Name, Server: x.server.addr, Err: err}
-	cause, upErr := x.watch.cause(), x.out.up.err()
+// send makes one attempt over one connection.
+func (x *exchange) send() *Error {
+	c, session, err := x.server.connect(x)
 	switch {
-	case cause != nil:
-		e.Kind, e.Err = cause.kind, cause.err
+	case err != nil:
+	case session != nil:
+		err = x.sendHTTP2(session)
+	default:
+		err = x.sendHTTP1(c)
+	}
+	if err != nil {
+		err.Origin, err.Server = x.pool.conf.Name, x.server.addr
+	}
+	return err
+}
+
+func (x *exchange) sendHTTP1(c *conn) *Error {
+	r := http1.Request{
+		Method: x.out.method, Target: x.out.target, Host: x.host(), Fields: x.out.fields, Zero: x.out.zero,
+		Interim: x.out.interim, Within: min(x.pool.conf.FirstByteTimeout, x.left),
+	}
+	if x.out.up != nil {
+		part, err := x.out.up.part(nil)
+		if err != nil {
+			x.server.discard(c)
+			return &Error{Kind: RequestBody, Err: err}
+		}
+		r.Body, r.Length, r.AtHand = part, x.out.up.size, x.out.up.atHand()
+	}
+	x.attach(c)
+	var head http1.Response
+	if err := c.RoundTrip(&r, &head); err != nil {
+		x.detach()
+		x.left -= c.Waited()
+		x.tried = x.tried || !c.Untouched()
+		x.resent = x.resent || !c.Unanswered() // which forbids it
+		x.server.discard(c)
+		return x.classify(err)
+	}
+	x.resp.Status, x.resp.Fields = head.Status, head.Fields
+	x.resp.ContentLength, x.resp.CloseDelimited = head.ContentLength, head.CloseDelimited
+	_, x.stated = c.Silence()
+	x.bare = c.Over()
+	return nil
+}
+
+// attach makes c what abort ends.
+func (x *exchange) attach(c *conn) {
+	if x.unfollow == nil && x.parent.Done() != nil {
+		x.unfollow = context.AfterFunc(x.parent, func() { x.abort(context.Cause(x.parent)) })
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.conn = c; x.aborted != nil {
+		c.Abort(&http1.Error{Kind: http1.Canceled, Err: x.aborted})
+	}
+}
+
+// detach returns the connection. Nothing ends it any more: it may be another's soon.
+func (x *exchange) detach() *conn {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	c := x.conn
+	x.conn = nil
+	return c
+}
+
+// abort ends the exchange, because nobody wants its answer.
+func (x *exchange) abort(cause error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.aborted = cause
+	if x.conn != nil {
+		x.conn.Abort(&http1.Error{Kind: http1.Canceled, Err: cause})
+	}
+}
+
+// end lets go of the caller's context.
+func (x *exchange) end() {
+	if x.unfollow != nil {
+		x.unfollow()
+	}
+	if x.stream != nil {
+		x.stream.end()
+	}
+}
+
+// host is the Host that is sent.
+func (x *exchange) host() string {
+	if x.out.host == "" {
+		return x.server.addr
+	}
+	return x.out.host
+}
+
+// anew reports whether the request is to be sent over another connection within the
+// same attempt: always when nothing of it was written to one that was used before, and
+// once when such a one broke without a byte of an answer. Each of them is closed, so
+// there is an end to it.
+func (x *exchange) anew(err *Error) bool {
+	if !x.reused || err.Kind != Reset || x.parent.Err() != nil || !x.out.up.sendable() {
+		return false
+	}
+	if !x.tried {
+		return true
+	}
+	again := !x.resent && idempotent(x.out.method)
+	x.resent = true
+	return again
+}
+
+// classify names the failure of an HTTP/1.1 exchange. What reading the client's body
+// failed with comes first, and then the caller's context.
+func (x *exchange) classify(err error) *Error {
+	e := &Error{Origin: x.pool.conf.Name, Server: x.server.addr, Err: err}
+	var he *http1.Error
+	if errors.As(err, &he) {
+		e.Kind, e.Err = kinds[he.Kind], he.Err
+	}
+	return x.firstCause(e)
+}
+
+// firstCause returns e, or what is behind it.
+func (x *exchange) firstCause(e *Error) *Error {
+	switch upErr := x.out.up.err(); {
+	case e.Kind == FirstByteTimeout || e.Kind == Stalled:
 	case upErr != nil:
 		e.Kind, e.Err = RequestBody, upErr
 	case x.parent.Err() != nil:
 		e.Kind, e.Err = Canceled, context.Cause(x.parent)
-	default:
-		e.Kind = kindOf(err, inBody)
 	}
 	return e
 }
 
-// request builds the request so that net/http writes the target as it stands:
-// URL.Opaque is copied to the request line. One that begins with "//" would be
-// taken for an authority; it is made an absolute URI whose beginning wire takes
-// out again (HTTP/2 does so itself).
-func (x *exchange) request(ctx context.Context, in *interims) *http.Request {
-	o, s := x.out, x.server
-	host := o.host
-	if host == "" {
-		host = s.addr
+// Read waits at most BetweenBytesTimeout for more.
+func (x *exchange) Read(p []byte) (int, error) {
+	x.mu.Lock()
+	if err := x.err; err != nil {
+		x.mu.Unlock()
+		return 0, err
 	}
-	u := &url.URL{Scheme: s.scheme, Host: x.urlHost(host), Opaque: o.target}
-	if strings.HasPrefix(o.target, "//") {
-		u.Opaque = "//" + host + o.target
-		x.cut = s.scheme + "://" + host
+	x.reading = true
+	c := x.conn
+	x.mu.Unlock()
+	var n int
+	var err error
+	if c != nil {
+		n, err = c.Read(p)
+	} else {
+		n, err = x.stream.read(p)
 	}
-	req := &http.Request{
-		Method: o.method, URL: u, Host: host, Header: o.header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
+	x.got = x.got || n > 0
 	switch {
-	case x.part != nil && o.up.size >= 0:
-		req.Body, req.ContentLength = x.part, o.up.size
-	case x.part != nil:
-		// Said outright: net/http would probe the body of a GET or DELETE first.
-		req.Body, req.ContentLength, req.TransferEncoding = x.part, -1, []string{"chunked"}
-	case o.zero:
-		// With "identity" net/http states the zero for every method that can have
-		// a body, not for POST, PUT and PATCH only.
-		req.Body, req.TransferEncoding = http.NoBody, []string{"identity"}
+	case err == nil:
+	case err == io.EOF:
+		x.noteEnd(c)
+	case c != nil:
+		err = x.classify(err)
+	default:
+		err = x.classifyHTTP2(err, true)
 	}
-	return req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:              x.getConn,
-		GotConn:              x.gotConn,
-		GotFirstResponseByte: x.firstByte,
-		Got1xxResponse:       in.got,
-	}))
+	x.mu.Lock()
+	x.reading = false
+	if x.err == nil {
+		x.err = err
+	} else {
+		err = x.err // it was closed meanwhile
+	}
+	x.mu.Unlock()
+	switch e := err.(type) {
+	case nil:
+	case *Error:
+		x.finish(e.Kind.String())
+	default:
+		x.finish(outcomeOK)
+	}
+	return n, err
 }
 
-// urlHost is what the transport keeps connections under, and for TLS the name
-// that is asked for and verified.
-func (x *exchange) urlHost(host string) string {
-	if x.server.tls == nil {
-		return x.server.addr
+// noteEnd notes what is known at the end of the body.
+func (x *exchange) noteEnd(c *conn) {
+	if c == nil {
+		x.trailer = x.stream.trailer()
+		return
 	}
-	name := x.pool.conf.TLS.ServerName
-	if name == "" {
-		name = hostname(host)
-	}
-	return net.JoinHostPort(strings.ToLower(name), x.server.port)
+	x.trailer = c.Trailer()
+	x.silence, _ = c.Silence()
 }
 
-func (x *exchange) getConn(string) {
-	x.reused, x.refused = false, false // a dial that fails must not look like the connection before it
-	x.watch.enter(connecting)
-}
-
-func (x *exchange) gotConn(info httptrace.GotConnInfo) {
-	x.reused = info.Reused
-	if w, ok := info.Conn.(*wire); ok {
-		x.wire = w
-		w.expect(x.out.method, x.cut, x.part)
-		x.refused = info.Reused && x.dying(w, info.WasIdle)
-		if x.refused {
-			w.refuse()
-			x.part.abandon() // before it is read: the next connection gets all of it
-		}
-		x.tried = x.tried || !x.refused
+// Close frees the connection; before the end of the body that closes it, unless the
+// rest is short and there. It is safe to call more than once, and from any goroutine.
+func (x *exchange) Close() error {
+	x.mu.Lock()
+	open, reading, c := x.err == nil, x.reading, x.conn
+	if open {
+		x.err = &Error{Kind: Canceled, Origin: x.pool.conf.Name, Server: x.server.addr, Err: http.ErrBodyReadAfterClose}
 	}
-	x.watch.enter(awaiting)
-}
-
-// firstByte runs in the goroutine that reads the connection. On a new connection
-// a server may speak first to say why it will not serve; on a used one such bytes
-// belong to the request before.
-func (x *exchange) firstByte() {
-	if x.wire != nil && x.reused && x.wire.early() {
-		x.early = true
-	}
-}
-
-// got1xx runs in the goroutine that reads the connection, which with HTTP/2 is that of
-// many exchanges.
-func (x *exchange) got1xx(code int, h textproto.MIMEHeader) error {
-	if x.early {
-		return &kindError{kind: Reset, err: errEarly}
-	}
-	if x.interim++; x.interim > maxInterim {
-		return &kindError{kind: Malformed, err: fmt.Errorf("more than %d interim responses", maxInterim)}
-	}
-	if err := checkHeader(http.Header(h)); err != nil {
-		return err
-	}
-	if code == http.StatusContinue || x.out.got1xx == nil {
-		return nil
-	}
-	if err := x.out.got1xx(code, h); err != nil {
-		return &kindError{kind: Canceled, err: err}
-	}
-	return nil
-}
-
-// inspect refuses responses that net/http accepts but nobody should pass on.
-func (x *exchange) inspect(resp *http.Response) error {
-	malformed := func(err error) error { return &kindError{kind: Malformed, err: err} }
-	if x.early {
-		return &kindError{kind: Reset, err: errEarly}
-	}
-	if resp.StatusCode < 200 {
-		return malformed(fmt.Errorf("unexpected status %d", resp.StatusCode))
-	}
-	if err := checkHeader(resp.Header); err != nil {
-		return err
-	}
-	if x.wire == nil {
-		return nil
-	}
-	seen := x.wire.seen()
+	x.mu.Unlock()
 	switch {
-	case seen.oddStatusLine || resp.ProtoMajor != 1:
-		return malformed(errors.New("the status line is not that of HTTP/1"))
-	case seen.contentLength && seen.transferEncoding:
-		return malformed(errFraming)
-	case seen.transferEncoding && !resp.ProtoAtLeast(1, 1):
-		return malformed(errors.New("Transfer-Encoding in an HTTP/1.0 response"))
-	case seen.codingAgain:
-		return malformed(errors.New("Transfer-Encoding goes on after a coding that nobody knows"))
-	case !seen.cacheControl:
-		// net/http turns "Pragma: no-cache" into Cache-Control; the server did not.
-		resp.Header.Del("Cache-Control")
+	case !open:
+		return nil
+	case c == nil:
+		x.stream.close()
+	case reading:
+		c.Abort(&http1.Error{Kind: http1.Canceled, Err: http.ErrBodyReadAfterClose})
+	default:
+		c.Drain(drainLimit)
 	}
+	x.finish(outcomeAbandoned)
 	return nil
 }
 
-// checkHeader refuses names and values that could not be passed on safely: a bare
-// CR or NUL in a value, a space before the colon.
-func checkHeader(h http.Header) error {
-	for k, vv := range h {
-		if !httpguts.ValidHeaderFieldName(k) {
-			return &kindError{kind: Malformed, err: fmt.Errorf("header name %.80q is not valid", k)}
-		}
-		for _, v := range vv {
-			if !httpguts.ValidHeaderFieldValue(v) {
-				return &kindError{kind: Malformed, err: fmt.Errorf("the value of header %.80q is not valid", k)}
-			}
-		}
+// immediate is Response.Immediate.
+func (x *exchange) immediate(limit int) ([]byte, bool) {
+	x.mu.Lock()
+	c, open := x.conn, x.err == nil && !x.got
+	x.mu.Unlock()
+	if !open || c == nil {
+		return nil, x.bare
 	}
-	return nil
+	body, ok := c.Immediate(limit)
+	if !ok {
+		return nil, false
+	}
+	x.got = true
+	x.mu.Lock()
+	x.err = io.EOF
+	x.mu.Unlock()
+	x.finish(outcomeOK)
+	return body, true
 }
 
 // finish ends an exchange that had a response, once.
 func (x *exchange) finish(outcome string) {
-	x.done.Do(func() {
-		x.watch.stop()
-		x.cancel(nil)
-		x.out.up.release()
-		x.server.release()
-		x.pool.names.exit(x.out)
-		x.pool.observe(outcome, x.took)
-		x.pool.leave()
-	})
+	x.mu.Lock()
+	done, reading, c := x.done, x.reading, x.conn
+	x.done, x.conn = true, nil
+	x.mu.Unlock()
+	if done {
+		return
+	}
+	x.end()
+	switch {
+	case c == nil:
+	case reading:
+		x.server.closed() // it was aborted, and its reader is about to notice
+	default:
+		x.server.put(c)
+	}
+	x.out.up.release()
+	x.server.release()
+	x.pool.names.exit(x.out)
+	x.pool.observe(outcome, x.took)
+	x.pool.leave()
 }

@@ -1,18 +1,20 @@
 package origin
 
 import (
-	"errors"
-	"strings"
+	"slices"
+	"sync"
 	"time"
 )
+
+// idleTimeout is how long a connection is kept without use. Origins commonly close
+// after 60 s or more; closing first avoids requests on dying connections.
+const idleTimeout = 45 * time.Second
 
 // A server closes a kept connection when it pleases. The losing interleaving: it
 // closes while a request is on its way, and nobody can tell whether the request
 // was acted upon. A GET is simply sent again, but a POST is lost. So connections
-// that have been idle for about as long as their server allows are turned down,
-// the more readily the less a request can be repeated, and closed; net/http takes
-// the next one, or opens one. Turning down happens before anything is written and
-// before the body is touched.
+// that have been idle for about as long as their server allows are closed instead
+// of being used, the more readily the less a request can be repeated.
 
 const (
 	// restless is how long a connection may have been idle for a request that
@@ -25,86 +27,156 @@ const (
 	promiseMargin = time.Second
 )
 
-var errTurnedDown = &kindError{kind: Reset, err: errors.New("the connection was idle for too long")}
-
-// promise is the timeout parameter of a Keep-Alive field: for how long the server
-// keeps a connection that is idle.
-type promise struct {
-	given   bool
-	timeout time.Duration
+// idle are the connections of a server that nobody uses. The one that became idle last
+// is used first, so that as few as possible are kept.
+type idle struct {
+	mu       sync.Mutex // protects the fields below
+	conns    []*conn    // in the order in which they became idle
+	open     int        // connections, idle or not
+	sweeping *time.Timer
+	armed    bool // sweeping will run
 }
 
-// parseKeepAlive reads a Keep-Alive field ("timeout=5, max=100"; RFC 2068,
-// section 19.7.1.1). What is not a number of seconds promises nothing.
-func parseKeepAlive(value string) promise {
-	for param := range strings.SplitSeq(value, ",") {
-		name, number, _ := strings.Cut(strings.Trim(param, " \t\r"), "=")
-		if !strings.EqualFold(strings.TrimRight(name, " \t"), "timeout") {
-			continue
+// take returns the connection for name that became idle last and may be used for x, or
+// nil. Those that may not are closed.
+func (s *server) take(name string, x *exchange) *conn {
+	for {
+		c := s.pop(func(c *conn) bool { return c.name == name })
+		if c == nil || !x.dying(c) {
+			return c
 		}
-		number = strings.Trim(number, " \t\"")
-		seconds := time.Duration(0)
-		for i := range len(number) {
-			if number[i] < '0' || number[i] > '9' {
-				return promise{}
-			}
-			// More than a day is as good as for ever, and must not overflow.
-			seconds = min(seconds*10+time.Duration(number[i]-'0'), 24*60*60)
-		}
-		return promise{given: number != "", timeout: seconds * time.Second}
+		s.discard(c)
 	}
-	return promise{}
 }
 
-// refuse makes every Write fail from here on, with nothing written.
-func (w *wire) refuse() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.refused = true
+// pop takes out the last idle connection that fits.
+func (s *server) pop(fits func(c *conn) bool) *conn {
+	s.idle.mu.Lock()
+	defer s.idle.mu.Unlock()
+	for i := len(s.idle.conns) - 1; i >= 0; i-- {
+		if c := s.idle.conns[i]; fits(c) {
+			s.idle.conns = slices.Delete(s.idle.conns, i, i+1)
+			return c
+		}
+	}
+	return nil
 }
 
-// idleFor returns how long ago the server last sent something, and how long it
-// said it would wait for more to do.
-func (w *wire) idleFor() (time.Duration, promise) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.now() - w.heard, w.promise
-}
-
-// unanswered tells, of a request that failed, whether something of it was written
-// and whether the server has sent anything since.
-func (w *wire) unanswered() (written, silent bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.written, w.askedAt < 0 || w.received == w.askedAt
-}
-
-// dying reports whether w, which was used before, must not be used for x. After
-// one connection has broken under x the idle ones are no better: a server that
-// stops closes all of them.
-func (x *exchange) dying(w *wire, wasIdle bool) bool {
-	idle, promise := w.idleFor()
+// dying reports whether c, which is idle, must not be used for x. After one connection
+// has broken under x the idle ones are no better: a server that stops closes all of
+// them.
+func (x *exchange) dying(c *conn) bool {
+	quiet, promise := c.Idle()
+	now, age := x.pool.now(), x.pool.conf.MaxConnAge
 	switch {
-	case x.tried && wasIdle:
+	case x.tried, now-c.idle >= idleTimeout, age > 0 && now-c.opened >= age:
 		return true
-	case promise.given && idle >= promise.timeout-promiseMargin:
+	case promise.Given && quiet >= promise.Timeout-promiseMargin:
 		return true
 	}
-	return idle >= restless && !(idempotent(x.out.method) && x.out.up.replayable())
+	return quiet >= restless && !(idempotent(x.out.method) && x.out.up.replayable())
 }
 
-// anew reports whether the request is to be sent over another connection within
-// the same attempt, after err: always when the last connection was turned down,
-// and once when one that had been used before broke without a byte of an answer.
-// Each turning down closes a connection, so there is an end to it.
-func (x *exchange) anew(err error) bool {
-	if x.refused {
-		return x.out.up.sendable()
+// put keeps a connection whose exchange is over, if it can be used again.
+func (s *server) put(c *conn) {
+	if age := s.pool.conf.MaxConnAge; !c.Reusable() || age > 0 && s.pool.now()-c.opened >= age {
+		s.discard(c)
+		return
 	}
-	if x.wire == nil || !x.reused || x.early || x.resent || kindOf(err, false) != Reset || !x.out.up.sendable() {
-		return false
+	c.idle = s.pool.now()
+	if surplus := s.push(c); surplus != nil {
+		s.discard(surplus)
 	}
-	written, silent := x.wire.unanswered()
-	x.resent = silent && (!written || idempotent(x.out.method))
-	return x.resent
+}
+
+// push adds c and returns what there is no room for: c itself once the pool is closed,
+// or the stranger that has been idle for longest when there are many.
+func (s *server) push(c *conn) (surplus *conn) {
+	i := &s.idle
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if s.pool.closed.Load() {
+		return c
+	}
+	i.conns = append(i.conns, c)
+	if !i.armed {
+		i.armed = true
+		if i.sweeping == nil {
+			i.sweeping = time.AfterFunc(idleTimeout, func() { s.sweep(false) })
+		} else {
+			i.sweeping.Reset(idleTimeout)
+		}
+	}
+	if c.stranger {
+		return i.oldestLocked(strangersIdle, func(c *conn) bool { return c.stranger })
+	}
+	return nil
+}
+
+// oldestLocked takes out the first connection that fits, if there are more than limit.
+func (i *idle) oldestLocked(limit int, fits func(c *conn) bool) *conn {
+	n, first := 0, -1
+	for at, c := range i.conns {
+		if fits(c) {
+			if n++; first < 0 {
+				first = at
+			}
+		}
+	}
+	if n <= limit {
+		return nil
+	}
+	c := i.conns[first]
+	i.conns = slices.Delete(i.conns, first, first+1)
+	return c
+}
+
+// opened counts a new connection. When there are more than may be in use, the one that
+// has been idle for longest makes room.
+func (s *server) opened() {
+	s.idle.mu.Lock()
+	s.idle.open++
+	var surplus *conn
+	if s.idle.open > s.pool.conf.MaxConnsPerServer {
+		surplus = s.idle.oldestLocked(0, func(*conn) bool { return true })
+	}
+	s.idle.mu.Unlock()
+	if surplus != nil {
+		s.discard(surplus)
+	}
+}
+
+// discard closes a connection that nobody else uses.
+func (s *server) discard(c *conn) {
+	c.Close()
+	s.closed()
+}
+
+func (s *server) closed() {
+	s.idle.mu.Lock()
+	s.idle.open--
+	s.idle.mu.Unlock()
+}
+
+// sweep closes the connections that have been idle for long, or all of them.
+func (s *server) sweep(all bool) {
+	now := s.pool.now()
+	for {
+		c := s.pop(func(c *conn) bool { return all || now-c.idle >= idleTimeout })
+		if c == nil {
+			break
+		}
+		s.discard(c)
+	}
+	i := &s.idle
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.sweeping == nil {
+		return
+	}
+	if i.armed = len(i.conns) > 0; i.armed {
+		i.sweeping.Reset(max(time.Second, idleTimeout-(now-i.conns[0].idle)))
+	} else {
+		i.sweeping.Stop()
+	}
 }

@@ -212,7 +212,7 @@ func TestServerClosesAtTheWorstMoment(t *testing.T) {
 				p := pool(t, Config{Servers: []string{s.url()}})
 				clocked(p)
 				fetch(t, p, get("/"))
-				r := &Request{Method: tt.method, Host: "a.test", Target: "/", Header: header(tt.header...)}
+				r := &Request{Method: tt.method, Host: "a.test", Target: "/", Fields: header(tt.header...)}
 				if tt.body != "" {
 					r.Body, r.ContentLength = once(tt.body), int64(len(tt.body))
 				}
@@ -278,39 +278,4 @@ func TestBodyThatWasEndedIsNotRepeated(t *testing.T) {
 	if c.misused.Load() || s.conns() != 1 {
 		t.Errorf("misused %v, %d connections", c.misused.Load(), s.conns())
 	}
-}
-
-func TestParseKeepAlive(t *testing.T) {
-	for in, want := range map[string]promise{
-		"":                             {},
-		"timeout=5":                    {true, 5 * time.Second},
-		" timeout=72\r":                {true, 72 * time.Second},
-		"max=100, TimeOut = \"15\" ":   {true, 15 * time.Second},
-		"timeout=0":                    {true, 0},
-		"timeout":                      {},
-		"timeout=":                     {},
-		"timeout=-1":                   {},
-		"timeout=1.5":                  {},
-		"timeout=5, timeout=9":         {true, 5 * time.Second},
-		"xtimeout=5":                   {},
-		"timeout=99999999999999999999": {true, 24 * time.Hour},
-	} {
-		if got := parseKeepAlive(in); got != want {
-			t.Errorf("%q is %+v, want %+v", in, got, want)
-		}
-	}
-}
-
-func FuzzKeepAlive(f *testing.F) {
-	f.Add("timeout=5, max=100")
-	f.Add("max=1,timeout=00000000000000000000000000000000000001")
-	f.Fuzz(func(t *testing.T, value string) {
-		p := parseKeepAlive(value)
-		if p.timeout < 0 || p.timeout > 24*time.Hour || !p.given && p != (promise{}) {
-			t.Fatalf("%q is %+v", value, p)
-		}
-		if p.given && !strings.Contains(strings.ToLower(value), "timeout") {
-			t.Fatalf("%q promises %v", value, p.timeout)
-		}
-	})
 }

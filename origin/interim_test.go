@@ -2,14 +2,14 @@ package origin
 
 import (
 	"context"
-	"errors"
-	"net/textproto"
 	"sync/atomic"
 	"testing"
+
+	"weir/policy"
 )
 
-// TestInterimsEndWithDo: whoever called Do is handed nothing once it has returned, although net/http may still have the
-// bytes of interim responses, and go on reading them.
+// TestInterimsEndWithDo: the caller of Do is handed nothing once it has returned, although more interim responses may have
+// come, and with HTTP/2 are still read.
 func TestInterimsEndWithDo(t *testing.T) {
 	const hint = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 	gone := make(chan struct{})
@@ -23,7 +23,7 @@ func TestInterimsEndWithDo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var inside, returned atomic.Bool
 	r := get("/")
-	r.Got1xx = func(int, textproto.MIMEHeader) error {
+	r.Interim = func(int, policy.Fields) error {
 		if returned.Load() {
 			t.Error("called after Do had returned")
 		}
@@ -42,15 +42,15 @@ func TestInterimsEndWithDo(t *testing.T) {
 	wantKind(t, err, Canceled)
 
 	var called atomic.Int64
-	in := &interims{x: &exchange{out: &outgoing{got1xx: func(int, textproto.MIMEHeader) error {
+	over := &stream{x: &exchange{pool: p, out: &outgoing{interim: func(int, policy.Fields) error {
 		called.Add(1)
 		return nil
 	}}}}
-	if err := in.got(103, nil); err != nil || called.Load() != 1 {
+	if err := over.got1xx(103, nil); err != nil || called.Load() != 1 {
 		t.Errorf("%v, called %d times", err, called.Load())
 	}
-	in.end()
-	if err := in.got(103, nil); !errors.Is(err, errOver) || called.Load() != 1 {
+	over.over = true
+	if err := over.got1xx(103, nil); err == nil || called.Load() != 1 {
 		t.Errorf("after the end: %v, called %d times", err, called.Load())
 	}
 }

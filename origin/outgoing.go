@@ -5,29 +5,33 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/textproto"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"weir/origin/http1"
+	"weir/policy"
 )
 
-// outgoing is a Request made ready: checked, its header cleaned. It is the same
-// for every attempt.
+// outgoing is a Request made ready and checked. It is the same for every attempt.
 type outgoing struct {
 	method   string
 	host     string // empty: the server's address
 	target   string
-	header   http.Header
-	up       *upload // nil without a body
-	zero     bool    // states "Content-Length: 0"
-	got1xx   func(code int, h textproto.MIMEHeader) error
+	fields   policy.Fields // the caller's
+	up       *upload       // nil without a body
+	zero     bool          // states "Content-Length: 0"
+	interim  func(code int, fields policy.Fields) error
 	attempts int
 	stranger bool // holds a place for names that are rarely asked for
+
+	turns turns
+	first exchange // the first attempt, so that it needs no memory of its own
 }
 
-// prepare checks what net/http would not, or not before it has connected.
+// prepare checks the request before anybody is connected to.
 func (p *Pool) prepare(r *Request) (*outgoing, error) {
-	o := &outgoing{method: r.Method, host: r.Host, target: r.Target, header: r.Header, got1xx: r.Got1xx}
+	o := &outgoing{method: r.Method, host: r.Host, target: r.Target, fields: r.Fields, interim: r.Interim}
 	if o.method == "" {
 		o.method = http.MethodGet
 	}
@@ -45,14 +49,10 @@ func (p *Pool) prepare(r *Request) (*outgoing, error) {
 	if err := checkTarget(o.target); err != nil {
 		return nil, err
 	}
-	if o.header == nil {
-		o.header = make(http.Header)
+	if err := http1.Sendable(o.fields, func(*policy.Field) {}); err != nil {
+		return nil, err
 	}
-	cleanHeader(o.header)
-	if !idempotent(o.method) {
-		hideIdempotencyKey(o.header)
-	}
-	o.zero = r.Body != nil && r.ContentLength == 0
+	o.zero = r.ContentLength == 0 && r.Body != nil || r.Body == nil && statesLength(o.method)
 	up, err := newUpload(r, o.method)
 	if err != nil {
 		return nil, err
@@ -78,35 +78,10 @@ func checkTarget(t string) error {
 	return nil
 }
 
-// cleanHeader drops the fields that net/http writes itself or that concern one
-// connection only. Their spelling does not matter: net/http would write an
-// uncommon spelling beside its own field, and the two would disagree.
-func cleanHeader(h http.Header) {
-	for k := range h {
-		switch textproto.CanonicalMIMEHeaderKey(k) {
-		case "Connection", "Content-Length", "Host", "Keep-Alive", "Proxy-Connection", "Trailer", "Transfer-Encoding", "Upgrade":
-			delete(h, k)
-		case "Te":
-			if len(h[k]) != 1 || !strings.EqualFold(h[k][0], "trailers") {
-				delete(h, k)
-			}
-		}
-	}
-	if _, ok := h["User-Agent"]; !ok {
-		h["User-Agent"] = nil // keeps net/http from inventing one
-	}
-}
-
-// hideIdempotencyKey respells the fields for which net/http would send a POST
-// again by itself: whether to is for the client to say, not for a proxy (RFC
-// 9110, section 9.2.2).
-func hideIdempotencyKey(h http.Header) {
-	for _, k := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
-		if v, ok := h[k]; ok {
-			delete(h, k)
-			h[strings.ToLower(k)] = v
-		}
-	}
+// statesLength reports whether a request of that method without a body says so (RFC
+// 9110 section 8.6).
+func statesLength(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
 // repeatable reports whether the request may be sent again after k.

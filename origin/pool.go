@@ -6,17 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/textproto"
 	"sync/atomic"
 	"time"
+
+	"weir/policy"
 )
 
-// Pool sends requests to the servers of one origin. It is safe for concurrent
-// use; no lock is shared between requests.
+// Pool sends requests to the servers of one origin. It is safe for concurrent use.
 type Pool struct {
 	conf     Config
-	limits   limits
 	servers  []*server
 	names    *names // nil: the name for TLS does not depend on the request
 	next     atomic.Uint64
@@ -36,9 +34,10 @@ type Request struct {
 	// Target is the request target exactly as to be sent: it begins with "/", or
 	// is "*". Bytes up to space, DEL and '#' are refused, all others are kept.
 	Target string
-	// Header is sent but for Host, the framing and the connection's own fields.
-	// It belongs to the pool from the call on.
-	Header http.Header
+	// Fields are sent in their order, but for Host, the framing and the connection's
+	// own fields. They belong to the caller, are not changed, and not read any more
+	// once Do has returned.
+	Fields policy.Fields
 	// Body is read until ContentLength bytes or, when that is -1, io.EOF. It is
 	// not touched any more once Do has failed or the response's body is closed;
 	// both wait for a Read in progress, so a Read must not block without bound.
@@ -51,10 +50,10 @@ type Request struct {
 	// Replayable says that Body is an io.Seeker whose Read never blocks, and may
 	// be sent again from where it stands now.
 	Replayable bool
-	// Got1xx, when set, is given each interim response but 100, in order, and never
-	// after Do has returned. It must not block: others may wait for the goroutine it
-	// runs in. Its header must not be kept. An error ends the exchange.
-	Got1xx func(code int, h textproto.MIMEHeader) error
+	// Interim, when set, is given each interim response but 100, in order, and never
+	// after Do has returned. It must not block: with HTTP/2 others wait for the
+	// goroutine it runs in. An error ends the exchange.
+	Interim func(code int, fields policy.Fields) error
 }
 
 // New checks c, fills in defaults and builds a pool. It connects to nobody yet.
@@ -68,10 +67,9 @@ func newPool(c Config, dial func(ctx context.Context, network, addr string) (net
 	faults := []error{c.validate()}
 	base := time.Now()
 	p := &Pool{
-		conf:   c,
-		limits: limits{connect: c.ConnectTimeout, firstByte: c.FirstByteTimeout, between: c.BetweenBytesTimeout, wait: c.WaitTimeout},
-		dial:   dial,
-		now:    func() time.Duration { return time.Since(base) },
+		conf: c,
+		dial: dial,
+		now:  func() time.Duration { return time.Since(base) },
 	}
 	tlsConf, err := c.clientTLS()
 	faults = append(faults, err)
@@ -103,8 +101,7 @@ func (p *Pool) Close() {
 
 func (p *Pool) closeIdle() {
 	for _, s := range p.servers {
-		s.transport.CloseIdleConnections()
-		s.strangers.CloseIdleConnections()
+		s.closeIdle()
 	}
 }
 
@@ -157,25 +154,27 @@ func (p *Pool) do(ctx context.Context, r *Request) (*Response, error) {
 			p.names.exit(out)
 		}
 	}()
-	left := p.limits.connect + p.limits.firstByte
-	waitUntil := begin.Add(p.limits.wait)
-	if e := p.names.enter(ctx, out, p.now(), p.limits.wait); e != nil {
+	left := p.conf.ConnectTimeout + p.conf.FirstByteTimeout
+	waitUntil := begin.Add(p.conf.WaitTimeout)
+	if e := p.names.enter(ctx, out, p.now(), p.conf.WaitTimeout); e != nil {
 		err = p.fail(begin, e)
 		return nil, err
 	}
-	for turn := p.line(); ; {
+	turn := &out.turns
+	p.line(turn)
+	for x := &out.first; ; x = new(exchange) {
 		var s *server
 		if s, err = p.acquire(ctx, turn, waitUntil); err != nil {
 			return nil, p.fail(begin, err.(*Error))
 		}
-		x := &exchange{pool: p, server: s, out: out, begin: begin}
-		resp, failure := x.run(ctx, left)
+		x.pool, x.server, x.out, x.begin, x.left = p, s, out, begin, left
+		resp, failure := x.run(ctx)
 		if failure == nil {
 			resp.Attempts = out.attempts
 			return resp, nil
 		}
 		err = p.fail(begin, failure)
-		left = x.watch.stop()
+		left = x.left
 		if !turn.drop(s, failure.Kind) || left <= 0 || out.attempts > p.conf.Retries || !out.repeatable(failure.Kind) || ctx.Err() != nil {
 			return nil, err
 		}
@@ -200,14 +199,15 @@ func (p *Pool) observe(outcome string, d time.Duration) {
 type turns struct {
 	servers []*server
 	healthy int // so many of the first are thought to be up
+	few     [4]*server
 }
 
 // line orders the servers: round robin, those that could not be reached last.
-func (p *Pool) line() *turns {
+func (p *Pool) line(t *turns) {
 	n := uint64(len(p.servers))
 	start := p.next.Add(1) - 1
 	now := p.now()
-	t := &turns{servers: make([]*server, 0, n)}
+	t.servers = t.few[:0]
 	var down []*server
 	for i := range n {
 		s := p.servers[(start+i)%n]
@@ -219,7 +219,6 @@ func (p *Pool) line() *turns {
 	}
 	t.healthy = len(t.servers)
 	t.servers = append(t.servers, down...)
-	return t
 }
 
 // drop takes s out after it failed, and reports whether anybody is left to ask.
@@ -262,6 +261,6 @@ func (p *Pool) acquire(ctx context.Context, t *turns, until time.Time) (*server,
 	case <-ctx.Done():
 		return nil, &Error{Kind: Canceled, Server: s.addr, Err: context.Cause(ctx)}
 	case <-timer.C:
-		return nil, &Error{Kind: Busy, Server: s.addr, Err: fmt.Errorf("none of %d connections became free in %v", cap(s.permits), p.limits.wait)}
+		return nil, &Error{Kind: Busy, Server: s.addr, Err: fmt.Errorf("none of %d connections became free in %v", cap(s.permits), p.conf.WaitTimeout)}
 	}
 }

@@ -2,26 +2,29 @@ package origin
 
 import (
 	"io"
-	"net/http"
-	"sync"
 	"time"
+
+	"weir/origin/http1"
+	"weir/policy"
 )
 
 // Response is what an origin answered.
 type Response struct {
-	Status int    // 200 to 999; interim responses went to Got1xx
-	Proto  string // "HTTP/1.0", "HTTP/1.1" or "HTTP/2.0"
-	// Header is the caller's. Names are in canonical form, names and values valid
-	// as RFC 9110 has them; Transfer-Encoding and Trailer are gone.
-	Header http.Header
+	Status int // 200 to 999; interim responses went to Request.Interim
+	// Fields are the caller's, in the order in which they came. Names are in canonical
+	// form, names and values valid as RFC 9110 has them; Transfer-Encoding and Trailer
+	// are gone. The strings share the memory of the whole header: what is kept for
+	// long is to be cloned.
+	Fields policy.Fields
 	// ContentLength is what the response declares, -1 if nothing; for HEAD and 304
 	// it says nothing about Body.
 	ContentLength int64
 	// CloseDelimited says that the body ends when the connection does: io.EOF then
 	// proves nothing by itself, see Provable and Proven.
 	CloseDelimited bool
-	// Body is never nil and must be closed. Its errors are io.EOF or *Error. One
-	// goroutine reads; Close may come from another, and ends a Read in progress.
+	// Body is never nil and must be closed. Its errors are io.EOF, which may come with
+	// the last bytes, or *Error. One goroutine reads; Close may come from another, and
+	// ends a Read in progress.
 	Body io.ReadCloser
 	// Server is the host:port that answered, Attempts how many were made.
 	Server   string
@@ -29,28 +32,34 @@ type Response struct {
 	// HeaderTime is how long the successful attempt took until its header.
 	HeaderTime time.Duration
 
-	raw  *http.Response
-	body *body
+	x *exchange // nil for a response that was made up
+}
+
+// Immediate returns the whole body, in memory of exactly its length that is the
+// caller's, when its length is declared and at most limit and it can be had without
+// waiting. The exchange is then finished. If ok is false nothing has happened: Body
+// yields all of it. It must come before the first Read.
+func (r *Response) Immediate(limit int) (body []byte, ok bool) {
+	if r.x == nil {
+		return nil, false
+	}
+	return r.x.immediate(limit)
 }
 
 // Trailer returns the trailer fields; nil before Body has returned io.EOF, when
 // there are none, and when one of them is not valid.
-func (r *Response) Trailer() http.Header {
-	if !r.body.ended() || len(r.raw.Trailer) == 0 || checkHeader(r.raw.Trailer) != nil {
+func (r *Response) Trailer() policy.Fields {
+	if !r.ended() {
 		return nil
 	}
-	return r.raw.Trailer
+	return r.x.trailer
 }
 
 // Provable reports whether the end of the body can prove it complete: always,
 // unless the body is close-delimited, its pool does not trust that, and its server
 // has not said for how long it keeps a connection that it has nothing to send on.
 func (r *Response) Provable() bool {
-	if !r.CloseDelimited || r.body.x.pool.conf.TrustClose {
-		return true
-	}
-	_, promise := r.body.x.wire.ending()
-	return promise.given
+	return !r.CloseDelimited || r.x.pool.conf.TrustClose || r.x.stated.Given
 }
 
 // Proven reports whether the body, of which Body has returned io.EOF, was proven
@@ -62,77 +71,39 @@ func (r *Response) Proven() bool {
 	switch {
 	case !r.CloseDelimited:
 		return true
-	case r.body.x.pool.conf.TrustClose:
-		return r.body.ended() && r.body.got
+	case !r.ended():
+		return false
+	case r.x.pool.conf.TrustClose:
+		return r.x.got
 	}
-	silence, promise := r.body.x.wire.ending()
-	return promise.provenBy(silence)
+	return provenBy(r.x.stated, r.x.silence)
 }
 
-func (x *exchange) respond(resp *http.Response) *Response {
-	b := &body{x: x, src: resp.Body}
-	return &Response{
-		Status: resp.StatusCode, Proto: resp.Proto, Header: resp.Header, ContentLength: resp.ContentLength,
-		CloseDelimited: x.wire != nil && resp.Body != http.NoBody && resp.ContentLength < 0 && len(resp.TransferEncoding) == 0,
-		Body:           b,
-		Server:         x.server.addr, HeaderTime: x.took, raw: resp, body: b,
-	}
+func (r *Response) ended() bool {
+	r.x.mu.Lock()
+	defer r.x.mu.Unlock()
+	return r.x.err == io.EOF
 }
 
-// body is a response body whose every end is named.
-type body struct {
-	x   *exchange
-	src io.ReadCloser
+// A body without a length ends when the connection does, and so does one that was
+// cut off: the end proves nothing (RFC 9112 section 8 would call it complete all
+// the same). But a server that says "Keep-Alive: timeout=5" starts that clock when
+// it has nothing more to send. When the connection then ends after five seconds of
+// silence, it was the clock that ended it, and the body is whole as far as the
+// server is concerned.
+//
+// Losing interleaving: the end comes right behind the last byte, but we are slow
+// to read it, and take our own pause for the server's. So what counts is only for
+// how long the one read that found the end was under way: had the end been there
+// already, it would have returned at once.
 
-	got bool // a byte has come; the reader's
+// silenceMargin is by how much a server may be late: node.js waits a second longer
+// than it says, and machines are busy.
+const silenceMargin = 3 * time.Second
 
-	mu  sync.Mutex // protects err; never held during a read
-	err error      // how it ended: io.EOF or an *Error; nil before
+// provenBy reports whether a connection that ended after this long a silence was
+// ended by the clock that was promised.
+func provenBy(p http1.Promise, silence time.Duration) bool {
+	return p.Given && p.Timeout > promiseMargin &&
+		silence >= p.Timeout-promiseMargin && silence <= p.Timeout+silenceMargin
 }
-
-// Read waits at most BetweenBytesTimeout for more.
-func (b *body) Read(p []byte) (int, error) {
-	if err := b.end(nil); err != nil {
-		return 0, err
-	}
-	b.x.watch.enter(receiving)
-	n, err := b.src.Read(p)
-	b.got = b.got || n > 0
-	b.x.watch.pause()
-	if err == nil {
-		return n, nil
-	}
-	if err == io.EOF {
-		err = b.end(io.EOF)
-	} else {
-		err = b.end(b.x.classify(err, true))
-	}
-	if err == io.EOF {
-		b.x.finish(outcomeOK)
-	} else {
-		b.x.finish(err.(*Error).Kind.String())
-		_ = b.src.Close()
-	}
-	return n, err
-}
-
-// Close frees the connection; before the end of the body that closes it. It is
-// safe to call more than once.
-func (b *body) Close() error {
-	b.end(&Error{Kind: Canceled, Origin: b.x.pool.conf.Name, Server: b.x.server.addr, Err: http.ErrBodyReadAfterClose})
-	_ = b.src.Close() // says only what became of the rest of the body
-	b.x.finish(outcomeAbandoned)
-	return nil
-}
-
-// end notes how the body ended, unless that is known already, and returns it.
-func (b *body) end(err error) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err == nil {
-		b.err = err
-	}
-	return b.err
-}
-
-func (b *body) ended() bool { return b.end(nil) == io.EOF }

@@ -7,18 +7,18 @@ import (
 	"io"
 	"log"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"weir/policy"
 )
 
 func TestMain(m *testing.M) {
-	// net/http logs what servers send unasked, which some tests make them do.
-	log.SetOutput(io.Discard)
+	log.SetOutput(io.Discard) // servers of net/http log handshakes that fail, which some tests make them do
 	goleak.VerifyTestMain(m)
 }
 
@@ -203,10 +203,10 @@ func refusing(t *testing.T) string {
 	return "http://" + ln.Addr().String()
 }
 
-func header(pairs ...string) http.Header {
-	h := http.Header{}
+func header(pairs ...string) policy.Fields {
+	var f policy.Fields
 	for i := 0; i < len(pairs); i += 2 {
-		h[pairs[i]] = append(h[pairs[i]], pairs[i+1])
+		f = append(f, policy.Field{Name: pairs[i], Value: pairs[i+1]})
 	}
-	return h
+	return f
 }

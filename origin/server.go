@@ -4,9 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/http2"
+
+	"weir/origin/http1"
 )
 
 // cooldown is how long a server that could not be reached is tried last: long
@@ -14,116 +18,107 @@ import (
 // which is back gets its share at once.
 const cooldown = 2 * time.Second
 
-// idleTimeout is how long a connection is kept without use. Origins commonly
-// close after 60 s or more; closing first avoids requests on dying connections.
-// For those that close earlier see idle.go.
-const idleTimeout = 45 * time.Second
-
-// server is one member of a pool, with a transport of its own: its connections
-// are told apart only by the TLS name they were opened for.
+// server is one member of a pool, with its connections.
 type server struct {
 	pool      *Pool
 	scheme    string
-	addr      string // host:port
-	port      string
+	addr      string      // host:port
 	tls       *tls.Config // nil for http; ServerName is filled in per connection
-	transport *http.Transport
-	strangers *http.Transport // for names that are rarely asked for
-	permits   chan struct{}   // one element for each exchange in flight
-	downUntil atomic.Int64    // by the pool's clock, in nanoseconds
+	http1     http1.Config
+	idle      idle
+	http2     sessions
+	permits   chan struct{} // one element for each exchange in flight
+	downUntil atomic.Int64  // by the pool's clock, in nanoseconds
 }
 
 func newServer(p *Pool, scheme, addr string, tlsConf *tls.Config) *server {
-	_, port, _ := net.SplitHostPort(addr)
-	s := &server{
-		pool: p, scheme: scheme, addr: addr, port: port,
-		permits: make(chan struct{}, p.conf.MaxConnsPerServer),
+	s := &server{pool: p, scheme: scheme, addr: addr, permits: make(chan struct{}, p.conf.MaxConnsPerServer)}
+	s.http1 = http1.Config{
+		MaxHeader: int(p.conf.MaxHeaderBytes), Between: p.conf.BetweenBytesTimeout,
+		Now: func() time.Duration { return p.now() },
 	}
 	if scheme == "https" {
 		s.tls = tlsConf
+		s.http2.transport = newHTTP2(&p.conf)
 	}
-	s.transport, s.strangers = s.newTransport(p.conf.MaxConnsPerServer), s.newTransport(strangersIdle)
 	return s
 }
 
-// newTransport makes a transport that keeps so many connections without use.
-func (s *server) newTransport(idle int) *http.Transport {
-	conf := &s.pool.conf
-	h2 := conf.HTTP2 && s.scheme == "https"
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(h2)
-	t := &http.Transport{
-		DialContext:            func(ctx context.Context, network, _ string) (net.Conn, error) { return s.dial(ctx, network) },
-		DialTLSContext:         s.dialTLS,
-		DisableCompression:     true,
-		MaxIdleConns:           idle,
-		MaxIdleConnsPerHost:    idle,
-		IdleConnTimeout:        idleTimeout,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: conf.MaxHeaderBytes,
-		ReadBufferSize:         16 << 10, // the header and a median object in one read
-		Protocols:              &protocols,
-	}
-	if h2 {
-		// A connection that died in silence is found by pings; each request on it
-		// has its own bounds.
-		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second}
-	} else {
-		// Dials that outlive their request would otherwise add to the permits.
-		t.MaxConnsPerHost = conf.MaxConnsPerServer
-	}
-	return t
+// conn is a connection with HTTP/1.1 on it.
+type conn struct {
+	*http1.Conn
+	name     string // for TLS: the name that was asked for and verified
+	stranger bool   // that name is rarely asked for
+	opened   time.Duration
+	idle     time.Duration // since when it is idle
 }
 
-// dial opens a TCP connection, whatever name the transport keeps it under.
-func (s *server) dial(ctx context.Context, network string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.pool.conf.ConnectTimeout)
+// connect finds a connection for x, or opens one. With HTTP/2 it is a session, on which
+// x has a place.
+func (s *server) connect(x *exchange) (*conn, *http2.ClientConn, *Error) {
+	name := x.name()
+	x.reused = true
+	if session := s.http2.reserve(name); session != nil {
+		return nil, session, nil
+	}
+	if c := s.take(name, x); c != nil {
+		return c, nil, nil
+	}
+	x.reused = false
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(x.parent, min(s.pool.conf.ConnectTimeout, x.left))
 	defer cancel()
-	c, err := s.open(ctx, network)
-	if err != nil {
-		return nil, err
+	c, session, err := s.dial(ctx, x, name)
+	x.left -= time.Since(begin)
+	if err != nil && x.parent.Err() != nil {
+		err = &Error{Kind: Canceled, Err: context.Cause(x.parent)}
 	}
-	return s.newWire(c), nil
+	return c, session, err
 }
 
-func (s *server) newWire(c net.Conn) *wire {
-	return &wire{Conn: c, now: s.pool.now, askedAt: -1}
-}
-
-// open connects; a server that answers is up again.
-func (s *server) open(ctx context.Context, network string) (net.Conn, error) {
-	c, err := s.pool.dial(ctx, network, s.addr)
+// dial opens a connection; a server that answers is up again.
+func (s *server) dial(ctx context.Context, x *exchange, name string) (*conn, *http2.ClientConn, *Error) {
+	raw, err := s.pool.dial(ctx, "tcp", s.addr)
 	if err != nil {
-		return nil, &kindError{kind: kindOfDial(err), err: err}
+		return nil, nil, &Error{Kind: kindOfDial(err), Err: err}
 	}
 	s.downUntil.Store(0)
-	return c, nil
+	sock := http1.NewSocket(raw)
+	stream := net.Conn(sock)
+	if s.tls != nil {
+		conf := s.tls.Clone()
+		conf.ServerName = name
+		c := tls.Client(sock, conf)
+		if err := c.HandshakeContext(ctx); err != nil {
+			_ = raw.Close()
+			kind := TLS
+			if ctx.Err() != nil {
+				kind = ConnectTimeout
+			}
+			return nil, nil, &Error{Kind: kind, Err: err}
+		}
+		if c.ConnectionState().NegotiatedProtocol == "h2" {
+			session, err := s.http2.open(c, name, x.out.stranger)
+			return nil, session, err
+		}
+		stream = c
+	}
+	c := &conn{Conn: http1.NewConn(stream, sock, &s.http1), name: name, stranger: x.out.stranger, opened: s.pool.now()}
+	s.opened()
+	return c, nil, nil
 }
 
-// dialTLS opens a TLS connection for the name in addr: the Host that is sent, or
-// the configured ServerName (see exchange.urlHost).
-func (s *server) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.pool.conf.ConnectTimeout)
-	defer cancel()
-	raw, err := s.open(ctx, network)
-	if err != nil {
-		return nil, err
+// name is what is asked for and verified by TLS, and what connections are told apart
+// by: the Host that is sent, or the configured ServerName. Without TLS it is empty.
+func (x *exchange) name() string {
+	if x.server.tls == nil {
+		return ""
 	}
-	conf := s.tls.Clone()
-	conf.ServerName, _, _ = net.SplitHostPort(addr)
-	c := tls.Client(raw, conf)
-	if err := c.HandshakeContext(ctx); err != nil {
-		_ = raw.Close()
-		if ctx.Err() == context.DeadlineExceeded {
-			return nil, &kindError{kind: ConnectTimeout, err: err}
-		}
-		return nil, &kindError{kind: TLS, err: err}
+	name := x.pool.conf.TLS.ServerName
+	if name == "" {
+		name = hostname(x.host())
 	}
-	if c.ConnectionState().NegotiatedProtocol == "h2" {
-		return c, nil
-	}
-	return s.newWire(c), nil
+	return strings.ToLower(name)
 }
 
 func (s *server) down() {
@@ -143,3 +138,9 @@ func (s *server) tryAcquire() bool {
 }
 
 func (s *server) release() { <-s.permits }
+
+// closeIdle closes what nobody uses.
+func (s *server) closeIdle() {
+	s.sweep(true)
+	s.http2.closeIdle()
+}

@@ -8,15 +8,14 @@ import (
 	"sync/atomic"
 )
 
-// errReleased is what the transport reads from a body that was taken back. It may
-// report that instead of what happened to the connection.
+// errReleased is read from a body that was taken back.
 var errReleased = errors.New("request body was released")
 
 // keepLimit bounds the bodies that are kept while they are sent, in bytes.
 const keepLimit = 64 << 10
 
-// upload is a request body on its way. The transport reads it in a goroutine of
-// its own, which may outlive RoundTrip and even the response; upload makes sure
+// upload is a request body on its way. What sends it reads it in a goroutine of its
+// own, which may outlive the attempt and even the response; upload makes sure
 // that the caller's reader is not touched once release has returned.
 //
 // Whoever ends an attempt closes the caller's body to end the Read that is in
@@ -73,7 +72,7 @@ func newUpload(r *Request, method string) (*upload, error) {
 
 // part begins a new attempt to send the body; what the attempts before it still
 // read fails from here on.
-func (u *upload) part(w *watch) (*part, error) {
+func (u *upload) part(w *pace) (*part, error) {
 	if u == nil {
 		return nil, nil
 	}
@@ -84,7 +83,7 @@ func (u *upload) part(w *watch) (*part, error) {
 			return nil, fmt.Errorf("cannot rewind the body: %w", err)
 		}
 	}
-	p := &part{up: u, watch: w}
+	p := &part{up: u, pace: w}
 	u.latest.Store(p)
 	return p, nil
 }
@@ -103,6 +102,16 @@ func (u *upload) sendable() bool {
 
 // replayable reports whether what was read can be read again.
 func (u *upload) replayable() bool { return u == nil || u.seeker != nil || u.keep }
+
+// atHand reports whether reading the body does not block.
+func (u *upload) atHand() bool {
+	if u == nil {
+		return true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.seeker != nil || u.keep && int64(len(u.kept)) == u.size
+}
 
 // err is what reading the caller's body failed with, or nil.
 func (u *upload) err() error {
@@ -128,10 +137,10 @@ func (u *upload) release() {
 	u.mu.Unlock()
 }
 
-// part is the body as one attempt sends it: what the transport reads.
+// part is the body as one attempt sends it.
 type part struct {
 	up        *upload
-	watch     *watch
+	pace      *pace       // nil but with HTTP/2
 	abandoned atomic.Bool // set under up.ending
 	n         int64       // bytes handed out; under up.mu
 }
@@ -155,14 +164,14 @@ func (p *part) Read(b []byte) (int, error) {
 	if p.n < int64(len(u.kept)) {
 		n := copy(b, u.kept[p.n:])
 		p.n += int64(n)
-		p.watch.hold()
-		p.watch.sent(p.n == u.size)
+		p.pace.hold()
+		p.pace.sent(p.n == u.size)
 		return n, nil
 	}
 	if !p.begin() {
 		return 0, errReleased
 	}
-	p.watch.hold()
+	p.pace.hold()
 	n, err := u.src.Read(b)
 	p.end()
 	p.n += int64(n)
@@ -180,11 +189,11 @@ func (p *part) Read(b []byte) (int, error) {
 	default:
 		u.failed = err
 	}
-	p.watch.sent(err == io.EOF || p.n == u.size)
+	p.pace.sent(err == io.EOF || p.n == u.size)
 	return n, err
 }
 
-// Close is the transport's: it will read no more.
+// Close belongs to what sends the body: it will read no more.
 func (p *part) Close() error {
 	p.abandon()
 	return nil

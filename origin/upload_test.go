@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 func pkcs8(t *testing.T, key any) []byte {
@@ -189,16 +188,14 @@ func (b *slowToClose) sending(t *testing.T) (*upload, *part) {
 
 func (b *slowToClose) attempt(t *testing.T, u *upload) *part {
 	t.Helper()
-	w := newWatch(limits{connect: time.Hour, firstByte: time.Hour, between: time.Hour}, time.Hour, func(error) {})
-	t.Cleanup(func() { w.stop() })
-	p, err := u.part(w)
+	p, err := u.part(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-// TestReleaseWaitsForClose: the transport closes the body to end a Read, which ends
+// TestReleaseWaitsForClose: the connection closes the body to end a Read, which ends
 // by itself meanwhile. The Close is a use of the caller's body as any other: release
 // does not return while it lasts.
 func TestReleaseWaitsForClose(t *testing.T) {
@@ -250,7 +247,7 @@ func TestCloseOnlyDuringRead(t *testing.T) {
 	}
 	second.abandon() // behind a Read
 	u.release()
-	second.abandon() // as late as net/http may
+	second.abandon() // as late as it may be
 	if b.closes.Load() != 0 || u.err() != nil {
 		t.Errorf("closed %d times, %v", b.closes.Load(), u.err())
 	}
@@ -310,7 +307,7 @@ func TestExpectContinue(t *testing.T) {
 		p.say("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + string(b))
 	})
 	p := pool(t, Config{Servers: []string{s.url()}})
-	r := &Request{Method: "POST", Host: "a.test", Target: "/", Body: strings.NewReader("abc"), ContentLength: 3, Header: header("Expect", "100-continue")}
+	r := &Request{Method: "POST", Host: "a.test", Target: "/", Body: strings.NewReader("abc"), ContentLength: 3, Fields: header("Expect", "100-continue")}
 	if _, body := fetch(t, p, r); body != "abc" {
 		t.Errorf("body is %q", body)
 	}

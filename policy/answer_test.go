@@ -12,7 +12,7 @@ const t0 = int64(1_800_000_000) * second
 // answer makes a response that took no time. Lines are "Name: value"; a value
 // "@n" is the date n seconds after t0.
 func answer(status int, lines ...string) *Response {
-	h := map[string][]string{}
+	var received Fields
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, ":")
 		name, value = CanonicalName(name), strings.TrimPrefix(value, " ")
@@ -23,9 +23,9 @@ func answer(status int, lines ...string) *Response {
 			}
 			value = dateAt(n)
 		}
-		h[name] = append(h[name], value)
+		received = append(received, Field{name, value})
 	}
-	fields, err := EndToEnd(h)
+	fields, err := EndToEnd(received)
 	if err != nil {
 		panic(err)
 	}

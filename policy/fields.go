@@ -10,24 +10,24 @@ import (
 // ErrField marks a response whose header no cache should pass on.
 var ErrField = errors.New("invalid header field")
 
-// EndToEnd copies a header as net/http hands it over into Fields, sorted by
-// name with each name's values in order, without what concerns one connection
-// only (RFC 9110 section 7.6.1) or one proxy only (RFC 9111 section 3.1). A
-// name that is no token or a value with a control character is an error that
-// wraps ErrField: the response is malformed.
-func EndToEnd(h map[string][]string) (Fields, error) {
-	size := 0
-	nominated := map[string]bool{}
-	for name, values := range h {
-		size += len(values)
-		if is(name, "connection") {
-			for _, value := range values {
-				nominate(nominated, value)
+// EndToEnd copies the fields of a response as they were received, sorted by name with
+// each name's values in order, without what concerns one connection only (RFC 9110
+// section 7.6.1) or one proxy only (RFC 9111 section 3.1). Names become canonical. A
+// name that is no token or a value with a control character is an error that wraps
+// ErrField: the response is malformed.
+func EndToEnd(received Fields) (Fields, error) {
+	var nominated map[string]bool
+	for i := range received {
+		if f := &received[i]; is(f.Name, "connection") {
+			if nominated == nil {
+				nominated = map[string]bool{}
 			}
+			nominate(nominated, f.Value)
 		}
 	}
-	fields := make(Fields, 0, size)
-	for name, values := range h {
+	fields := make(Fields, 0, len(received))
+	for i := range received {
+		name, value := received[i].Name, trim(received[i].Value)
 		if !isToken(name) {
 			return nil, fmt.Errorf("cannot use field name %.40q: %w", name, ErrField)
 		}
@@ -35,12 +35,10 @@ func EndToEnd(h map[string][]string) (Fields, error) {
 		if hopByHop(canonical) || nominated[canonical] {
 			continue
 		}
-		for _, value := range values {
-			if value = trim(value); !validValue(value) {
-				return nil, fmt.Errorf("cannot use value of field %.40q: %w", name, ErrField)
-			}
-			fields = append(fields, Field{canonical, value})
+		if !validValue(value) {
+			return nil, fmt.Errorf("cannot use value of field %.40q: %w", name, ErrField)
 		}
+		fields = append(fields, Field{canonical, value})
 	}
 	slices.SortStableFunc(fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
 	return fields, nil

@@ -9,30 +9,30 @@ import (
 )
 
 func TestEndToEnd(t *testing.T) {
-	h := map[string][]string{
-		"Connection": {"a, X-B", "close"}, "A": {"1"}, "X-B": {"2"}, "C": {"3", " 4\t"}, "Keep-Alive": {"x"},
-		"Te": {"x"}, "Trailer": {"x"}, "Transfer-Encoding": {"x"}, "Upgrade": {"x"}, "Proxy-Connection": {"x"},
-		"Proxy-Authenticate": {"x"}, "Proxy-Authentication-Info": {"x"}, "Proxy-Authorization": {"x"},
-		"content-foo": {"y"}, "Empty": {""},
+	received := Fields{
+		{"Connection", "a, X-B"}, {"A", "1"}, {"X-B", "2"}, {"C", "3"}, {"Keep-Alive", "x"}, {"Connection", "close"}, {"Te", "x"},
+		{"Trailer", "x"}, {"Transfer-Encoding", "x"}, {"Upgrade", "x"}, {"Proxy-Connection", "x"}, {"Proxy-Authenticate", "x"},
+		{"Proxy-Authentication-Info", "x"}, {"Proxy-Authorization", "x"}, {"content-foo", "y"}, {"C", " 4\t"}, {"Empty", ""},
 	}
-	got, err := EndToEnd(h)
+	before := slices.Clone(received)
+	got, err := EndToEnd(received)
 	want := Fields{{"C", "3"}, {"C", "4"}, {"Content-Foo", "y"}, {"Empty", ""}}
-	if err != nil || !slices.Equal(got, want) {
+	if err != nil || !slices.Equal(got, want) || !slices.Equal(received, before) {
 		t.Errorf("%v %v, want %v (RFC 9110 section 7.6.1)", got, err, want)
 	}
 	// Nominating what keeps a response private does not publish it.
-	got, err = EndToEnd(map[string][]string{"Connection": {"cache-control, vary"}, "Cache-Control": {"private"}, "Vary": {"a"}})
+	got, err = EndToEnd(Fields{{"Connection", "cache-control, vary"}, {"Cache-Control", "private"}, {"Vary", "a"}})
 	if err != nil || !got.Has("Cache-Control") || !got.Has("Vary") {
 		t.Errorf("%v %v", got, err)
 	}
-	for _, bad := range []map[string][]string{
-		{"A B": {"1"}}, {"": {"1"}}, {"A:": {"1"}}, {"A": {"1\n2"}}, {"A": {"\x00"}}, {"A": {"\x7f"}}, {"A\x80": {"1"}},
-	} {
-		if got, err := EndToEnd(bad); !errors.Is(err, ErrField) {
+	for _, bad := range (Fields{
+		{"A B", "1"}, {"", "1"}, {"A:", "1"}, {"A", "1\n2"}, {"A", "\x00"}, {"A", "\x7f"}, {"A\x80", "1"},
+	}) {
+		if got, err := EndToEnd(Fields{bad}); !errors.Is(err, ErrField) {
 			t.Errorf("%q: %v %v", bad, got, err)
 		}
 	}
-	if got, err := EndToEnd(map[string][]string{"A": {"tab\there \xfc"}}); err != nil || got.Get("A") != "tab\there \xfc" {
+	if got, err := EndToEnd(Fields{{"A", "tab\there \xfc"}}); err != nil || got.Get("A") != "tab\there \xfc" {
 		t.Errorf("%v %v", got, err)
 	}
 }

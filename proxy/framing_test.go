@@ -37,17 +37,17 @@ func (o *framingOrigin) Do(_ context.Context, r *origin.Request) (*origin.Respon
 			return nil, &origin.Error{Kind: origin.RequestBody, Err: err}
 		}
 	}
-	for name := range r.Header {
-		if strings.HasPrefix(name, "X-") && !strings.HasPrefix(name, "X-Forwarded") {
-			line += " " + name
+	for _, f := range r.Fields {
+		if strings.HasPrefix(f.Name, "X-") && !strings.HasPrefix(f.Name, "X-Forwarded") {
+			line += " " + f.Name
 		}
 	}
 	o.add(line)
-	h := http.Header{"Cache-Control": {"no-store"}}
+	control := "no-store"
 	if strings.HasPrefix(r.Target, "/hit") {
-		h.Set("Cache-Control", "max-age=600")
+		control = "max-age=600"
 	}
-	return &origin.Response{Status: 200, Proto: "HTTP/1.1", Header: h, ContentLength: 2, Body: io.NopCloser(strings.NewReader("ok"))}, nil
+	return &origin.Response{Status: 200, Fields: policy.Fields{{Name: "Cache-Control", Value: control}}, ContentLength: 2, Body: io.NopCloser(strings.NewReader("ok"))}, nil
 }
 
 func (o *framingOrigin) add(line string) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"weir/invalidation"
 	"weir/origin"
+	"weir/policy"
 )
 
 // countingOrigin answers with 304 where it is asked conditionally, counts what it is asked, and fails when told to.
@@ -31,14 +31,14 @@ func (o *countingOrigin) Do(ctx context.Context, r *origin.Request) (*origin.Res
 			return nil, ctx.Err()
 		}
 	}
-	resp := &origin.Response{Status: 200, Proto: "HTTP/1.1", Header: http.Header{
-		"Cache-Control": {"max-age=3600, stale-if-error=3600, stale-while-revalidate=3600"}, "Etag": {`"1"`},
+	resp := &origin.Response{Status: 200, Fields: policy.Fields{
+		{Name: "Cache-Control", Value: "max-age=3600, stale-if-error=3600, stale-while-revalidate=3600"}, {Name: "Etag", Value: `"1"`},
 	}}
 	body := "hello"
 	switch {
 	case o.status.Load() != 0:
-		resp.Status, resp.Header, body = int(o.status.Load()), http.Header{}, ""
-	case len(r.Header["If-None-Match"]) > 0:
+		resp.Status, resp.Fields, body = int(o.status.Load()), nil, ""
+	case r.Fields.Has("If-None-Match"):
 		o.conditional.Add(1)
 		resp.Status, body = 304, ""
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/origin"
+	"weir/policy"
 	"weir/tiers"
 	"weir/tiers/disk"
 )
@@ -32,9 +33,9 @@ func (o *versionedOrigin) Do(_ context.Context, r *origin.Request) (*origin.Resp
 	}
 	v := o.version.Load()
 	tag := fmt.Sprintf(`"v%d"`, v)
-	resp := &origin.Response{Status: 200, Proto: "HTTP/1.1", Header: http.Header{"Cache-Control": {"max-age=60"}, "Etag": {tag}}}
+	resp := &origin.Response{Status: 200, Fields: policy.Fields{{Name: "Cache-Control", Value: "max-age=60"}, {Name: "Etag", Value: tag}}}
 	body := bytes.Repeat([]byte{byte('0' + v)}, o.size)
-	if inm := r.Header["If-None-Match"]; len(inm) > 0 && inm[0] == tag {
+	if r.Fields.Get("If-None-Match") == tag {
 		resp.Status, body = http.StatusNotModified, nil
 	}
 	resp.ContentLength, resp.Body = int64(len(body)), io.NopCloser(bytes.NewReader(body))
@@ -126,15 +127,16 @@ func TestFollowerReadsTheBodyThatWasValidated(t *testing.T) {
 type rangedOrigin struct{ asked []string }
 
 func (o *rangedOrigin) Do(_ context.Context, r *origin.Request) (*origin.Response, error) {
-	o.asked = append(o.asked, r.Header["Range"][0])
+	o.asked = append(o.asked, r.Fields.Get("Range"))
 	var first, last int
-	if _, err := fmt.Sscanf(r.Header["Range"][0], "bytes=%d-%d", &first, &last); err != nil {
+	if _, err := fmt.Sscanf(r.Fields.Get("Range"), "bytes=%d-%d", &first, &last); err != nil {
 		return nil, err
 	}
 	return &origin.Response{
-		Status: http.StatusPartialContent, Proto: "HTTP/1.1",
-		Header: http.Header{
-			"Cache-Control": {"max-age=3600"}, "Etag": {`"1"`}, "Content-Range": {fmt.Sprintf("bytes %d-%d/1000000", first, last)},
+		Status: http.StatusPartialContent,
+		Fields: policy.Fields{
+			{Name: "Cache-Control", Value: "max-age=3600"}, {Name: "Etag", Value: `"1"`},
+			{Name: "Content-Range", Value: fmt.Sprintf("bytes %d-%d/1000000", first, last)},
 		},
 		ContentLength: int64(last - first + 1), Body: io.NopCloser(bytes.NewReader(make([]byte, last-first+1))),
 	}, nil

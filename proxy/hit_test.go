@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +36,16 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
+// fieldsOf puts a header in order.
+func fieldsOf(h http.Header) (f policy.Fields) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, value := range h[name] {
+			f = append(f, policy.Field{Name: name, Value: value})
+		}
+	}
+	return f
+}
+
 // staticOrigin answers every request with the same fields and body.
 type staticOrigin struct {
 	header http.Header
@@ -42,7 +54,7 @@ type staticOrigin struct {
 
 func (o staticOrigin) Do(_ context.Context, _ *origin.Request) (*origin.Response, error) {
 	return &origin.Response{
-		Status: 200, Proto: "HTTP/1.1", Header: o.header.Clone(), ContentLength: int64(len(o.body)),
+		Status: 200, Fields: fieldsOf(o.header), ContentLength: int64(len(o.body)),
 		Body: io.NopCloser(bytes.NewReader(o.body)),
 	}, nil
 }

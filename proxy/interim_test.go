@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"weir/origin"
+	"weir/policy"
 	"weir/tiers"
 )
 
@@ -80,7 +81,7 @@ type hintingOrigin struct {
 
 	asked chan struct{} // gets one for each request that has had its hints
 	mu    sync.Mutex
-	kept  func(int, textproto.MIMEHeader) error
+	kept  func(int, policy.Fields) error
 }
 
 func (o *hintingOrigin) Do(_ context.Context, r *origin.Request) (*origin.Response, error) {
@@ -88,15 +89,15 @@ func (o *hintingOrigin) Do(_ context.Context, r *origin.Request) (*origin.Respon
 		return o.answer(r)
 	}
 	for i := range o.hints {
-		if err := r.Got1xx(103, textproto.MIMEHeader{
-			"Link": {fmt.Sprintf("<%s?%d>", r.Target, i)}, "Connection": {"X-Hop"}, "X-Hop": {"1"}, "Proxy-Connection": {"keep-alive"},
-			"Transfer-Encoding": {"chunked"}, "Content-Length": {"5"},
+		if err := r.Interim(103, policy.Fields{
+			{Name: "Link", Value: fmt.Sprintf("<%s?%d>", r.Target, i)}, {Name: "Connection", Value: "X-Hop"}, {Name: "X-Hop", Value: "1"},
+			{Name: "Proxy-Connection", Value: "keep-alive"}, {Name: "Transfer-Encoding", Value: "chunked"}, {Name: "Content-Length", Value: "5"},
 		}); err != nil {
 			return nil, err
 		}
 	}
 	o.mu.Lock()
-	o.kept = r.Got1xx
+	o.kept = r.Interim
 	o.mu.Unlock()
 	o.asked <- struct{}{}
 	if o.gate != nil {
@@ -111,11 +112,11 @@ func (o *hintingOrigin) Do(_ context.Context, r *origin.Request) (*origin.Respon
 func (*hintingOrigin) answer(r *origin.Request) (*origin.Response, error) {
 	body := "body of " + r.Target
 	resp := &origin.Response{
-		Status: 200, Proto: "HTTP/1.1", Header: http.Header{"Cache-Control": {"max-age=3600"}},
+		Status: 200, Fields: policy.Fields{{Name: "Cache-Control", Value: "max-age=3600"}},
 		ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body)),
 	}
 	if strings.HasSuffix(r.Target, "/chunked") {
-		resp.ContentLength, resp.Header = -1, http.Header{"Cache-Control": {"no-store"}}
+		resp.ContentLength, resp.Fields = -1, policy.Fields{{Name: "Cache-Control", Value: "no-store"}}
 	}
 	return resp, nil
 }
@@ -189,7 +190,7 @@ func TestInterimAfterTheExchange(t *testing.T) {
 			o.mu.Lock()
 			late := o.kept
 			o.mu.Unlock()
-			if err := late(103, textproto.MIMEHeader{"Link": {"</late>"}}); err != nil {
+			if err := late(103, policy.Fields{{Name: "Link", Value: "</late>"}}); err != nil {
 				t.Error(err)
 			}
 			say(c, "GET /plain HTTP/1.1\r\nHost: h.example\r\n\r\n")

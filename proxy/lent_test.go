@@ -15,6 +15,7 @@ import (
 
 	"weir/loadtest/selfcheck"
 	"weir/origin"
+	"weir/policy"
 	"weir/tiers"
 	"weir/tiers/disk"
 )
@@ -28,7 +29,7 @@ func (checkedOrigin) Do(_ context.Context, r *origin.Request) (*origin.Response,
 		return nil, err
 	}
 	return &origin.Response{
-		Status: 200, Proto: "HTTP/1.1", Header: http.Header{"Cache-Control": {"max-age=3600"}, "Etag": {`"1"`}},
+		Status: 200, Fields: policy.Fields{{Name: "Cache-Control", Value: "max-age=3600"}, {Name: "Etag", Value: `"1"`}},
 		ContentLength: int64(size), Body: io.NopCloser(bytes.NewReader(selfcheck.Bytes(selfcheck.SeedOf(r.Target, 1), 0, size))),
 	}, nil
 }

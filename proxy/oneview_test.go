@@ -35,16 +35,14 @@ func (o *recorder) Do(_ context.Context, r *origin.Request) (*origin.Response, e
 		}
 	}
 	last := *r
-	last.Header = http.Header{}
-	for name, values := range r.Header {
+	last.Fields = nil
+	for _, f := range r.Fields {
 		// The strings are the request's, which is gone by the time that they are looked at.
-		for _, v := range values {
-			last.Header[strings.Clone(name)] = append(last.Header[strings.Clone(name)], strings.Clone(v))
-		}
+		last.Fields = append(last.Fields, policy.Field{Name: strings.Clone(f.Name), Value: strings.Clone(f.Value)})
 	}
 	o.last = &last
 	return &origin.Response{
-		Status: 200, Proto: "HTTP/1.1", Header: http.Header{"Cache-Control": {"no-store"}, "Content-Type": {"text/css"}}, Body: http.NoBody,
+		Status: 200, Fields: policy.Fields{{Name: "Cache-Control", Value: "no-store"}, {Name: "Content-Type", Value: "text/css"}}, Body: http.NoBody,
 	}, nil
 }
 
@@ -168,25 +166,26 @@ func readHead(req *fasthttp.Request, raw string) error {
 // vouched holds what the origin got, stored or not, against what weir promises of
 // every request.
 func (v *viewer) vouched(r *origin.Request, trusted bool) error {
-	proto := r.Header.Get("X-Forwarded-Proto")
+	proto := r.Fields.Get("X-Forwarded-Proto")
 	if proto != "http" && proto != "https" || !trusted && proto != "http" {
 		return fmt.Errorf("X-Forwarded-Proto is %q", proto)
 	}
-	host := r.Header.Get("X-Forwarded-Host")
+	host := r.Fields.Get("X-Forwarded-Host")
 	if !trusted && host != r.Host {
 		return fmt.Errorf("X-Forwarded-Host is %q, the host %q", host, r.Host)
 	}
-	forwarded := strings.ReplaceAll(r.Header.Get("Forwarded"), "\"", "")
+	forwarded := strings.ReplaceAll(r.Fields.Get("Forwarded"), "\"", "")
 	if n := strings.Count(forwarded, "proto="); n != strings.Count(forwarded, "proto="+proto) || n != strings.Count(forwarded, "for=") {
 		return fmt.Errorf("Forwarded is %q beside %s", forwarded, proto)
 	}
 	if strings.Count(forwarded, "host=") != 1 || !strings.HasSuffix(forwarded, ";host="+host+";proto="+proto) {
 		return fmt.Errorf("Forwarded is %q beside host %q", forwarded, host)
 	}
-	if chain := r.Header.Get("X-Forwarded-For"); strings.Count(chain, ",") != strings.Count(forwarded, ",") || !trusted && chain != "192.0.2.66" {
+	if chain := r.Fields.Get("X-Forwarded-For"); strings.Count(chain, ",") != strings.Count(forwarded, ",") || !trusted && chain != "192.0.2.66" {
 		return fmt.Errorf("X-Forwarded-For is %q beside %q", chain, forwarded)
 	}
-	for name := range r.Header {
+	for _, f := range r.Fields {
+		name := f.Name
 		standing := policy.StandingOf(name)
 		switch {
 		case name != "Api_key" && strings.ContainsAny(name, "_.~ "):
@@ -206,22 +205,24 @@ func alike(key string, a, b *origin.Request) error {
 	if asked(a) != asked(b) || a.Target != b.Target || a.Host != b.Host {
 		return fmt.Errorf("key %s: %s %s at %s, and %s %s at %s", key, a.Method, a.Target, a.Host, b.Method, b.Target, b.Host)
 	}
-	for name := range a.Header {
-		if !policy.MayDiffer(name) && !slices.Equal(a.Header[name], b.Header[name]) {
-			return fmt.Errorf("key %s: %s is %q, and %q", key, name, a.Header[name], b.Header[name])
+	for _, f := range a.Fields {
+		name := f.Name
+		if !policy.MayDiffer(name) && !slices.Equal(a.Fields.Values(name), b.Fields.Values(name)) {
+			return fmt.Errorf("key %s: %s is %q, and %q", key, name, a.Fields.Values(name), b.Fields.Values(name))
 		}
 	}
-	for name := range b.Header {
-		if !policy.MayDiffer(name) && a.Header[name] == nil {
-			return fmt.Errorf("key %s: %s is absent, and %q", key, name, b.Header[name])
+	for _, f := range b.Fields {
+		name := f.Name
+		if !policy.MayDiffer(name) && !a.Fields.Has(name) {
+			return fmt.Errorf("key %s: %s is absent, and %q", key, name, b.Fields.Values(name))
 		}
 	}
 	if !underKeyed(key) {
 		return nil
 	}
 	for _, name := range []string{"X-Tenant", "User-Agent", "X-Forwarded-For", "X-Http-Method-Override", "Api_key"} {
-		if !slices.Equal(a.Header[name], b.Header[name]) {
-			return fmt.Errorf("key %s: %s is %q, and %q", key, name, a.Header[name], b.Header[name])
+		if !slices.Equal(a.Fields.Values(name), b.Fields.Values(name)) {
+			return fmt.Errorf("key %s: %s is %q, and %q", key, name, a.Fields.Values(name), b.Fields.Values(name))
 		}
 	}
 	return nil
@@ -276,28 +277,32 @@ func TestOneViewOfARequest(t *testing.T) {
 	}
 }
 
+func planted(r *origin.Request, name, value string) {
+	r.Fields = append(slices.Clone(r.Fields).Without(name), policy.Field{Name: name, Value: value})
+}
+
 // Faults as they were once, which the test must find.
 func TestOneViewFindsPlantedFaults(t *testing.T) {
 	for name, plant := range map[string]func(raw string, r *origin.Request){
 		"the target as it was sent": func(raw string, r *origin.Request) { r.Target = strings.Split(raw, " ")[1] },
 		"X-Forwarded-Port from anybody": func(raw string, r *origin.Request) {
 			if strings.Contains(raw, "X-Forwarded-Port: 81") {
-				r.Header["X-Forwarded-Port"] = []string{"81"}
+				planted(r, "X-Forwarded-Port", "81")
 			}
 		},
 		"the host that a trusted sender names": func(raw string, r *origin.Request) {
-			if strings.Contains(raw, "X-Forwarded-Host: evil.test") && r.Header.Get("X-Forwarded-For") != "192.0.2.66" {
-				r.Header["X-Forwarded-Host"] = []string{"evil.test"}
+			if strings.Contains(raw, "X-Forwarded-Host: evil.test") && r.Fields.Get("X-Forwarded-For") != "192.0.2.66" {
+				planted(r, "X-Forwarded-Host", "evil.test")
 			}
 		},
 		"a field that Connection names": func(raw string, r *origin.Request) {
-			if lines := r.Header["X-Tenant"]; strings.Count(strings.ToLower(raw), "connection:") > 0 && len(lines) == 0 {
-				r.Header["X-Tenant"] = []string{"red"}
+			if strings.Count(strings.ToLower(raw), "connection:") > 0 && !r.Fields.Has("X-Tenant") {
+				planted(r, "X-Tenant", "red")
 			}
 		},
 		"a field with an underscore": func(raw string, r *origin.Request) {
 			if strings.Contains(raw, "X_Forwarded_For") {
-				r.Header["X_forwarded_for"] = []string{"6.6.6.6"}
+				planted(r, "X_forwarded_for", "6.6.6.6")
 			}
 		},
 	} {

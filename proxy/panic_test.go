@@ -4,11 +4,11 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net/http"
 	"strings"
 	"testing"
 
 	"weir/origin"
+	"weir/policy"
 )
 
 // brokenOrigin answers with a body whose second Read panics.
@@ -16,7 +16,7 @@ type brokenOrigin struct{}
 
 func (brokenOrigin) Do(context.Context, *origin.Request) (*origin.Response, error) {
 	return &origin.Response{
-		Status: 200, Proto: "HTTP/1.1", Header: http.Header{"Cache-Control": {"max-age=60"}}, ContentLength: 1 << 20,
+		Status: 200, Fields: policy.Fields{{Name: "Cache-Control", Value: "max-age=60"}}, ContentLength: 1 << 20,
 		Body: io.NopCloser(io.MultiReader(strings.NewReader("some bytes"), brokenBody{})),
 	}, nil
 }

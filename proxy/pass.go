@@ -19,13 +19,13 @@ import (
 func (x *exchange) pass() state {
 	x.showForwarded()
 	sent := x.req.Clone()
-	header := fetch.Sent(x.rule, &sent)
+	fields := fetch.Sent(x.rule, &sent)
 	if n, ok := x.hopsLeft(); ok {
-		header["Max-Forwards"] = []string{strconv.FormatUint(n-1, 10)}
+		fields = append(fields.Without("Max-Forwards"), policy.Field{Name: "Max-Forwards", Value: strconv.FormatUint(n-1, 10)})
 	}
 	r := &origin.Request{
-		Method: x.req.Method, Host: string(x.req.Host), Target: x.targetSent(), Header: header,
-		Got1xx: fetch.Interim(x.passInterims().got),
+		Method: x.req.Method, Host: string(x.req.Host), Target: x.targetSent(), Fields: fields,
+		Interim: fetch.Interim(x.passInterims().got),
 	}
 	var up *upload
 	if x.hasBody() {
@@ -46,12 +46,12 @@ func (x *exchange) pass() state {
 		x.closing = true
 	}
 	x.live, x.cancel, x.fwdStatus = resp, cancel, resp.Status
-	fields, err := policy.EndToEnd(resp.Header)
+	received, err := policy.EndToEnd(resp.Fields)
 	if err != nil {
 		x.dropLive()
 		return x.failure(502, policy.ReasonOriginMalformed)
 	}
-	fields = policy.Dated(x.rule.KeepSession(&x.req, fields), x.p.now().UnixNano())
+	fields = policy.Dated(x.rule.KeepSession(&x.req, received), x.p.now().UnixNano())
 	if policy.Unsafe(x.req.Method) && resp.Status >= 200 && resp.Status < 400 {
 		if own := x.invalidate(resp.Status, fields); own == moment.Epoch+1 {
 			// No other purge came since: what this answer brings is as young as ours.

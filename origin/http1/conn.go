@@ -323,8 +323,14 @@ func (c *Conn) Abort(err *Error) {
 	_ = c.sock.Close() // wakes up whoever reads or writes
 }
 
-// Close closes the connection.
-func (c *Conn) Close() { _ = c.sock.Close() }
+// Close closes the connection, and ends the exchange. Only whoever uses the connection
+// may call it.
+func (c *Conn) Close() {
+	_ = c.sock.Close()
+	if !c.over {
+		c.fail(&Error{Kind: Canceled, Err: net.ErrClosed})
+	}
+}
 
 func (c *Conn) ended() *Error {
 	c.wait.mu.Lock()

@@ -151,7 +151,7 @@ func (t *run) roundTrip() state {
 		return stateFail
 	}
 	t.resp, t.heard.Status = resp, resp.Status
-	fields, err := policy.EndToEnd(resp.Header)
+	fields, err := policy.EndToEnd(resp.Fields)
 	if err != nil {
 		t.heard.Reason, t.code = policy.ReasonOriginMalformed, 502
 		return stateFail

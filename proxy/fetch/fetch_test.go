@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -28,12 +27,12 @@ func (f fakeOrigin) Do(ctx context.Context, r *origin.Request) (*origin.Response
 
 // response is what an origin answers: fields as "Name: value" lines.
 func response(status int, body io.Reader, length int64, lines ...string) *origin.Response {
-	h := http.Header{}
+	var fields policy.Fields
 	for _, l := range lines {
 		name, value, _ := strings.Cut(l, ": ")
-		h.Add(name, value)
+		fields = append(fields, policy.Field{Name: policy.CanonicalName(name), Value: value})
 	}
-	return &origin.Response{Status: status, Proto: "HTTP/1.1", Header: h, ContentLength: length, Body: io.NopCloser(body)}
+	return &origin.Response{Status: status, Fields: fields, ContentLength: length, Body: io.NopCloser(body)}
 }
 
 func text(status int, body string, lines ...string) *origin.Response {
@@ -196,7 +195,10 @@ func TestAnswers(t *testing.T) {
 			func(a Answer) bool { b, ok := a.(*Alone); return ok && b.Reason == policy.ReasonPrivate }},
 		{"failed", func() (*origin.Response, error) {
 			return nil, &origin.Error{Kind: origin.Refused, Origin: "o", Err: broken}
-		}, func(a Answer) bool { b, ok := a.(*Failed); return ok && b.Code == 502 && b.Reason == policy.ReasonOriginRefused }},
+		}, func(a Answer) bool {
+			b, ok := a.(*Failed)
+			return ok && b.Code == 502 && b.Reason == policy.ReasonOriginRefused
+		}},
 		{"a failure of the origin's own", func() (*origin.Response, error) { return text(503, "sorry", "Retry-After: 7"), nil },
 			func(a Answer) bool {
 				b, ok := a.(*Body)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"weir/origin"
+	"weir/policy"
 	"weir/proxy/fetch"
 )
 
@@ -24,7 +26,7 @@ type shim struct {
 	// what a client gets from the proxy.
 	send    func(q Request) Request
 	arrive  func(h http.Header)
-	respond func(q *origin.Request, r *origin.Response)
+	respond func(q *asked, r *reply)
 	deliver func(h http.Header)
 	// clock changes what the proxy takes for the time since the start.
 	clock func(since time.Duration) time.Duration
@@ -38,14 +40,48 @@ type spoilt struct {
 	*shim
 }
 
+// asked and reply are what the proxy asks and gets, with headers that can be changed.
+type asked struct {
+	Method string
+	Header http.Header
+}
+
+type reply struct {
+	*origin.Response
+	Header http.Header
+}
+
+// headerOf is a header in memory of its own.
+func headerOf(fields policy.Fields) http.Header {
+	h := http.Header{}
+	for _, f := range fields {
+		name := strings.Clone(f.Name)
+		h[name] = append(h[name], strings.Clone(f.Value))
+	}
+	return h
+}
+
+func sortedFields(h http.Header) (fields policy.Fields) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, value := range h[name] {
+			fields = append(fields, policy.Field{Name: name, Value: value})
+		}
+	}
+	return fields
+}
+
 // Do implements fetch.Origin.
 func (s spoilt) Do(ctx context.Context, q *origin.Request) (*origin.Response, error) {
+	a := &asked{q.Method, headerOf(q.Fields)}
 	if s.arrive != nil {
-		s.arrive(q.Header)
+		s.arrive(a.Header)
+		q.Fields = sortedFields(a.Header)
 	}
 	r, err := s.scriptedOrigin.Do(ctx, q)
 	if err == nil && s.respond != nil {
-		s.respond(q, r)
+		changed := &reply{r, headerOf(r.Fields)}
+		s.respond(a, changed)
+		r.Fields = sortedFields(changed.Header)
 	}
 	return r, err
 }
@@ -77,11 +113,11 @@ func (s *shim) now(c *clock) func() time.Time {
 
 // direct asks the origin without the proxy.
 func direct(tb testing.TB, o *scriptedOrigin, q Request) answer {
-	r, err := o.Do(context.Background(), &origin.Request{Method: q.Method, Target: q.Path, Header: q.Fields.Clone()})
+	r, err := o.Do(context.Background(), &origin.Request{Method: q.Method, Target: q.Path, Fields: sortedFields(q.Fields)})
 	if err != nil {
 		return answer{status: http.StatusBadGateway, fields: http.Header{}}
 	}
-	a := answer{status: r.Status, fields: r.Header}
+	a := answer{status: r.Status, fields: headerOf(r.Fields)}
 	var body bytes.Buffer
 	if _, err := io.Copy(&body, r.Body); err != nil {
 		a.cut = true
@@ -150,7 +186,7 @@ type plant struct {
 }
 
 var planted = []plant{
-	{name: "Vary gets lost", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
+	{name: "Vary gets lost", shim: shim{respond: func(_ *asked, r *reply) {
 		r.Header.Del("Vary")
 	}}, rule: RuleVary},
 	{name: "unsafe requests do not invalidate", shim: shim{around: func(q Request) bool {
@@ -159,55 +195,55 @@ var planted = []plant{
 	{name: "the clock runs at half speed", shim: shim{clock: func(since time.Duration) time.Duration {
 		return since / 2
 	}}, rule: RuleStale},
-	{name: "must-revalidate gets lost", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
+	{name: "must-revalidate gets lost", shim: shim{respond: func(_ *asked, r *reply) {
 		control(r.Header, without("must-revalidate"))
 	}}, rule: RuleStale},
-	{name: "answers to credentials are shared", shim: shim{respond: func(q *origin.Request, r *origin.Response) {
+	{name: "answers to credentials are shared", shim: shim{respond: func(q *asked, r *reply) {
 		if q.Header.Get("Authorization") != "" {
 			control(r.Header, func(m []string) []string { return append(m, "public") })
 		}
 	}}, rule: RuleAuthorization},
-	{name: "private gets lost", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
+	{name: "private gets lost", shim: shim{respond: func(_ *asked, r *reply) {
 		control(r.Header, without("private"))
 	}}, rule: RulePrivate},
-	{name: "no-cache gets lost", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
+	{name: "no-cache gets lost", shim: shim{respond: func(_ *asked, r *reply) {
 		control(r.Header, without("no-cache"))
 	}}, rule: RuleNoCache},
-	{name: "every condition is met", shim: shim{respond: func(q *origin.Request, r *origin.Response) {
+	{name: "every condition is met", shim: shim{respond: func(q *asked, r *reply) {
 		if q.Method == "GET" && q.Header.Get("If-None-Match") != "" && r.Status == http.StatusOK {
 			r.Status, r.ContentLength, r.Body = http.StatusNotModified, 0, http.NoBody
 			r.Header.Del("X-Serial")
 		}
 	}}, rule: RuleStale},
-	{name: "lifetimes get lost", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
+	{name: "lifetimes get lost", shim: shim{respond: func(_ *asked, r *reply) {
 		control(r.Header, without("max-age=60"))
 	}}, rule: RuleNeedless},
-	{name: "Age gets lost", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
+	{name: "Age gets lost", shim: shim{respond: func(_ *asked, r *reply) {
 		r.Header.Del("Age")
 	}}, rule: RuleAge},
-	{name: "a follower gets what may not be reused", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
+	{name: "a follower gets what may not be reused", shim: shim{respond: func(_ *asked, r *reply) {
 		if silent(r.Header) {
 			control(r.Header, with("max-age=1"))
 		}
 	}}, rule: RuleStale, says: "collapsed"},
 	{name: "Set-Cookie reaches a second client", shim: shim{
-		respond: func(_ *origin.Request, r *origin.Response) { renamed(r.Header, "Set-Cookie", "X-Hidden") },
+		respond: func(_ *asked, r *reply) { renamed(r.Header, "Set-Cookie", "X-Hidden") },
 		deliver: func(h http.Header) { renamed(h, "X-Hidden", "Set-Cookie") },
 	}, rule: RuleSetCookie},
 	{name: "Cookie gets lost on its way", shim: hidingCookies, rule: RuleCookie},
 	{name: "one visitor uncaches the page", shim: hidingCookies, rule: RuleNeedless},
-	{name: "an answer to a request with cookies is stored by a guess", shim: shim{respond: func(q *origin.Request, r *origin.Response) {
+	{name: "an answer to a request with cookies is stored by a guess", shim: shim{respond: func(q *asked, r *reply) {
 		if q.Header["Cookie"] != nil && r.Header["Cache-Control"] == nil && r.Header["Last-Modified"] != nil {
 			control(r.Header, with("max-age=60"))
 		}
 	}}, rule: RuleCookie, under: func(p *Policy) bool { return p.Cookies == CookiesAuto && p.Default == 0 && p.Override == 0 }},
-	{name: "a private error page is shared", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
+	{name: "a private error page is shared", shim: shim{respond: func(_ *asked, r *reply) {
 		if r.Status >= 500 {
 			control(r.Header, without("private"))
 			control(r.Header, without("no-store"))
 		}
 	}}, rule: RuleErrorPage},
-	{name: "min gives a lifetime to silent responses", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
+	{name: "min gives a lifetime to silent responses", shim: shim{respond: func(_ *asked, r *reply) {
 		if silent(r.Header) {
 			control(r.Header, with("max-age=0"))
 		}
@@ -234,7 +270,7 @@ var planted = []plant{
 		return q
 	}}, rule: RuleReload},
 	{name: "what is not for others is soon forgotten", shim: shim{forgets: true}, rule: RuleQueue},
-	{name: "stale-while-revalidate gets lost", shim: shim{respond: func(_ *origin.Request, r *origin.Response) {
+	{name: "stale-while-revalidate gets lost", shim: shim{respond: func(_ *asked, r *reply) {
 		control(r.Header, without("stale-while-revalidate=3600"))
 	}}, rule: RuleNeedless, says: "stale"},
 }

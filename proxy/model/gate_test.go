@@ -5,14 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"weir/origin"
+	"weir/policy"
 )
 
 // scriptedOrigin answers by the behaviour of each path and notes every
@@ -157,22 +156,17 @@ func (o *scriptedOrigin) Do(ctx context.Context, r *origin.Request) (*origin.Res
 		}
 	}
 	// What is remembered, and told again, outlives the request.
-	own := http.Header{}
-	for name, values := range r.Header {
-		for _, v := range values {
-			own.Add(strings.Clone(name), strings.Clone(v))
-		}
-	}
-	r.Header = own
+	own := headerOf(r.Fields)
+	r.Fields = sortedFields(own)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	res := o.resources[r.Target]
 	o.serial++
 	o.tick++
 	serial := o.serial
-	c := &Contact{Asked: Request{Method: r.Method, Path: r.Target, Fields: r.Header.Clone()}, AskedTick: o.tick}
+	c := &Contact{Asked: Request{Method: r.Method, Path: r.Target, Fields: own}, AskedTick: o.tick}
 	c.Response.Asked = o.clock.now()
-	c.Client, _ = strconv.Atoi(r.Header.Get("X-Client"))
+	c.Client, _ = strconv.Atoi(r.Fields.Get("X-Client"))
 	c.Cause = o.causes[c.Client]
 	o.contacts = append(o.contacts, c)
 	delay := time.Duration(0)
@@ -212,7 +206,7 @@ func (o *scriptedOrigin) ended(c *Contact) {
 
 // response is what the proxy gets.
 func (o *scriptedOrigin) response(ctx context.Context, c *Contact, chunked bool) *origin.Response {
-	r := &origin.Response{Status: c.Status, Proto: "HTTP/1.1", Header: c.Fields.Clone(), ContentLength: int64(len(c.Sent))}
+	r := &origin.Response{Status: c.Status, Fields: sortedFields(c.Fields), ContentLength: int64(len(c.Sent))}
 	r.Body = io.NopCloser(bytes.NewReader(nil))
 	if len(c.Sent) > 0 {
 		sent := c.Sent
@@ -226,7 +220,7 @@ func (o *scriptedOrigin) response(ctx context.Context, c *Contact, chunked bool)
 		r.ContentLength = -1
 		if c.Length {
 			r.ContentLength = int64(len(c.Whole))
-			r.Header.Set("Content-Length", strconv.Itoa(len(c.Whole)))
+			r.Fields = append(r.Fields.Without("Content-Length"), policy.Field{Name: "Content-Length", Value: strconv.Itoa(len(c.Whole))})
 		}
 	case chunked && c.Status == 200 && !c.Cut:
 		r.ContentLength = -1
