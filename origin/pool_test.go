@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/pem"
@@ -347,56 +346,5 @@ func TestAbandonedBody(t *testing.T) {
 	wantKind(t, err, Canceled)
 	if seen.String() != "abandoned" || len(p.servers[0].permits) != 0 {
 		t.Errorf("observed %q, %d permits held", seen, len(p.servers[0].permits))
-	}
-}
-
-func BenchmarkFetch10KiB(b *testing.B) {
-	answer := []byte(ok + "Content-Length: 10240\r\nContent-Type: text/html\r\nCache-Control: max-age=60\r\n\r\n" + strings.Repeat("x", 10240))
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer ln.Close()
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				buf := make([]byte, 4096)
-				for {
-					n, err := c.Read(buf)
-					if err != nil {
-						return
-					}
-					if bytes.HasSuffix(buf[:n], []byte("\r\n\r\n")) {
-						_, _ = c.Write(answer)
-					}
-				}
-			}()
-		}
-	}()
-	p, err := New(Config{Servers: []string{"http://" + ln.Addr().String()}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer p.Close()
-	buf := make([]byte, 32<<10)
-	b.SetBytes(10240)
-	b.ReportAllocs()
-	for b.Loop() {
-		resp, err := p.Do(b.Context(), get("/"))
-		if err != nil {
-			b.Fatal(err)
-		}
-		for err == nil {
-			_, err = resp.Body.Read(buf)
-		}
-		if err != io.EOF {
-			b.Fatal(err)
-		}
-		resp.Body.Close()
 	}
 }
