@@ -174,7 +174,12 @@ func (s *stream) request(ctx context.Context) (*http.Request, error) {
 		u.Opaque = "//" + host + o.target
 	}
 	h := http.Header{"User-Agent": nil} // keeps the library from inventing one
-	if err := http1.Sendable(o.fields.Clone(), func(f *policy.Field) { h[f.Name] = append(h[f.Name], f.Value) }); err != nil {
+	err := http1.Sendable(o.fields, func(f *policy.Field) {
+		// The library may still write the header when RoundTrip has returned.
+		name := strings.Clone(f.Name)
+		h[name] = append(h[name], strings.Clone(f.Value))
+	})
+	if err != nil {
 		return nil, err
 	}
 	req := &http.Request{Method: o.method, URL: u, Host: host, Header: h, Proto: "HTTP/2.0", ProtoMajor: 2}
