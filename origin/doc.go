@@ -1,5 +1,5 @@
-// Package origin sends requests to pools of origin servers over net/http's
-// transport and hands back responses whose completeness the caller can trust.
+// Package origin sends requests to pools of origin servers and hands back responses
+// whose completeness the caller can trust. HTTP/1.1 is package http1, HTTP/2 a library.
 //
 // What it guarantees:
 //   - the request target, Host and header reach the origin as given; nothing is
@@ -12,9 +12,11 @@
 //   - a connection that its server may be about to close is not used: neither
 //     beyond what a Keep-Alive field promises, less a second, nor after a second
 //     without use for a request that could not be sent again;
-//   - bytes that an origin sends beyond its answer never become the answer to
-//     another request, and a response framed by both Content-Length and
-//     Transfer-Encoding is refused (RFC 9112, section 6.3).
+//   - bytes that an origin sends beyond its answer, or on a connection that nobody
+//     has asked on, never become the answer to another request;
+//   - responses that two parsers could read in different ways are refused, see package
+//     http1;
+//   - an upload ends with its exchange: an answer that refuses it ends it at once.
 //
 // What it refuses: protocol upgrades (101), CONNECT, request trailers, proxies
 // from the environment, certificates that do not verify unless told otherwise.
