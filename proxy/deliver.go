@@ -13,7 +13,7 @@ import (
 // body is in x.fill or x.live.
 func (x *exchange) deliver() state {
 	o := x.obj
-	prep := x.prepare(o)
+	show, prep := x.prepare(o)
 	age := int64(-1)
 	if o.Freshness.Born != 0 {
 		age = o.Freshness.Age(x.now)
@@ -25,13 +25,17 @@ func (x *exchange) deliver() state {
 	if (o.Status == fasthttp.StatusOK || x.part.size > 0) && (x.live == nil || x.judgeLive) {
 		switch x.precondition() {
 		case policy.NotModified:
-			return x.notModified(prep, age)
+			return x.notModified(show, prep, age)
 		case policy.PreconditionFailed:
 			return x.preconditionFailed()
 		}
 	}
-	prep.header.CopyTo(&x.ctx.Response.Header)
-	x.annotate(prep, age)
+	if prep != nil {
+		prep.header.CopyTo(&x.ctx.Response.Header)
+	} else {
+		setFolded(&x.ctx.Response.Header, o.Status, show.answerFields(o))
+	}
+	x.annotate(show, age)
 	x.giveBack()
 	if x.part.size > 0 {
 		// A stored part of the object answers for the range that it covers.
@@ -113,9 +117,9 @@ func (x *exchange) precondition() policy.Precondition {
 	return v.Evaluate(&x.req, lent)
 }
 
-func (x *exchange) notModified(prep *prepared, age int64) state {
-	x.setNotModified(prep)
-	x.annotate(prep, age)
+func (x *exchange) notModified(show *shown, prep *prepared, age int64) state {
+	x.setNotModified(show, prep)
+	x.annotate(show, age)
 	x.code = fasthttp.StatusNotModified
 	x.ctx.Response.SkipBody = true
 	return stateFinish

@@ -114,6 +114,8 @@ type exchange struct {
 	fill   *tiers.FillReader
 	live   *origin.Response
 	cancel func()
+	// shown is how obj is shown, where nothing is prepared for it.
+	shown shown
 	// closing: the connection ends with this answer, and the answer says so.
 	closing bool
 	// judgeLive: the origin has not seen the client's conditions, so weir

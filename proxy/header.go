@@ -14,13 +14,9 @@ import (
 	"weir/tiers"
 )
 
-// prepared is what the proxy keeps beside a stored object: its header as
-// fasthttp wants it, so that a hit is one copy and two more fields.
-type prepared struct {
-	header fasthttp.ResponseHeader
-	// notModified are the fields of a 304 (RFC 9110 section 15.4.5); nil before the
-	// first, and where they cannot be folded.
-	notModified atomic.Pointer[folded]
+// shown is how an object is shown, as far as it follows from the object and the
+// configuration.
+type shown struct {
 	// status is the Cache-Status of caches before us, with ", " behind it.
 	status []byte
 	// cacheName and hidden are all of the configuration that the header and the
@@ -31,21 +27,38 @@ type prepared struct {
 	hidden    []string
 }
 
-// prepare returns the object's prepared header, making it at first use.
-func (x *exchange) prepare(o *tiers.Object) *prepared {
+// prepared is what the proxy keeps beside a stored object: its header as
+// fasthttp wants it, so that a hit is one copy and two more fields.
+type prepared struct {
+	shown
+	header fasthttp.ResponseHeader
+	// notModified are the fields of a 304 (RFC 9110 section 15.4.5); nil before the
+	// first, and where they cannot be folded.
+	notModified atomic.Pointer[folded]
+}
+
+// prepare returns how the object is shown, with its prepared header, which is made
+// at the first hit. What has just come from the origin is shown without: it may
+// never be asked for again, and to keep the header is as dear as to make it.
+func (x *exchange) prepare(o *tiers.Object) (*shown, *prepared) {
 	var hidden []string
 	if x.rule != nil {
 		hidden = x.rule.Hidden()
 	}
 	if p, ok := o.Aside().(*prepared); ok && p.cacheName == x.cfg.CacheName && slices.Equal(p.hidden, hidden) {
-		return p
+		return &p.shown, p
 	}
-	p := &prepared{cacheName: x.cfg.CacheName, hidden: hidden}
+	show := shown{cacheName: x.cfg.CacheName, hidden: hidden}
 	for i := range o.Fields {
 		if o.Fields[i].Name == "Cache-Status" {
-			p.status = append(append(p.status, o.Fields[i].Value...), ", "...)
+			show.status = append(append(show.status, o.Fields[i].Value...), ", "...)
 		}
 	}
+	if x.outcome == outcomeFetched || x.outcome == outcomeRevalidated {
+		x.shown = show
+		return &x.shown, nil
+	}
+	p := &prepared{shown: show}
 	// Made elsewhere and copied: what fasthttp needs to make it is as much again.
 	scratch := scratchHeaders.Get().(*fasthttp.ResponseHeader)
 	defer scratchHeaders.Put(scratch)
@@ -54,24 +67,24 @@ func (x *exchange) prepare(o *tiers.Object) *prepared {
 	setFolded(scratch, o.Status, p.answerFields(o))
 	scratch.CopyTo(&p.header)
 	o.SetAside(p)
-	return p
+	return &p.shown, p
 }
 
 var scratchHeaders = sync.Pool{New: func() any { return new(fasthttp.ResponseHeader) }}
 
 // answerFields are the fields of an answer with the object, without those that
-// annotate sets. They follow from the object and from what p keeps of the
+// annotate sets. They follow from the object and from what s keeps of the
 // configuration, and from nothing else: they are kept for requests to come.
-func (p *prepared) answerFields(o *tiers.Object) policy.Fields {
+func (s *shown) answerFields(o *tiers.Object) policy.Fields {
 	fields := make(policy.Fields, 0, len(o.Fields)+1)
-	via := "1.1 " + p.cacheName
+	via := "1.1 " + s.cacheName
 	if before := o.Fields.Joined("Via"); before != "" {
 		via = before + ", " + via
 	}
 	for _, f := range o.Fields {
 		switch {
 		case f.Name == "Cache-Status", f.Name == "Via", f.Name == "Content-Length", f.Name == "Age" && o.Freshness.Born != 0:
-		case slices.Contains(p.hidden, f.Name):
+		case slices.Contains(s.hidden, f.Name):
 		default:
 			fields = append(fields, f)
 		}
@@ -79,16 +92,18 @@ func (p *prepared) answerFields(o *tiers.Object) policy.Fields {
 	return append(fields, policy.Field{Name: "Via", Value: via})
 }
 
-// setNotModified makes the response's header that of a 304 for x.obj.
-func (x *exchange) setNotModified(p *prepared) {
+// setNotModified makes the response's header that of a 304 for x.obj. What is
+// prepared for it is kept in p, unless that is nil.
+func (x *exchange) setNotModified(show *shown, p *prepared) {
 	h := &x.ctx.Response.Header
-	f := p.notModified.Load()
-	if f != nil && f.set(h, fasthttp.StatusNotModified) {
-		return
+	if p != nil {
+		if f := p.notModified.Load(); f != nil && f.set(h, fasthttp.StatusNotModified) {
+			return
+		}
 	}
-	fields := notModifiedFields(p.answerFields(x.obj))
+	fields := notModifiedFields(show.answerFields(x.obj))
 	setFolded(h, fasthttp.StatusNotModified, fields)
-	if f, ok := fold(fields); ok {
+	if f, ok := fold(fields); ok && p != nil {
 		p.notModified.Store(&f)
 	}
 }
@@ -187,7 +202,7 @@ var (
 )
 
 // annotate adds what differs from answer to answer: Age and Cache-Status.
-func (x *exchange) annotate(p *prepared, age int64) {
+func (x *exchange) annotate(show *shown, age int64) {
 	h := &x.ctx.Response.Header
 	if x.closing {
 		h.SetConnectionClose()
@@ -196,7 +211,7 @@ func (x *exchange) annotate(p *prepared, age int64) {
 		x.age = strconv.AppendInt(x.age[:0], age, 10)
 		h.SetCanonical(nameAge, x.age)
 	}
-	x.status = append(x.status[:0], p.status...)
+	x.status = append(x.status[:0], show.status...)
 	x.status = x.appendCacheStatus(x.status)
 	h.SetCanonical(nameCacheStatus, x.status)
 }
