@@ -146,13 +146,16 @@ func TestQueueAfterPurge(t *testing.T) {
 	if fifo.failed < 0.1 {
 		t.Fatalf("the origin is not overloaded: %+v", fifo)
 	}
-	for name, other := range map[string]purgePlay{"first in, first out": fifo, "newest first": lifo} {
-		if ours.failed > 0.75*other.failed || ours.slow > 0.75*other.slow {
-			t.Errorf("%s: %+v; ours: %+v, want at most three quarters", name, other, ours)
-		}
+	if ours.failed > 0.75*fifo.failed || ours.slow > 0.75*fifo.slow {
+		t.Error("it is not much better than first in, first out")
+	}
+	if ours.failed > 0.5*lifo.failed {
+		t.Error("it does not fail much less often than newest first")
 	}
 }
 
+// purgePlay is which share of the requests failed, and was answered after more than
+// a second.
 type purgePlay struct{ failed, slow float64 }
 
 // playPurge simulates fifteen seconds in steps of a millisecond. order chooses among
@@ -191,13 +194,11 @@ func playPurge(order func(*queue) int) purgePlay {
 			}
 			delete(flights, object)
 		}
-		for _, w := range slices.Clone(q.waiters) {
-			if now-int(w.since/time.Millisecond) >= patience {
-				q.remove(w)
-				object := byWaiter[w]
-				result.failed += float64(len(flights[object].clients))
-				delete(flights, object)
-			}
+		for len(q.waiters) > 0 && now-int(q.waiters[0].since/time.Millisecond) >= patience {
+			object := byWaiter[q.waiters[0]]
+			q.cut(0)
+			result.failed += float64(len(flights[object].clients))
+			delete(flights, object)
 		}
 		for free > 0 && len(q.waiters) > 0 {
 			var w *waiter
