@@ -136,10 +136,13 @@ func orNever(d time.Duration) time.Duration {
 // originConfig is the pool that an origin of the configuration describes.
 func originConfig(o *configs.Origin, observer origin.Observer) origin.Config {
 	c := origin.Config{
-		Name: o.Name, Servers: o.Servers, ConnectTimeout: o.ConnectTimeout, FirstByteTimeout: o.FirstByteTimeout,
-		BetweenBytesTimeout: o.BetweenBytesTimeout, WaitTimeout: o.WaitTimeout, MaxConnsPerServer: o.MaxConnections,
+		Name: o.Name, ConnectTimeout: o.ConnectTimeout, FirstByteTimeout: o.FirstByteTimeout,
+		BetweenBytesTimeout: o.BetweenBytesTimeout, WaitTimeout: o.Queue.Wait, MaxConnsPerServer: o.MaxConnections,
 		MaxHeaderBytes: o.MaxHeaderSize, Retries: o.Retries, Host: o.Host, HTTP2: o.HTTP2, TrustClose: o.TrustClose, Observer: observer,
 		TLS: origin.TLSConfig{CAFile: o.TLS.CA, ServerName: o.TLS.ServerName, Insecure: o.TLS.InsecureSkipVerify},
+	}
+	for _, s := range o.Servers {
+		c.Servers = append(c.Servers, s.URL)
 	}
 	if o.TLS.Client != nil {
 		c.TLS.CertFile, c.TLS.KeyFile = o.TLS.Client.Cert, o.TLS.Client.Key
