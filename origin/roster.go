@@ -28,6 +28,8 @@ type roster struct {
 	vtime   float64            // the virtual time of the last choice, see key
 	blame   blame
 	usual   latencies // of good answers
+	pace    pace      // derived from usual at pacedAt
+	pacedAt time.Duration
 	outage  outage
 	retries budget
 	hedges  budget
@@ -50,7 +52,7 @@ type rosterConfig struct {
 	eject       Eject
 	health      Health
 	retryBudget float64 // a share of the requests
-	hedgeAtMost float64 // a share of the requests
+	hedge       Hedge
 	queueSize   int
 	permits     int // of each server
 }
@@ -83,7 +85,7 @@ func (r *roster) configure(now time.Duration, servers []Server, c rosterConfig) 
 	r.conf = c
 	r.blame.window = c.eject.Window
 	r.retries.share, r.retries.floor, r.retries.seen.span = c.retryBudget, retryFloor, budgetSpan
-	r.hedges.share, r.hedges.seen.span = c.hedgeAtMost, budgetSpan
+	r.hedges.share, r.hedges.seen.span = c.hedge.AtMost, budgetSpan
 	r.waiting.size = c.queueSize
 	list := make([]*member, len(servers))
 	known := r.members
