@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -67,6 +68,8 @@ type Config struct {
 
 	// Observer is told the end of every attempt; nil is nobody.
 	Observer Observer
+	// Log gets what servers fail with, and what becomes of them; nil is nobody.
+	Log *slog.Logger
 }
 
 // TLSConfig says how https servers prove who they are, and how we do.

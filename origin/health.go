@@ -62,6 +62,8 @@ type health struct {
 	lastFailed time.Duration
 	lastGood   time.Duration
 	firstWrong time.Duration // when unproven began
+	lost       int           // exchanges in a row that others answered sooner
+	lostSince  time.Duration // when the first of them began
 
 	failing bool // too many failures, whether or not it may be ejected
 	out     bool // it gets no requests
@@ -82,7 +84,7 @@ type health struct {
 
 // good records an answer as it should be.
 func (h *health) good(now time.Duration) {
-	h.row, h.unproven, h.unreached = 0, nil, false
+	h.row, h.unproven, h.unreached, h.lost = 0, nil, false, 0
 	h.results.add(now, 0)
 	h.lastGood = now
 }
@@ -116,6 +118,23 @@ func (h *health) suspect(e *Eject, now time.Duration, target uint64, reason stri
 	return true
 }
 
+// lose records that the server let an exchange wait for so long that another server
+// was used, or answered others meanwhile. That is a failure when it goes on for longer
+// than slow: a pause, in which a program collects garbage for example, is none.
+func (h *health) lose(e *Eject, now, began, slow time.Duration, reason string) bool {
+	if h.lost == 0 || began < h.lostSince {
+		h.lostSince = began
+	}
+	h.lost++
+	if h.lost < e.Failures && !h.onProbation(now) || now-h.lostSince < slow {
+		return false
+	}
+	for range max(1, e.Failures-h.row) {
+		h.failed(now, reason, false)
+	}
+	return true
+}
+
 // judge decides whether the server fails too often.
 func (h *health) judge(e *Eject, now time.Duration) bool {
 	n := h.results.sums(now)
@@ -133,7 +152,7 @@ func (h *health) onProbation(now time.Duration) bool {
 
 // suspected reports whether there is reason to doubt that the server answers.
 func (h *health) suspected(now time.Duration) bool {
-	return h.failing || h.row > 0 || h.overdue >= overdueMany || h.onProbation(now)
+	return h.failing || h.row > 0 || h.lost > 0 || h.overdue >= overdueMany || h.onProbation(now)
 }
 
 // eject takes the server out until a probe succeeds.
@@ -161,7 +180,7 @@ func (h *health) probeFailed(e *Eject, now time.Duration, reason string) {
 
 // comeBack returns the server to service.
 func (h *health) comeBack(e *Eject, now time.Duration) {
-	h.out, h.failing, h.row, h.unproven = false, false, 0, nil
+	h.out, h.failing, h.row, h.unproven, h.lost = false, false, 0, nil, 0
 	h.results = tally{span: e.Window}
 	h.backAt, h.backFor, h.since = now, e.For<<h.level, now
 }

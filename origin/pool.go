@@ -16,6 +16,7 @@ import (
 type Pool struct {
 	conf     Config
 	servers  []*server
+	roster   *roster
 	names    *names // nil: the name for TLS does not depend on the request
 	next     atomic.Uint64
 	inFlight atomic.Int64

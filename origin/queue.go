@@ -6,17 +6,16 @@ import (
 	"time"
 )
 
-// waiter is a request that waits for a permit of one of several servers.
+// waiter is an attempt that waits for a permit of one of several servers.
 type waiter struct {
-	members []*member // those that its pool has
-	tried   []*member // those among them that failed it already
+	*attempt
 	// people counts the clients who wait for the answer; nil counts as one. A
 	// request that none waits for is in the background.
 	people *atomic.Int64
 	since  time.Duration
-	// granted receives the server whose permit the waiter then holds, or nil when
-	// its place went to another.
-	granted chan *member
+	// granted receives true when the attempt has a permit, and false when its place
+	// in the queue went to another.
+	granted chan bool
 }
 
 // urgency is how many clients the answer serves.
@@ -91,44 +90,34 @@ func (q *queue) cut(i int) {
 	q.waiters = q.waiters[:len(q.waiters)-1]
 }
 
-// acquire takes a permit of the server to try next. When there is none it returns
-// the place in the queue that w was given.
-func (r *roster) acquire(now time.Duration, w *waiter) *member {
+// acquire gives a a permit of the server to try next. When there is none it returns the
+// place in the queue that a was given.
+func (r *roster) acquire(now time.Duration, a *attempt, people *atomic.Int64) *waiter {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if m := r.chooseLocked(now, w.members, w.tried, true); m != nil {
-		m.inUse++
-		return m
+	if len(a.tried) == 0 {
+		r.retries.request(now)
+		r.hedges.request(now)
 	}
-	w.since, w.granted = now, make(chan *member, 1)
+	if m := r.chooseLocked(now, a.members, a.tried, true); m != nil {
+		r.takeOffLocked(now, a, m)
+		return nil
+	}
+	w := &waiter{attempt: a, people: people, since: now, granted: make(chan bool, 1)}
 	if displaced := r.waiting.push(w); displaced != nil {
-		displaced.granted <- nil
+		displaced.granted <- false
 	}
-	return nil
+	return w
 }
 
 // giveUp ends the wait of w. A permit that it was granted meanwhile goes on.
 func (r *roster) giveUp(now time.Duration, w *waiter) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.waiting.remove(w) {
-		return
+	in := r.waiting.remove(w)
+	r.mu.Unlock()
+	if !in && <-w.granted {
+		r.settle(now, w.attempt, &result{outcome: Canceled.String()})
 	}
-	if m := <-w.granted; m != nil {
-		r.releaseLocked(now, m)
-	}
-}
-
-// release returns a permit of m.
-func (r *roster) release(now time.Duration, m *member) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.releaseLocked(now, m)
-}
-
-func (r *roster) releaseLocked(now time.Duration, m *member) {
-	m.inUse--
-	r.grantLocked(now, m)
 }
 
 // grantLocked hands the free permits of m to those who wait.
@@ -138,8 +127,8 @@ func (r *roster) grantLocked(now time.Duration, m *member) {
 		if w == nil {
 			return
 		}
-		m.inUse++
-		w.granted <- m
+		r.takeOffLocked(now, w.attempt, m)
+		w.granted <- true
 	}
 }
 

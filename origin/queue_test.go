@@ -8,12 +8,21 @@ import (
 	"time"
 )
 
-// wait makes n clients wait for an answer; 0 is a request in the background.
-func (r *testRoster) wait(n int64) *waiter {
-	w := &waiter{members: r.list, people: new(atomic.Int64)}
-	w.people.Store(n)
-	if m := r.acquire(r.now, w); m != nil {
-		r.t.Fatalf("there is a permit of %s left", m.url)
+// ask makes n clients wait for an answer; 0 is a request in the background. The waiter
+// is nil when a permit was free.
+func (r *testRoster) ask(n int64, tried ...*member) (*attempt, *waiter) {
+	people := new(atomic.Int64)
+	people.Store(n)
+	a := &attempt{members: r.list, tried: tried}
+	return a, r.acquire(r.now, a, people)
+}
+
+// wait is ask where no permit is free.
+func (r *testRoster) wait(n int64, tried ...*member) *waiter {
+	r.t.Helper()
+	a, w := r.ask(n, tried...)
+	if w == nil {
+		r.t.Fatalf("there is a permit of %s left", a.member.url)
 	}
 	r.pass(time.Millisecond)
 	return w
@@ -24,61 +33,70 @@ func (r *testRoster) wait(n int64) *waiter {
 func served(list []*waiter) int {
 	return slices.IndexFunc(list, func(w *waiter) bool {
 		select {
-		case m := <-w.granted:
-			return m != nil
+		case granted := <-w.granted:
+			return granted
 		default:
 			return false
 		}
 	})
 }
 
-func fullRoster(t *testing.T, n int) *testRoster {
+// full returns a roster with all permits in use, and one attempt at each server that
+// may be settled.
+func full(t *testing.T, n int) (*testRoster, []*attempt) {
 	r := newTestRoster(t, servers(n)...)
+	list := make([]*attempt, n)
+	for i := range list {
+		list[i], _ = r.ask(1)
+	}
+	slices.SortFunc(list, func(a, b *attempt) int { return slices.Index(r.list, a.member) - slices.Index(r.list, b.member) })
 	for _, m := range r.list {
 		m.inUse = m.limit
 	}
-	return r
+	return r, list
 }
 
 func TestQueueOrder(t *testing.T) {
-	r := fullRoster(t, 1)
+	r, flying := full(t, 1)
 	var list []*waiter
 	for _, people := range []int64{0, 1, 1, 1, 5, 1, 0} {
 		list = append(list, r.wait(people))
 	}
 	var got []int
+	a := flying[0]
 	for range list {
-		r.release(r.now, r.list[0])
-		got = append(got, served(list))
+		r.settle(r.now, a, &result{})
+		n := served(list)
+		got, a = append(got, n), list[n].attempt
 	}
 	if want := []int{4, 1, 2, 3, 5, 0, 6}; !slices.Equal(got, want) {
 		t.Errorf("served in the order %v, want %v", got, want)
 	}
-	if r.list[0].inUse != r.list[0].limit || len(r.waiting.waiters) != 0 {
-		t.Errorf("%d permits of %d in use", r.list[0].inUse, r.list[0].limit)
+	m := r.list[0]
+	if m.inUse != m.limit || len(r.waiting.waiters) != 0 {
+		t.Errorf("%d permits of %d in use", m.inUse, m.limit)
 	}
-	r.release(r.now, r.list[0])
-	if r.list[0].inUse != r.list[0].limit-1 {
+	if r.settle(r.now, a, &result{}); m.inUse != m.limit-1 || len(m.flying) != 0 {
 		t.Error("a permit that nobody waits for is not free")
 	}
 }
 
 func TestQueueIsBounded(t *testing.T) {
-	r := fullRoster(t, 1)
+	r, _ := full(t, 1)
 	r.waiting.size = 2
 	list := []*waiter{r.wait(0), r.wait(1)}
 	// The background makes room for people, and the last of people for nobody.
 	list = append(list, r.wait(1))
-	if m, ok := <-list[0].granted; m != nil || !ok {
+	if <-list[0].granted {
 		t.Error("the request in the background keeps its place")
 	}
 	list = append(list, r.wait(1))
-	if m := <-list[3].granted; m != nil {
+	if <-list[3].granted {
 		t.Error("a permit came from nowhere")
 	}
 	// One that many wait for takes the place of the newest.
 	list = append(list, r.wait(3))
-	if m := <-list[2].granted; m != nil {
+	if <-list[2].granted {
 		t.Error("a permit came from nowhere")
 	}
 	if len(r.waiting.waiters) != 2 {
@@ -89,47 +107,45 @@ func TestQueueIsBounded(t *testing.T) {
 // The losing interleaving: a waiter gives up while it is granted a permit, which
 // nobody would then return.
 func TestQueueGiveUp(t *testing.T) {
-	r := fullRoster(t, 1)
+	r, flying := full(t, 1)
 	w, next := r.wait(1), r.wait(1)
 	r.giveUp(r.now, w)
 	if len(r.waiting.waiters) != 1 {
 		t.Fatal("whoever gave up waits")
 	}
-	r.release(r.now, r.list[0]) // for next
+	r.settle(r.now, flying[0], &result{}) // for next
 	w = r.wait(1)
 	r.giveUp(r.now, next)
-	if m := <-w.granted; m != r.list[0] || r.list[0].inUse != r.list[0].limit {
-		t.Errorf("the permit went to %v; %d in use", m, r.list[0].inUse)
+	if m := r.list[0]; !<-w.granted || w.member != m || m.inUse != m.limit || len(m.flying) != 1 {
+		t.Errorf("the permit went to %v; %d in use", w.member, m.inUse)
 	}
 }
 
 // A waiter takes a permit of any server that it may be sent to, and of no other.
 func TestQueueOfSeveralServers(t *testing.T) {
-	r := fullRoster(t, 3)
-	a, b, c := r.list[0], r.list[1], r.list[2]
-	w := r.wait(1)
-	w.tried = []*member{a}
-	r.release(r.now, a)
+	r, flying := full(t, 3)
+	w := r.wait(1, r.list[0])
+	r.settle(r.now, flying[0], &result{})
 	for range 3 {
-		r.unreached(b)
+		r.unreached(r.list[1])
 	}
-	r.release(r.now, b)
+	r.settle(r.now, flying[1], &result{})
 	if served([]*waiter{w}) >= 0 {
 		t.Error("it is sent to a server that it was sent to before, or that is ejected")
 	}
-	r.release(r.now, c)
-	if served([]*waiter{w}) < 0 {
+	r.settle(r.now, flying[2], &result{})
+	if served([]*waiter{w}) < 0 || w.member != r.list[2] {
 		t.Error("it does not get the permit of the third")
 	}
 }
 
 func TestQueueWakesWhenMorePermitsAreConfigured(t *testing.T) {
-	r := fullRoster(t, 1)
+	r, _ := full(t, 1)
 	w := r.wait(1)
 	c := r.conf
 	c.permits++
 	r.configure(r.now, []Server{{URL: "a"}}, c)
-	if m := <-w.granted; m != r.list[0] {
+	if !<-w.granted || w.member != r.list[0] {
 		t.Error("nobody is granted the new permit")
 	}
 }

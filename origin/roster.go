@@ -3,6 +3,7 @@ package origin
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,18 +23,24 @@ const (
 // changes neither how many requests a server has nor what is known of it. All times
 // are by one clock, which its callers read.
 type roster struct {
-	mu      sync.Mutex // protects all below, and every member
-	conf    rosterConfig
-	members map[string]*member // by URL
-	vtime   float64            // the virtual time of the last choice, see key
-	blame   blame
-	usual   latencies // of good answers
-	pace    pace      // derived from usual at pacedAt
-	pacedAt time.Duration
-	outage  outage
-	retries budget
-	hedges  budget
-	waiting queue
+	clock func() time.Duration // for the watch; all else is told the time
+
+	mu       sync.Mutex // protects all below, and every member
+	conf     rosterConfig
+	members  map[string]*member // by URL
+	list     []*member          // in the order of the configuration
+	vtime    float64            // the virtual time of the last choice, see key
+	blame    blame
+	patience patience // derived from the members' latencies at the time derived
+	derived  time.Duration
+	outage   outage
+	retries  budget
+	hedges   budget
+	waiting  queue
+	watching bool // the watch runs
+	retried  [numWhys]uint64
+	hedged   [2]uint64 // that won, and that did not
+	news     []news    // what is to be logged
 }
 
 // Server is one server of a pool.
@@ -51,6 +58,7 @@ type rosterConfig struct {
 	balance     Balance
 	eject       Eject
 	health      Health
+	retries     int     // of one request
 	retryBudget float64 // a share of the requests
 	hedge       Hedge
 	queueSize   int
@@ -70,11 +78,16 @@ type member struct {
 	backup bool
 	pass   float64 // the virtual time of its next turn
 	mean   mean
+	usual  latencies
+	flying []*attempt // what is in flight
+
+	outcomes map[string]uint64
+	said     map[string]saying
 }
 
-// newRoster returns a roster without members.
-func newRoster() *roster {
-	return &roster{members: make(map[string]*member)}
+// newRoster returns a roster without members. clock is that of all times it is told.
+func newRoster(clock func() time.Duration) *roster {
+	return &roster{clock: clock, members: make(map[string]*member)}
 }
 
 // configure makes the servers of the roster those given, and returns them in the same
@@ -93,7 +106,7 @@ func (r *roster) configure(now time.Duration, servers []Server, c rosterConfig) 
 	for i, s := range servers {
 		m := known[s.URL]
 		if m == nil {
-			m = &member{url: s.URL, pass: r.vtime}
+			m = &member{url: s.URL, pass: r.vtime, outcomes: make(map[string]uint64), health: health{since: now}}
 		}
 		if m.health.results.span != c.eject.Window {
 			m.health.results = tally{span: c.eject.Window}
@@ -104,6 +117,7 @@ func (r *roster) configure(now time.Duration, servers []Server, c rosterConfig) 
 		m.weight, m.backup, m.limit = float64(max(s.Weight, 1)), s.Backup, c.permits
 		r.members[s.URL], list[i] = m, m
 	}
+	r.list = list
 	r.wakeLocked(now)
 	return list
 }
@@ -216,68 +230,125 @@ func (r *roster) key(now time.Duration, m *member, fastest float64) (key, stride
 	return max(m.pass, r.vtime) + key*stride, stride
 }
 
-// result is how one exchange with a server ended, or that it has a header.
-type result struct {
-	began time.Duration
-	took  time.Duration // until the header
-	// target identifies what was asked for, without its query.
-	target uint64
-	// bad: the server failed. unreached: no connection was made. reason is the text.
-	bad, unreached bool
-	reason         string
-	// late: the answer is good, but came after it was taken for overdue.
-	late bool
-	// probe: the exchange was to find out whether an ejected server is back.
+// attempt is one exchange with a server as the roster knows it.
+type attempt struct {
+	members []*member // the servers of its pool
+	tried   []*member // those among them that failed the same request
+	member  *member   // the one it was given a permit of
+	place   int       // in member.flying
+	began   time.Duration
+	left    time.Duration // what it may take
+	target  uint64        // identifies what is asked for, without its query
+	// safe: it may be sent to another server, too. rival is then called, with a permit
+	// of that server, to do so.
+	safe  bool
+	rival func(m *member, w why)
+	// probe: it finds out whether an ejected server is back.
 	probe bool
+
+	stage atomic.Uint32 // how far it is: each step of its progress counts one
+	// stalls: it can be told from the response's header that the body is not one that
+	// pauses for as long as it likes.
+	stalls atomic.Bool
+
+	// Protected by the roster's mu.
+	seen    uint32        // stage when last looked at
+	seenAt  time.Duration // when that was new
+	overdue bool          // it takes longer than is usual
+	counted bool          // what it says about its server has been recorded
+	raced   bool          // another server has been asked beside
 }
 
-// record takes note of a result at m and decides what follows from it for members.
-func (r *roster) record(now time.Duration, members []*member, m *member, res *result) {
+// result is how an attempt ended.
+type result struct {
+	outcome string        // for the metrics
+	good    bool          // the answer was whole, and none that tells of a fault
+	bad     bool          // the server failed; else, if not good, nothing follows
+	reason  string        // of bad
+	took    time.Duration // until the header; 0 when there was none
+	// unreached: no connection was made.
+	unreached bool
+}
+
+// settle ends an attempt: what its result says is recorded, and its permit is free.
+func (r *roster) settle(now time.Duration, a *attempt, res *result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h, e := &m.health, &r.conf.eject
-	if h.out && !res.probe && res.began <= h.outAt {
-		return // more of what it was ejected for
+	m := a.member
+	m.outcomes[res.outcome]++
+	last := m.flying[len(m.flying)-1]
+	m.flying[a.place], last.place = last, a.place
+	m.flying[len(m.flying)-1] = nil
+	m.flying = m.flying[:len(m.flying)-1]
+	r.recordLocked(now, a, res)
+	if a.overdue {
+		m.health.overdue--
 	}
-	if !res.bad {
-		r.goodLocked(now, members, m, res)
-		return
+	if a.probe {
+		m.health.probing = false
 	}
+	m.inUse--
+	r.grantLocked(now, m)
+}
+
+// record takes note of what an attempt says about its server before it ends.
+func (r *roster) record(now time.Duration, a *attempt, res *result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.recordLocked(now, a, res)
+}
+
+func (r *roster) recordLocked(now time.Duration, a *attempt, res *result) {
+	m, h, e := a.member, &a.member.health, &r.conf.eject
+	if res.good {
+		m.mean.add(now, res.took)
+		m.usual.add(now, res.took)
+	}
+	if a.counted || h.out && !a.probe && a.began <= h.outAt || !res.good && !res.bad {
+		return // known, more of what it was ejected for, or nothing
+	}
+	a.counted = true
 	switch {
+	case res.good:
+		r.goodLocked(now, a, res.took)
+		return
 	case h.out:
-		if res.unreached || !r.blame.everywhere(now, res.target) {
+		if res.unreached || !r.blame.everywhere(now, a.target) {
 			h.probeFailed(e, now, res.reason)
 		} else {
 			h.until = now + e.For // it says nothing about this server
 		}
 		return
-	case res.unreached, r.blame.failed(now, res.target, m):
+	case res.unreached, r.blame.failed(now, a.target, m):
 		h.failed(now, res.reason, res.unreached)
-	case r.blame.everywhere(now, res.target):
+	case r.blame.everywhere(now, a.target):
 		return
-	case !h.suspect(e, now, res.target, res.reason, othersGood(members, m)):
+	case !h.suspect(e, now, a.target, res.reason, othersGood(a.members, m)):
 		h.reason = res.reason
 		return
 	}
-	r.judgeLocked(now, members, m)
+	r.judgeLocked(now, a.members, m)
 }
 
-func (r *roster) goodLocked(now time.Duration, members []*member, m *member, res *result) {
-	m.mean.add(now, res.took)
-	if !res.late {
-		r.usual.add(now, res.took)
+func (r *roster) goodLocked(now time.Duration, a *attempt, took time.Duration) {
+	m := a.member
+	if took < r.patienceLocked(now).slow {
+		r.outage.good(now)
+	} else {
+		r.outage.silent(now, a.began)
 	}
-	for _, guilty := range r.blame.answeredWell(now, res.target, m) {
+	for _, guilty := range r.blame.answeredWell(now, a.target, m) {
 		if h := &guilty.health; !h.out {
 			h.failed(now, h.reason, false)
-			r.judgeLocked(now, members, guilty)
+			r.judgeLocked(now, a.members, guilty)
 		}
 	}
 	if m.health.good(now); m.health.out {
 		m.health.comeBack(&r.conf.eject, now)
+		r.newsLocked(m, false)
 		r.wakeLocked(now)
 	} else if m.health.failing {
-		r.judgeLocked(now, members, m)
+		r.judgeLocked(now, a.members, m)
 	}
 }
 
@@ -297,10 +368,13 @@ func othersGood(members []*member, m *member) (last time.Duration) {
 func (r *roster) judgeLocked(now time.Duration, members []*member, m *member) {
 	h := &m.health
 	was := h.failing
-	if h.judge(&r.conf.eject, now) != was {
+	if h.judge(&r.conf.eject, now) != was && !h.out {
 		h.since = now
 	}
 	if !h.failing || h.out || h.check.down {
+		if was && !h.failing {
+			r.newsLocked(m, false)
+		}
 		return
 	}
 	out, good := 1, false
@@ -313,6 +387,34 @@ func (r *roster) judgeLocked(now time.Duration, members []*member, m *member) {
 	if beyond := out > len(members)/2; good && (!beyond || h.unreached) {
 		h.eject(&r.conf.eject, now, beyond)
 	}
+	if h.out || !was {
+		r.newsLocked(m, true)
+	}
+}
+
+// news is a change in what a server is.
+type news struct {
+	url, reason string
+	state       State
+	bad         bool
+}
+
+// maxNews bounds what waits to be logged.
+const maxNews = 100
+
+func (r *roster) newsLocked(m *member, bad bool) {
+	if len(r.news) < maxNews {
+		r.news = append(r.news, news{m.url, m.health.reason, m.health.state(m.backup), bad})
+	}
+}
+
+// takeNews returns what is to be logged.
+func (r *roster) takeNews() []news {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := r.news
+	r.news = nil
+	return list
 }
 
 // checked takes note of an active check of m.
@@ -330,36 +432,70 @@ func (r *roster) checked(now time.Duration, members []*member, m *member, good b
 	if h.judge(&r.conf.eject, now); good && h.out {
 		h.comeBack(&r.conf.eject, now)
 	}
+	r.newsLocked(m, !good)
 	r.wakeLocked(now)
 }
 
-// overdue notes that an exchange with m takes longer than usual, or (by -1) that it
-// no longer does.
-func (r *roster) overdue(m *member, by int) {
+// probe begins an attempt at an ejected server that is due to be probed, and reports
+// whether there is one. For requests that must not be sent twice, alone, a server is
+// due later.
+func (r *roster) probe(now time.Duration, a *attempt, alone bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m.health.overdue += by
-}
-
-// probe returns an ejected server that is due to be probed, with a permit, and marks
-// it as being probed; nil when there is none. For requests that must not be sent
-// twice, alone, a server is due later.
-func (r *roster) probe(now time.Duration, members []*member, alone bool) *member {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, m := range members {
+	for _, m := range a.members {
 		if h := &m.health; h.probeDue(now) && m.inUse < m.limit && (!alone || now >= h.until+r.conf.eject.For) {
-			h.probing = true
-			m.inUse++
-			return m
+			h.probing, a.probe = true, true
+			r.takeOffLocked(now, a, m)
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
-// probed ends what probe began. The permit goes back on its own.
-func (r *roster) probed(m *member) {
+// takeOffLocked gives an attempt a permit of m.
+func (r *roster) takeOffLocked(now time.Duration, a *attempt, m *member) {
+	m.inUse++
+	r.flyLocked(now, a, m)
+}
+
+func (r *roster) flyLocked(now time.Duration, a *attempt, m *member) {
+	a.member, a.began, a.seenAt, a.place = m, now, now, len(m.flying)
+	m.flying = append(m.flying, a)
+	r.watchLocked()
+}
+
+// fly begins an attempt with a permit that is taken already.
+func (r *roster) fly(now time.Duration, a *attempt, m *member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m.health.probing = false
+	r.flyLocked(now, a, m)
+}
+
+// free returns a permit of m that no attempt uses.
+func (r *roster) free(now time.Duration, m *member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.inUse--
+	r.grantLocked(now, m)
+}
+
+// retry reports whether one more attempt is within the budget, and counts it if so.
+func (r *roster) retry(now time.Duration, w why) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.retries.take(now) {
+		return false
+	}
+	r.retried[w]++
+	return true
+}
+
+// left reports whether there is a server that did not fail the request of a yet, and
+// is in service.
+func (r *roster) left(a *attempt) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(a.members, func(m *member) bool {
+		return !slices.Contains(a.tried, m) && !m.health.out && !m.health.check.down
+	})
 }

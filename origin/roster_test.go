@@ -17,8 +17,10 @@ type testRoster struct {
 var testEject = Eject{Failures: 3, Ratio: 0.5, Window: 10 * time.Second, For: 10 * time.Second}
 
 func newTestRoster(t *testing.T, servers ...Server) *testRoster {
-	r := &testRoster{roster: newRoster(), t: t, now: time.Minute}
-	r.conf = rosterConfig{eject: testEject, queueSize: 100, permits: 100, retryBudget: 0.1}
+	r := &testRoster{t: t, now: time.Minute}
+	r.roster = newRoster(func() time.Duration { return r.now })
+	r.watching = true // the test looks by itself
+	r.conf = rosterConfig{eject: testEject, queueSize: 100, permits: 100, retries: 1, retryBudget: 0.1}
 	for i := range servers {
 		servers[i].URL = string(rune('a' + i))
 	}
@@ -44,16 +46,21 @@ func (r *testRoster) shares(n int) map[string]int {
 	return counts
 }
 
+// at is an attempt at a server for a target, without a permit.
+func (r *testRoster) at(m *member, target uint64) *attempt {
+	return &attempt{members: r.list, member: m, began: r.now, target: target}
+}
+
 func (r *testRoster) ok(m *member, target uint64) {
-	r.record(r.now, r.list, m, &result{began: r.now, took: time.Millisecond, target: target})
+	r.record(r.now, r.at(m, target), &result{good: true, took: time.Millisecond})
 }
 
 func (r *testRoster) bad(m *member, target uint64) {
-	r.record(r.now, r.list, m, &result{began: r.now, target: target, bad: true, reason: fmt.Sprint("bad ", target)})
+	r.record(r.now, r.at(m, target), &result{bad: true, reason: fmt.Sprint("bad ", target)})
 }
 
 func (r *testRoster) unreached(m *member) {
-	r.record(r.now, r.list, m, &result{began: r.now, bad: true, unreached: true, reason: "connection refused"})
+	r.record(r.now, r.at(m, 0), &result{bad: true, unreached: true, reason: "connection refused"})
 }
 
 func (r *testRoster) states() string {
@@ -111,8 +118,8 @@ func TestChoiceByRequestsInFlight(t *testing.T) {
 func TestChoiceByLatency(t *testing.T) {
 	r := newTestRoster(t, servers(2)...)
 	for range 20 {
-		r.record(r.now, r.list, r.list[0], &result{took: 40 * time.Millisecond})
-		r.record(r.now, r.list, r.list[1], &result{took: 10 * time.Millisecond})
+		r.record(r.now, r.at(r.list[0], 1), &result{good: true, took: 40 * time.Millisecond})
+		r.record(r.now, r.at(r.list[1], 1), &result{good: true, took: 10 * time.Millisecond})
 	}
 	if got := r.shares(100); got["a"] != 20 {
 		t.Errorf("of a server four times as slow: %v, want 20 of 100", got)
@@ -328,6 +335,15 @@ func (r *testRoster) ejectFirst() {
 	}
 }
 
+// probeNow begins a probe, or returns nil when none is due.
+func (r *testRoster) probeNow(alone bool) *attempt {
+	a := &attempt{members: r.list, target: 1}
+	if !r.probe(r.now, a, alone) {
+		return nil
+	}
+	return a
+}
+
 func TestProbe(t *testing.T) {
 	r := newTestRoster(t, servers(2)...)
 	a := r.list[0]
@@ -335,36 +351,41 @@ func TestProbe(t *testing.T) {
 	if got := r.shares(10); got["a"] != 0 {
 		t.Errorf("an ejected server is asked: %v", got)
 	}
-	probe := func(want *member) {
+	none := func() {
 		t.Helper()
-		if got := r.probe(r.now, r.list, false); got != want {
-			t.Fatalf("at %v: a probe of %v, want %v", r.now, got, want)
+		if r.probeNow(false) != nil {
+			t.Fatalf("at %v there is a probe", r.now)
 		}
 	}
-	end := func(bad bool) {
-		r.record(r.now, r.list, a, &result{began: r.now, probe: true, bad: bad, unreached: bad, target: 1})
-		r.probed(a)
-		r.release(r.now, a)
+	probe := func() *attempt {
+		t.Helper()
+		p := r.probeNow(false)
+		if p == nil || p.member != a {
+			t.Fatalf("at %v there is no probe", r.now)
+		}
+		return p
 	}
+	bad, good := &result{bad: true, unreached: true}, &result{good: true}
 	r.pass(10*time.Second - 1)
-	probe(nil)
+	none()
 	r.pass(1)
-	probe(a)
+	p := probe()
 	r.want("probing up")
-	probe(nil) // one at a time
-	end(true)
+	none() // one at a time
+	r.settle(r.now, p, bad)
 	r.want("ejected up")
 	for _, wait := range []time.Duration{20, 40, 80, 80} {
 		r.pass(wait*time.Second - 1)
-		probe(nil)
+		none()
 		r.pass(1)
-		probe(a)
-		end(true)
+		r.settle(r.now, probe(), bad)
 	}
 	r.pass(80 * time.Second)
-	probe(a)
-	end(false)
+	r.settle(r.now, probe(), good)
 	r.want("up up")
+	if a.inUse != 0 || len(a.flying) != 0 {
+		t.Errorf("%d permits are in use after all probes", a.inUse)
+	}
 	if got := r.shares(10); got["a"] == 0 {
 		t.Errorf("a server that is back is not asked: %v", got)
 	}
@@ -377,8 +398,7 @@ func TestProbe(t *testing.T) {
 	}
 	// Once it has been well for long enough all is forgotten.
 	r.pass(80 * time.Second)
-	probe(a)
-	end(false)
+	r.settle(r.now, probe(), good)
 	r.pass(time.Hour)
 	r.unreached(a)
 	r.want("up up")
@@ -394,11 +414,11 @@ func TestProbeAlone(t *testing.T) {
 	r := newTestRoster(t, servers(2)...)
 	r.ejectFirst()
 	r.pass(15 * time.Second)
-	if m := r.probe(r.now, r.list, true); m != nil {
+	if r.probeNow(true) != nil {
 		t.Error("a request that must not be sent twice is a probe at once")
 	}
 	r.pass(5 * time.Second)
-	if m := r.probe(r.now, r.list, true); m != r.list[0] {
+	if r.probeNow(true) == nil {
 		t.Error("nothing ever finds out whether the server is back")
 	}
 }
@@ -410,10 +430,8 @@ func TestProbeWithWhatFailsEverywhere(t *testing.T) {
 	r.pass(10 * time.Second)
 	r.bad(r.list[1], 1)
 	r.bad(r.list[2], 1)
-	a := r.probe(r.now, r.list, false)
-	r.record(r.now, r.list, a, &result{began: r.now, probe: true, bad: true, target: 1})
-	r.probed(a)
-	if wait := a.health.until - r.now; wait != 10*time.Second {
+	r.settle(r.now, r.probeNow(false), &result{bad: true})
+	if wait := r.list[0].health.until - r.now; wait != 10*time.Second {
 		t.Errorf("the next probe is due in %v, want 10 s", wait)
 	}
 }
@@ -421,13 +439,13 @@ func TestProbeWithWhatFailsEverywhere(t *testing.T) {
 // What an exchange that began before the ejection says is known already.
 func TestLateResultsOfAnEjectedServer(t *testing.T) {
 	r := newTestRoster(t, servers(2)...)
-	began := r.now
+	one, two := r.at(r.list[0], 1), r.at(r.list[0], 2)
 	r.pass(time.Second)
 	r.ejectFirst()
 	until := r.list[0].health.until
 	r.pass(time.Second)
-	r.record(r.now, r.list, r.list[0], &result{began: began, bad: true})
-	r.record(r.now, r.list, r.list[0], &result{began: began, took: 2 * time.Second})
+	r.record(r.now, one, &result{bad: true})
+	r.record(r.now, two, &result{good: true, took: 2 * time.Second})
 	r.want("ejected up")
 	if r.list[0].health.until != until {
 		t.Error("the probe was put off")
@@ -491,22 +509,6 @@ func TestHealthStatusRanges(t *testing.T) {
 	}
 	if got := h.wants(); got != "200-299, 401" {
 		t.Errorf("wants %s", got)
-	}
-}
-
-func TestSuspicion(t *testing.T) {
-	r := newTestRoster(t, servers(2)...)
-	r.overdue(r.list[0], 1)
-	if got := r.shares(10); got["a"] != 5 {
-		t.Errorf("with one overdue exchange: %v", got)
-	}
-	r.overdue(r.list[0], 1)
-	if got := r.shares(10); got["a"] != 2 {
-		t.Errorf("with two overdue exchanges: %v", got)
-	}
-	r.overdue(r.list[0], -2)
-	if r.list[0].health.suspected(r.now) {
-		t.Error("the suspicion lasts")
 	}
 }
 

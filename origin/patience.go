@@ -19,13 +19,13 @@ const (
 	slowTimes = 3
 	// overdueLeast is the least time after which an answer is overdue.
 	overdueLeast = 100 * time.Millisecond
-	// paceRound is for how long a pace holds before it is derived anew.
-	paceRound = 100 * time.Millisecond
+	// patienceRound is for how long a patience holds before it is derived anew.
+	patienceRound = 100 * time.Millisecond
 )
 
-// pace is how long the answers of an origin are waited for, derived from how long
+// patience is how long the answers of an origin are waited for, derived from how long
 // they usually take.
-type pace struct {
+type patience struct {
 	// overdue is later than almost all answers come. From then on the server is
 	// suspected, and if there was reason to suspect it before, another is asked.
 	overdue time.Duration
@@ -36,31 +36,39 @@ type pace struct {
 	hedge time.Duration
 }
 
-// paceOf derives a pace from the usual latencies.
-func paceOf(usual *latencies, h *Hedge) pace {
-	p99 := usual.quantile(0.99)
-	p := pace{overdue: max(overdueLeast, p99), slow: max(slowLeast, slowTimes*p99), hedge: h.After}
-	if p99 == 0 {
+// patienceOf derives a patience from the latencies of the server that is fastest. That
+// is what is usual: a server that is slow must not make others wait longer.
+func patienceOf(members []*member, h *Hedge) patience {
+	var usual *latencies
+	p99 := time.Duration(0)
+	for _, m := range members {
+		if q := m.usual.quantile(0.99); q > 0 && (p99 == 0 || q < p99) {
+			usual, p99 = &m.usual, q
+		}
+	}
+	p := patience{overdue: max(overdueLeast, p99), slow: max(slowLeast, slowTimes*p99), hedge: h.After}
+	if usual == nil {
 		p.overdue = p.slow
+		return p
 	}
 	if h.Quantile > 0 {
-		p.hedge = usual.quantile(h.Quantile) // 0, which is never, while it is unknown
+		p.hedge = usual.quantile(h.Quantile)
 	}
 	return p
 }
 
-// within returns the pace of an attempt that has d left: another server must get at
-// least half of the time.
-func (p pace) within(d time.Duration) pace {
+// within returns the patience for an attempt that has d left: another server must get
+// at least half of the time.
+func (p patience) within(d time.Duration) patience {
 	p.slow = min(p.slow, d/2)
 	p.overdue = min(p.overdue, p.slow)
 	return p
 }
 
-// paceLocked returns the present pace of the origin.
-func (r *roster) paceLocked(now time.Duration) pace {
-	if r.pace.slow == 0 || now-r.pacedAt >= paceRound {
-		r.pace, r.pacedAt = paceOf(&r.usual, &r.conf.hedge), now
+// patienceLocked returns the present patience with the origin.
+func (r *roster) patienceLocked(now time.Duration) patience {
+	if r.patience.slow == 0 || now-r.derived >= patienceRound {
+		r.patience, r.derived = patienceOf(r.list, &r.conf.hedge), now
 	}
-	return r.pace
+	return r.patience
 }
