@@ -1,6 +1,9 @@
 package origin
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // watchRound is how often what is in flight is looked at.
 const watchRound = 20 * time.Millisecond
@@ -35,21 +38,26 @@ type late struct {
 // watchLocked makes sure that what is in flight is watched. That costs an exchange
 // next to nothing, where timers of its own would cost it several percent.
 func (r *roster) watchLocked() {
-	if !r.watching {
+	if !r.watching && r.quit.Err() == nil {
 		r.watching = true
 		go r.watch()
 	}
 }
 
-// watch looks at what is in flight until there has been nothing for a while.
+// watch looks at what is in flight until there has been nothing for a while, or the
+// pool is closed.
 func (r *roster) watch() {
 	tick := time.NewTicker(watchRound)
 	defer tick.Stop()
 	for idle := 0; ; {
-		<-tick.C
+		select {
+		case <-r.quit.Done():
+			return
+		case <-tick.C:
+		}
 		due, busy := r.look(r.clock())
 		for _, l := range due {
-			l.rival(l.to, l.why)
+			l.owner.rival(l.to, l.why)
 		}
 		if idle++; busy {
 			idle = 0
@@ -78,7 +86,7 @@ func (r *roster) unwatch() bool {
 // reports whether anything is in flight.
 func (r *roster) look(now time.Duration) (due []late, busy bool) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	p := r.patienceLocked(now)
 	for _, m := range r.list {
 		busy = busy || len(m.flying) > 0
@@ -92,7 +100,8 @@ func (r *roster) look(now time.Duration) (due []late, busy bool) {
 }
 
 func (r *roster) lookAtLocked(now time.Duration, a *attempt, p patience) (l late) {
-	if stage := a.stage.Load(); stage != a.seen {
+	stage := a.stage.Load()
+	if stage != a.seen {
 		if a.seen, a.seenAt = stage, now; a.overdue {
 			a.overdue = false
 			a.member.health.overdue--
@@ -100,9 +109,9 @@ func (r *roster) lookAtLocked(now time.Duration, a *attempt, p patience) (l late
 		return l
 	}
 	waited := now - a.seenAt
-	if a.seen > 0 {
+	if stage > 0 {
 		// The body: nothing can be repeated any more, but others are warned.
-		if waited >= p.slow && a.stalls.Load() {
+		if waited >= p.slow && stage%2 == 1 && a.stalls.Load() {
 			r.lateLocked(now, a, p.slow, "a response body has stalled")
 		}
 		return l
@@ -115,6 +124,20 @@ func (r *roster) lookAtLocked(now time.Duration, a *attempt, p patience) (l late
 		r.lateLocked(now, a, p.slow, "no answer has come")
 	}
 	return l
+}
+
+// slow returns how long an answer may take that is not slow.
+func (r *roster) slow(now time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.patienceLocked(now).slow
+}
+
+// hedgeEnded counts a hedge.
+func (r *roster) hedgeEnded(won bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hedged[b2i(!won)]++
 }
 
 // lateLocked takes note of an attempt for which slow was not enough.
@@ -143,7 +166,7 @@ func (r *roster) lostLocked(now time.Duration, a *attempt, slow time.Duration, r
 // up for that.
 func (r *roster) lost(now time.Duration, a *attempt, reason string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	if !a.counted {
 		a.counted = true
 		r.lostLocked(now, a, r.patienceLocked(now).slow, reason)
@@ -153,14 +176,14 @@ func (r *roster) lost(now time.Duration, a *attempt, reason string) {
 // rivalLocked decides whether another server is to be asked beside a, and takes a
 // permit of it.
 func (r *roster) rivalLocked(now time.Duration, a *attempt, p patience, waited time.Duration) (l late) {
-	if !a.safe || a.raced || a.probe || a.rival == nil {
+	if !a.safe || a.raced {
 		return l
 	}
 	hedge := p.hedge > 0 && waited >= p.hedge
 	if !hedge && waited < p.slow && !(a.overdue && a.member.health.suspected(now)) {
 		return l
 	}
-	m := r.chooseLocked(now, a.members, append(a.tried, a.member), true)
+	m := r.chooseLocked(now, a.members, slices.Concat(a.tried, []*member{a.member}), true)
 	if m == nil || !m.good() || m.health.suspected(now) {
 		return l
 	}

@@ -8,7 +8,6 @@ import (
 // begin begins an attempt that may be repeated.
 func (r *testRoster) begin(target uint64) *attempt {
 	a := &attempt{members: r.list, target: target, safe: true, left: time.Minute}
-	a.rival = func(*member, why) {}
 	if r.acquire(r.now, a, nil) != nil {
 		r.t.Fatal("there is no permit")
 	}
@@ -87,7 +86,7 @@ func TestSlowAttemptsGetRivals(t *testing.T) {
 			for r.retries.take(r.now) {
 			}
 		}, time.Second, 0},
-		{"the header is here", func(_ *testRoster, a *attempt) { a.stage.Add(1) }, 10 * time.Second, 0},
+		{"the header is here", func(_ *testRoster, a *attempt) { a.stage.Store(2) }, 10 * time.Second, 0},
 		{"nobody else is good", func(r *testRoster, _ *attempt) { r.list[1].health.out = true }, 10 * time.Second, 0},
 		{"the other is suspected, too", func(r *testRoster, _ *attempt) { r.list[1].health.row = 1 }, 10 * time.Second, 0},
 		{"the other has no permit", func(r *testRoster, _ *attempt) { r.list[1].inUse = r.list[1].limit }, 10 * time.Second, 0},
@@ -191,6 +190,7 @@ func TestStalledBodies(t *testing.T) {
 		{"bodies stall", true, false, "ejected up"},
 		{"bodies that may pause", false, false, "up up"},
 		{"bodies that move", true, true, "up up"},
+		{"bodies that nobody reads", true, false, "up up"},
 	} {
 		r := newTestRoster(t, servers(2)...)
 		r.list[1].inUse = 50
@@ -198,7 +198,10 @@ func TestStalledBodies(t *testing.T) {
 		for range 3 {
 			a := r.begin(1)
 			a.stalls.Store(test.stalls)
-			a.stage.Add(1)
+			a.stage.Store(3)
+			if test.name == "bodies that nobody reads" {
+				a.stage.Store(2)
+			}
 			list = append(list, a)
 		}
 		r.rivals(watchRound)
@@ -207,7 +210,7 @@ func TestStalledBodies(t *testing.T) {
 		for range 5 {
 			for _, a := range list {
 				if test.moves {
-					a.stage.Add(1)
+					a.stage.Add(2)
 				}
 			}
 			r.rivals(300 * time.Millisecond)

@@ -116,7 +116,7 @@ func (r *roster) giveUp(now time.Duration, w *waiter) {
 	in := r.waiting.remove(w)
 	r.mu.Unlock()
 	if !in && <-w.granted {
-		r.settle(now, w.attempt, &result{outcome: Canceled.String()})
+		r.settle(now, w.attempt, &result{})
 	}
 }
 

@@ -1,6 +1,8 @@
 package origin
 
 import (
+	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,6 +26,8 @@ const (
 // are by one clock, which its callers read.
 type roster struct {
 	clock func() time.Duration // for the watch; all else is told the time
+	quit  context.Context      // ends the watch
+	close context.CancelFunc
 
 	mu       sync.Mutex // protects all below, and every member
 	conf     rosterConfig
@@ -37,7 +41,8 @@ type roster struct {
 	retries  budget
 	hedges   budget
 	waiting  queue
-	watching bool // the watch runs
+	watching bool        // the watch runs
+	anyOut   atomic.Bool // a server is ejected, so that it may be due to be probed
 	retried  [numWhys]uint64
 	hedged   [2]uint64 // that won, and that did not
 	news     []news    // what is to be logged
@@ -55,6 +60,8 @@ type Server struct {
 
 // rosterConfig is what a roster depends on of a Config.
 type rosterConfig struct {
+	name        string
+	log         *slog.Logger // nil: nobody
 	balance     Balance
 	eject       Eject
 	health      Health
@@ -87,7 +94,9 @@ type member struct {
 
 // newRoster returns a roster without members. clock is that of all times it is told.
 func newRoster(clock func() time.Duration) *roster {
-	return &roster{clock: clock, members: make(map[string]*member)}
+	r := &roster{clock: clock, members: make(map[string]*member)}
+	r.quit, r.close = context.WithCancel(context.Background())
+	return r
 }
 
 // configure makes the servers of the roster those given, and returns them in the same
@@ -239,14 +248,15 @@ type attempt struct {
 	began   time.Duration
 	left    time.Duration // what it may take
 	target  uint64        // identifies what is asked for, without its query
-	// safe: it may be sent to another server, too. rival is then called, with a permit
-	// of that server, to do so.
+	// safe: it may be sent to another server, too. owner is then told to.
 	safe  bool
-	rival func(m *member, w why)
+	owner contender
 	// probe: it finds out whether an ejected server is back.
 	probe bool
 
-	stage atomic.Uint32 // how far it is: each step of its progress counts one
+	// stage is 0 before the header is here. From then on it grows with each read of
+	// the body, and is odd during one.
+	stage atomic.Uint32
 	// stalls: it can be told from the response's header that the body is not one that
 	// pauses for as long as it likes.
 	stalls atomic.Bool
@@ -258,6 +268,10 @@ type attempt struct {
 	counted bool          // what it says about its server has been recorded
 	raced   bool          // another server has been asked beside
 }
+
+// contender is asked to begin another attempt beside its own, at a server whose permit
+// is taken.
+type contender interface{ rival(m *member, w why) }
 
 // result is how an attempt ended.
 type result struct {
@@ -273,9 +287,11 @@ type result struct {
 // settle ends an attempt: what its result says is recorded, and its permit is free.
 func (r *roster) settle(now time.Duration, a *attempt, res *result) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	m := a.member
-	m.outcomes[res.outcome]++
+	if res.outcome != "" {
+		m.outcomes[res.outcome]++
+	}
 	last := m.flying[len(m.flying)-1]
 	m.flying[a.place], last.place = last, a.place
 	m.flying[len(m.flying)-1] = nil
@@ -294,7 +310,7 @@ func (r *roster) settle(now time.Duration, a *attempt, res *result) {
 // record takes note of what an attempt says about its server before it ends.
 func (r *roster) record(now time.Duration, a *attempt, res *result) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	r.recordLocked(now, a, res)
 }
 
@@ -344,12 +360,18 @@ func (r *roster) goodLocked(now time.Duration, a *attempt, took time.Duration) {
 		}
 	}
 	if m.health.good(now); m.health.out {
-		m.health.comeBack(&r.conf.eject, now)
-		r.newsLocked(m, false)
-		r.wakeLocked(now)
+		r.comeBackLocked(now, m)
 	} else if m.health.failing {
 		r.judgeLocked(now, a.members, m)
 	}
+}
+
+// comeBackLocked returns m to service.
+func (r *roster) comeBackLocked(now time.Duration, m *member) {
+	m.health.comeBack(&r.conf.eject, now)
+	r.anyOut.Store(slices.ContainsFunc(r.list, func(m *member) bool { return m.health.out }))
+	r.newsLocked(m, false)
+	r.wakeLocked(now)
 }
 
 // othersGood is when another server than m last answered well.
@@ -386,6 +408,7 @@ func (r *roster) judgeLocked(now time.Duration, members []*member, m *member) {
 	}
 	if beyond := out > len(members)/2; good && (!beyond || h.unreached) {
 		h.eject(&r.conf.eject, now, beyond)
+		r.anyOut.Store(true)
 	}
 	if h.out || !was {
 		r.newsLocked(m, true)
@@ -408,19 +431,28 @@ func (r *roster) newsLocked(m *member, bad bool) {
 	}
 }
 
-// takeNews returns what is to be logged.
-func (r *roster) takeNews() []news {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	list := r.news
+// unlock unlocks mu, and then logs what has changed meanwhile.
+func (r *roster) unlock() {
+	list, log, name := r.news, r.conf.log, r.conf.name
 	r.news = nil
-	return list
+	r.mu.Unlock()
+	if log == nil {
+		return
+	}
+	for _, n := range list {
+		level := slog.LevelInfo
+		if n.bad {
+			level = slog.LevelWarn
+		}
+		log.Log(context.Background(), level, "origin server is "+n.state.String(), slog.String("origin", name),
+			slog.String("server", n.url), slog.String("reason", n.reason))
+	}
 }
 
 // checked takes note of an active check of m.
 func (r *roster) checked(now time.Duration, members []*member, m *member, good bool, reason string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	defer r.unlock()
 	h := &m.health
 	if !good {
 		h.reason = reason
@@ -430,7 +462,8 @@ func (r *roster) checked(now time.Duration, members []*member, m *member, good b
 	}
 	h.since = now
 	if h.judge(&r.conf.eject, now); good && h.out {
-		h.comeBack(&r.conf.eject, now)
+		r.comeBackLocked(now, m)
+		return
 	}
 	r.newsLocked(m, !good)
 	r.wakeLocked(now)
@@ -490,12 +523,52 @@ func (r *roster) retry(now time.Duration, w why) bool {
 	return true
 }
 
-// left reports whether there is a server that did not fail the request of a yet, and
-// is in service.
-func (r *roster) left(a *attempt) bool {
+// left reports whether there is a server in service that tried does not hold. For an
+// answer that tells of a fault there is none where all servers are known to answer so.
+func (r *roster) left(members, tried []*member, target uint64, answered bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(a.members, func(m *member) bool {
-		return !slices.Contains(a.tried, m) && !m.health.out && !m.health.check.down
+	if answered && r.blame.everywhere(r.clock(), target) {
+		return false
+	}
+	return slices.ContainsFunc(members, func(m *member) bool {
+		return !slices.Contains(tried, m) && !m.health.out && !m.health.check.down
 	})
+}
+
+// failing reports whether the origin as a whole fails.
+func (r *roster) failing(members []*member) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failingLocked(members)
+}
+
+func (r *roster) failingLocked(members []*member) bool {
+	return r.outage.failing || !slices.ContainsFunc(members, (*member).good)
+}
+
+// silent and failed take note of a request that no server answered well.
+func (r *roster) silent(now, began time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.outage.silent(now, began)
+}
+
+func (r *roster) failed(now time.Duration, target uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.outage.bad(now, target)
+}
+
+// mayProbe and hasProbed are outage.probe and outage.probed.
+func (r *roster) mayProbe(now time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.outage.probe(now)
+}
+
+func (r *roster) hasProbed(now time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.outage.probed(now)
 }

@@ -20,6 +20,7 @@ func newTestRoster(t *testing.T, servers ...Server) *testRoster {
 	r := &testRoster{t: t, now: time.Minute}
 	r.roster = newRoster(func() time.Duration { return r.now })
 	r.watching = true // the test looks by itself
+	t.Cleanup(r.close)
 	r.conf = rosterConfig{eject: testEject, queueSize: 100, permits: 100, retries: 1, retryBudget: 0.1}
 	for i := range servers {
 		servers[i].URL = string(rune('a' + i))

@@ -3,7 +3,6 @@ package origin
 import (
 	"log/slog"
 	"maps"
-	"slices"
 	"time"
 )
 
@@ -13,8 +12,7 @@ type Status struct {
 	Failing bool
 	Servers []ServerStatus
 	// Retries are counted by why, Hedges by whether they won; since the roster began.
-	Retries map[string]uint64
-	Hedges  map[bool]uint64
+	Retries, Hedges map[string]uint64
 }
 
 // ServerStatus is what is known of one server.
@@ -34,7 +32,7 @@ func (r *roster) status(now time.Duration, members []*member) Status {
 	defer r.mu.Unlock()
 	s := Status{
 		Failing: r.failingLocked(members),
-		Retries: make(map[string]uint64), Hedges: map[bool]uint64{true: r.hedged[0], false: r.hedged[1]},
+		Retries: make(map[string]uint64), Hedges: map[string]uint64{"true": r.hedged[0], "false": r.hedged[1]},
 	}
 	for w := range whyHedge {
 		s.Retries[w.String()] = r.retried[w]
@@ -47,10 +45,6 @@ func (r *roster) status(now time.Duration, members []*member) Status {
 		})
 	}
 	return s
-}
-
-func (r *roster) failingLocked(members []*member) bool {
-	return r.outage.failing || !slices.ContainsFunc(members, (*member).good)
 }
 
 // saying is when a kind of failure was last logged, and how many came since.
