@@ -90,15 +90,18 @@ func (p *Pool) ask(ctx context.Context, out *outgoing, begin time.Duration) (*Re
 		resp, err := out.race.run(ctx, x)
 		q.left = x.left
 		q.attempts++
-		q.tried = append(q.tried, x.member)
-		if rival := out.race.rival; rival != nil {
+		rival := out.race.rival
+		if rival != nil {
 			q.attempts++
-			q.tried = append(q.tried, rival.member)
-			q.left = min(q.left, x.attempt.left-(p.now()-x.began))
 		}
-		if resp != nil && resp.Status < 500 {
+		if good(resp) {
 			resp.Attempts = q.attempts
 			return q.instead(resp), nil
+		}
+		q.tried = append(q.tried, x.member)
+		if rival != nil {
+			q.tried = append(q.tried, rival.member)
+			q.left = min(q.left, x.attempt.left-(p.now()-x.began))
 		}
 		if !q.again(resp, err) {
 			q.judge(resp, err)
