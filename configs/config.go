@@ -127,18 +127,27 @@ type Disk struct {
 // Origin is a pool of servers that answer for each other.
 type Origin struct {
 	Name string
-	// Servers are distinct base URLs, scheme://host[:port], without a path.
-	Servers []string
+	// Servers have distinct URLs; at least one is no backup.
+	Servers []Server
+	// Balance says by what a server is chosen.
+	Balance Balance
+	// Resolve is how often the servers' names are resolved; 0: for new connections
+	// only.
+	Resolve time.Duration
 	// ConnectTimeout covers name lookup, TCP and TLS.
 	ConnectTimeout time.Duration
 	// FirstByteTimeout runs from the request sent to the response header read.
 	FirstByteTimeout time.Duration
 	// BetweenBytesTimeout runs from one read of the body to the next.
 	BetweenBytesTimeout time.Duration
-	// WaitTimeout is the wait for a connection when all MaxConnections are busy.
-	WaitTimeout time.Duration
 	// MaxConnections is for each server.
 	MaxConnections int
+	// MaxConnectionAge is how long a connection is used for.
+	MaxConnectionAge time.Duration
+	// KeepAlive: a connection may serve several requests, one after the other.
+	KeepAlive bool
+	// Queue holds those who wait when all MaxConnections are busy.
+	Queue Queue
 	// MaxHeaderSize bounds a response header, in bytes.
 	MaxHeaderSize int64
 	// Host replaces the Host header; empty passes on the client's.
@@ -152,6 +161,83 @@ type Origin struct {
 	// Retries is how many further servers or connections are tried for a
 	// request that may be repeated.
 	Retries int
+	// RetryBudget bounds retries, as a share of the requests.
+	RetryBudget float64
+	// Hedge says when a second server is asked beside the first.
+	Hedge Hedge
+	// Eject says when a server that fails gets no requests for some time.
+	Eject Eject
+	// Health describes active checks; nil: there are none.
+	Health *Health
+	// Fallback is the name of another origin, or empty.
+	Fallback string
+}
+
+// Server is one server of an origin.
+type Server struct {
+	// URL is scheme://host[:port], without a path.
+	URL string
+	// Weight is its share of the requests in relation to the others, at least 1.
+	Weight int
+	// Backup: it gets requests only while no other server is usable.
+	Backup bool
+}
+
+// Balance is origins.*.balance.
+type Balance uint8
+
+const (
+	// BalanceLeastRequests chooses the server that has the least to do.
+	BalanceLeastRequests Balance = iota
+	// BalanceRoundRobin lets the servers take turns.
+	BalanceRoundRobin
+)
+
+// String is the configuration's word.
+func (b Balance) String() string {
+	if b == BalanceRoundRobin {
+		return "round_robin"
+	}
+	return "least_requests"
+}
+
+// Queue is origins.*.queue.
+type Queue struct {
+	// Size is how many requests wait, Wait how long each does.
+	Size int
+	Wait time.Duration
+}
+
+// Hedge is origins.*.hedge. At most one of After and Quantile is not 0; with both 0
+// there are no hedges.
+type Hedge struct {
+	// After is how long the first server is waited for.
+	After time.Duration
+	// Quantile, from 0 to 1, derives it from how long answers usually take.
+	Quantile float64
+	// AtMost bounds hedges, as a share of the requests.
+	AtMost float64
+}
+
+// Eject is origins.*.eject.
+type Eject struct {
+	// Failures is how many in a row are too many.
+	Failures int
+	// Ratio, from 0 to 1, is how many of at least ten answers within Window are.
+	Ratio  float64
+	Window time.Duration
+	// For is how long the server then gets no requests.
+	For time.Duration
+}
+
+// Health is origins.*.health.
+type Health struct {
+	Path              string
+	Interval, Timeout time.Duration
+	// Rise good answers in a row bring a server back, Fall bad ones take it out.
+	Rise, Fall int
+	// Status holds the first and last code of each range that is good.
+	Status [][2]int
 }
 
 // OriginTLS is how https servers of an origin are verified and shown who we are.

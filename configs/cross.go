@@ -131,6 +131,9 @@ func (d *decoder) checkLinks(cfg *Config, links []policyLink, origins value, adm
 		tokens = append(tokens, t.Name)
 	}
 	used := make(map[string]bool)
+	for _, o := range cfg.Origins {
+		used[o.Fallback] = true
+	}
 	for i, link := range links {
 		name := cfg.Policies[i].Origin
 		used[name] = true

@@ -55,7 +55,8 @@ func (d *decoder) config(cfg *Config, top *object) {
 	cfg.Admin = decodeAdmin(admin)
 	decodeTiers(cfg, top.key("tiers").object("a mapping with ram and disk"))
 	origins := top.need("origins", "origins: {shop: {servers: [\"http://127.0.0.1:9000\"]}}")
-	cfg.Origins = decodeOrigins(origins)
+	var fallbacks []value
+	cfg.Origins, fallbacks = decodeOrigins(origins)
 	policies := top.need("policies", "policies: [{name: all, origin: shop}]")
 	links := decodePolicies(cfg, policies)
 	cfg.Cluster = decodeCluster(top.key("cluster"))
@@ -70,6 +71,7 @@ func (d *decoder) config(cfg *Config, top *object) {
 	d.checkAddresses(cfg, top)
 	d.checkProxies(cfg, top)
 	d.checkLinks(cfg, links, origins, admin)
+	d.checkFallbacks(cfg, fallbacks)
 	d.checkReserves(cfg, links)
 	d.checkCookies(cfg, links)
 	d.checkReach(cfg, links)

@@ -9,15 +9,21 @@ import (
 const (
 	DefaultOriginTimeout    = 30 * time.Second
 	DefaultConnectTimeout   = 3 * time.Second
-	DefaultWaitTimeout      = 5 * time.Second
+	DefaultQueueWait        = 10 * time.Second
+	DefaultQueueSize        = 10_000
 	DefaultMaxConnections   = 1024
+	DefaultMaxConnectionAge = 10 * time.Minute
+	DefaultResolve          = 30 * time.Second
 	DefaultMaxHeaderSize    = 64 * KiB
 	DefaultRetries          = 1
+	DefaultRetryBudget      = 0.1
 	maxConnectionsPerServer = 100_000
+	maxQueue                = 1_000_000
 )
 
-// decodeOrigins reads the mapping of names to origins.
-func decodeOrigins(v value) []Origin {
+// decodeOrigins reads the mapping of names to origins, and returns with each where its
+// fallback stands.
+func decodeOrigins(v value) ([]Origin, []value) {
 	const valid = "a mapping of names to origins"
 	o := v.object(valid)
 	members := o.free("<name>")
@@ -28,27 +34,32 @@ func decodeOrigins(v value) []Origin {
 		// Asks for the keys of an origin, so that the schema knows them.
 		decodeOrigin("", value{d: v.d, shape: "origins.<name>"})
 	}
-	origins := make([]Origin, 0, len(members))
+	origins, fallbacks := make([]Origin, 0, len(members)), make([]value, 0, len(members))
 	for _, m := range members {
 		if _, problem := checkName(m.name); problem != "" || m.name == "" {
 			m.key.fault(validName, "%s is not a name for an origin", quote(m.name))
 		}
-		origins = append(origins, decodeOrigin(m.name, m.value))
+		o, fallback := decodeOrigin(m.name, m.value)
+		origins, fallbacks = append(origins, o), append(fallbacks, fallback)
 	}
-	return origins
+	return origins, fallbacks
 }
 
-func decodeOrigin(name string, v value) Origin {
+func decodeOrigin(name string, v value) (Origin, value) {
 	o := v.object("a mapping with servers" + shorthand(v, "{servers: [%q]}", checkServer))
-	servers := o.need("servers", `a list of `+validServer)
-	origin := Origin{Name: name, Servers: words(servers.oneOrMany("a list of "+validServer), validServer, checkServer)}
+	servers := o.need("servers", "a list of "+validServer)
+	origin := Origin{Name: name, Servers: decodeServers(servers)}
+	origin.Balance = Balance(o.key("balance").choice(int(BalanceLeastRequests), BalanceLeastRequests.String(), BalanceRoundRobin.String()))
+	origin.Resolve = o.key("resolve").duration(DefaultResolve, 0, longest)
 
 	whole := o.key("timeout").duration(DefaultOriginTimeout, shortest, longest)
 	origin.ConnectTimeout = o.key("connect_timeout").duration(min(DefaultConnectTimeout, whole), shortest, longest)
 	origin.FirstByteTimeout = o.key("first_byte_timeout").duration(whole, shortest, longest)
 	origin.BetweenBytesTimeout = o.key("between_bytes_timeout").duration(whole, shortest, longest)
-	origin.WaitTimeout = o.key("wait_timeout").duration(min(DefaultWaitTimeout, whole), shortest, longest)
 	origin.MaxConnections = o.key("max_connections").integer(DefaultMaxConnections, 1, maxConnectionsPerServer)
+	origin.MaxConnectionAge = o.key("max_connection_age").duration(DefaultMaxConnectionAge, shortest, longest)
+	origin.KeepAlive = o.key("keepalive").boolean(true)
+	origin.Queue = decodeQueue(o.key("queue").object("a mapping with size and wait"), whole)
 	origin.MaxHeaderSize = o.key("max_header_size").size(DefaultMaxHeaderSize, KiB, MiB)
 	origin.Host = o.key("host").str("", "a host name, or host:port", checkAuthority)
 	tls, http2 := o.key("tls"), o.key("http2")
@@ -56,6 +67,12 @@ func decodeOrigin(name string, v value) Origin {
 	origin.HTTP2 = http2.boolean(false)
 	origin.TrustClose = o.key("trust_close").boolean(false)
 	origin.Retries = o.key("retries").integer(DefaultRetries, 0, 10)
+	origin.RetryBudget = o.key("retry_budget").percentage(DefaultRetryBudget, 0, 1)
+	origin.Hedge = decodeHedge(o.key("hedge"))
+	origin.Eject = decodeEject(o.key("eject").object("a mapping with failures, ratio, window and for"))
+	origin.Health = decodeHealth(o.key("health"))
+	fallback := o.key("fallback")
+	origin.Fallback = fallback.str("", validFallback, checkGlob)
 	o.done()
 
 	if len(origin.Servers) > 0 && !anyHTTPS(origin.Servers) {
@@ -67,12 +84,12 @@ func decodeOrigin(name string, v value) Origin {
 			http2.fault(valid, "concerns https servers, and all servers here are http")
 		}
 	}
-	return origin
+	return origin, fallback
 }
 
-func anyHTTPS(servers []string) bool {
+func anyHTTPS(servers []Server) bool {
 	for _, s := range servers {
-		if strings.HasPrefix(s, "https:") {
+		if strings.HasPrefix(s.URL, "https:") {
 			return true
 		}
 	}

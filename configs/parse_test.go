@@ -34,9 +34,10 @@ func TestMinimal(t *testing.T) {
 		Admin:          Admin{Listen: "127.0.0.1:8081"},
 		Tiers:          Tiers{RAM: RAM{Size: 256 << 20, MaxObject: 4 << 20}},
 		Origins: []Origin{{
-			Name: "shop", Servers: []string{"http://127.0.0.1:9000"},
+			Name: "shop", Servers: []Server{{URL: "http://127.0.0.1:9000", Weight: 1}}, Resolve: 30 * time.Second,
 			ConnectTimeout: 3 * time.Second, FirstByteTimeout: 30 * time.Second, BetweenBytesTimeout: 30 * time.Second,
-			WaitTimeout: 5 * time.Second, MaxConnections: 1024, MaxHeaderSize: 64 << 10, Retries: 1,
+			MaxConnections: 1024, MaxConnectionAge: 10 * time.Minute, KeepAlive: true, Queue: Queue{10_000, 10 * time.Second},
+			MaxHeaderSize: 64 << 10, Retries: 1, RetryBudget: 0.1, Eject: Eject{3, 0.5, 10 * time.Second, 10 * time.Second},
 		}},
 		Policies: []Policy{{
 			Name: "all", Origin: "shop",
@@ -162,7 +163,7 @@ limits: {body_size: 1GB, connections_per_ip: 10}
 	check("a quarter", cfg.Tiers, Tiers{RAM{2 << 20, 512 << 10}, &Disk{"d", 64 << 20, 16 << 20, time.Second, false, 128 << 20}})
 	o, found := cfg.Origin("a")
 	check("origin", found, true)
-	check("timeouts", []time.Duration{o.ConnectTimeout, o.FirstByteTimeout, o.BetweenBytesTimeout, o.WaitTimeout},
+	check("timeouts", []time.Duration{o.ConnectTimeout, o.FirstByteTimeout, o.BetweenBytesTimeout, o.Queue.Wait},
 		[]time.Duration{2 * time.Second, 2 * time.Second, 2 * time.Second, 2 * time.Second})
 	check("host", o.Host, "b.example:81")
 	check("tls", o.TLS, OriginTLS{CA: "r.pem", ServerName: "c.example", Client: &KeyPair{"x.pem", "y.pem"}})
@@ -182,6 +183,60 @@ limits: {body_size: 1GB, connections_per_ip: 10}
 	check("access_log", cfg.AccessLog, AccessLog{AccessLogFile, "a.log"})
 	check("log", cfg.Log, Log{slog.LevelDebug, LogJSON})
 	check("limits", cfg.Limits, Limits{10_000, 10, 16 << 10, 1e9})
+}
+
+// TestPool reads what the contract says of a pool that knows its servers, and the
+// forms that it does not show.
+func TestPool(t *testing.T) {
+	cfg := mustParse(t, `
+listen: 127.0.0.1:8080
+origins:
+  shop:
+    servers:
+      - http://10.0.0.1:9000
+      - {url: "http://10.0.0.2:9000", weight: 2}
+      - {url: "http://10.0.9.1:9000", backup: true}
+    balance: least_requests
+    resolve: 30s
+    max_connection_age: 10m
+    keepalive: true
+    eject: {failures: 3, ratio: 50%, window: 10s, for: 10s}
+    health: {path: /healthz, interval: 5s, timeout: 2s, rise: 2, fall: 3, status: [200-399]}
+    retries: 1
+    retry_budget: 10%
+    hedge: {after: p95, at_most: 2%}
+    fallback: shop-static
+  shop-static:
+    servers: {url: "http://b"}
+    balance: round_robin
+    resolve: 0s
+    keepalive: false
+    health: {path: "/h?a=b", status: [200, 301-302, "404"], interval: 1s}
+    hedge: {after: 40ms}
+    queue: {size: 7, wait: 3s}
+policies: [{name: all, origin: shop}]
+`)
+	if len(cfg.Warnings) > 0 {
+		t.Error(cfg.Warnings)
+	}
+	shop, static := cfg.Origins[0], cfg.Origins[1]
+	check := func(what string, got, want any) {
+		t.Helper()
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, want %+v", what, got, want)
+		}
+	}
+	check("servers", shop.Servers, []Server{{"http://10.0.0.1:9000", 1, false}, {"http://10.0.0.2:9000", 2, false}, {"http://10.0.9.1:9000", 1, true}})
+	check("eject", shop.Eject, Eject{3, 0.5, 10 * time.Second, 10 * time.Second})
+	check("health", *shop.Health, Health{"/healthz", 5 * time.Second, 2 * time.Second, 2, 3, [][2]int{{200, 399}}})
+	check("hedge", shop.Hedge, Hedge{Quantile: 0.95, AtMost: 0.02})
+	check("fallback", shop.Fallback, "shop-static")
+	check("one server", static.Servers, []Server{{"http://b", 1, false}})
+	check("switches", []any{shop.Balance, static.Balance, shop.KeepAlive, static.KeepAlive, static.Resolve},
+		[]any{BalanceLeastRequests, BalanceRoundRobin, true, false, time.Duration(0)})
+	check("other health", *static.Health, Health{"/h?a=b", time.Second, time.Second, 2, 3, [][2]int{{200, 200}, {301, 302}, {404, 404}}})
+	check("other hedge", static.Hedge, Hedge{After: 40 * time.Millisecond, AtMost: 0.02})
+	check("queue", static.Queue, Queue{7, 3 * time.Second})
 }
 
 // TestAccessLogWords reads the plain forms, off not being a boolean here.

@@ -42,7 +42,7 @@ func answering10KiB(tb testing.TB) string {
 }
 
 func pool10KiB(tb testing.TB) *Pool {
-	p, err := New(Config{Servers: []string{answering10KiB(tb)}})
+	p, err := New(Config{Servers: urls(answering10KiB(tb))})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -19,18 +20,30 @@ const (
 	DefaultConnectTimeout      = 3 * time.Second
 	DefaultFirstByteTimeout    = 30 * time.Second
 	DefaultBetweenBytesTimeout = 30 * time.Second
-	DefaultWaitTimeout         = 5 * time.Second
+	DefaultWaitTimeout         = 10 * time.Second
+	DefaultQueueSize           = 10_000
+	DefaultResolve             = 30 * time.Second
+	DefaultRetryBudget         = 0.1
 	DefaultMaxConnsPerServer   = 1024
 	DefaultMaxHeaderBytes      = 64 << 10
 )
+
+// DefaultEject is what an empty Config.Eject stands for.
+var DefaultEject = Eject{Failures: 3, Ratio: 0.5, Window: 10 * time.Second, For: 10 * time.Second}
 
 // Config describes one pool. New keeps a copy of it; empty fields take the
 // defaults above.
 type Config struct {
 	// Name is the pool's name, in errors and for the Observer.
 	Name string
-	// Servers are "http://host[:port]" or "https://host[:port]"; at least one.
-	Servers []string
+	// Servers are those of the pool, at least one.
+	Servers []Server
+	// Balance says by what a server is chosen.
+	Balance Balance
+	// Resolve is how often the servers' names are looked up, by Resolver, which is
+	// net.DefaultResolver when it is nil. Negative: for new connections only.
+	Resolve  time.Duration
+	Resolver Resolver
 
 	// ConnectTimeout bounds one connection: name, TCP and TLS handshake.
 	ConnectTimeout time.Duration
@@ -41,18 +54,31 @@ type Config struct {
 	// the server to take the next piece of a request body. Time in which it is
 	// the caller who does not read, or does not send, is not counted.
 	BetweenBytesTimeout time.Duration
-	// WaitTimeout bounds the wait for one of MaxConnsPerServer.
+	// WaitTimeout bounds the wait for one of MaxConnsPerServer, and QueueSize how
+	// many wait.
 	WaitTimeout time.Duration
+	QueueSize   int
 
 	// MaxConnsPerServer bounds the exchanges in flight with one server, and so
 	// its connections (with HTTP/2: its streams).
 	MaxConnsPerServer int
-	// MaxConnAge is how long a connection with HTTP/1.1 is used; 0 is without bound.
+	// MaxConnAge is how long a connection is used; 0 is without bound.
 	MaxConnAge time.Duration
+	// NoKeepAlive: each exchange over HTTP/1.1 has a connection of its own.
+	NoKeepAlive bool
 	// MaxHeaderBytes bounds a response header, each interim one included.
 	MaxHeaderBytes int64
 	// Retries bounds how often a failed request is sent again; 0 is never.
 	Retries int
+	// RetryBudget bounds retries to a share of the requests of the last ten seconds,
+	// beside three that are always allowed. Negative is none but those.
+	RetryBudget float64
+	// Hedge says when a second server is asked beside the first.
+	Hedge Hedge
+	// Eject says when a server that fails gets no requests for some time.
+	Eject Eject
+	// Health describes active checks, which begin with Start.
+	Health Health
 
 	// Host, when set, replaces the request's Host towards the origin.
 	Host string
@@ -67,6 +93,8 @@ type Config struct {
 
 	// Observer is told the end of every attempt; nil is nobody.
 	Observer Observer
+	// Log gets what servers fail with, and what becomes of them; nil is nobody.
+	Log *slog.Logger
 }
 
 // TLSConfig says how https servers prove who they are, and how we do.
@@ -94,6 +122,13 @@ func (c *Config) ensureDefaults() {
 	setDefault(&c.FirstByteTimeout, DefaultFirstByteTimeout)
 	setDefault(&c.BetweenBytesTimeout, DefaultBetweenBytesTimeout)
 	setDefault(&c.WaitTimeout, DefaultWaitTimeout)
+	setDefault(&c.QueueSize, DefaultQueueSize)
+	setDefault(&c.Resolve, DefaultResolve)
+	setDefault(&c.RetryBudget, DefaultRetryBudget)
+	setDefault(&c.Eject, DefaultEject)
+	if c.Resolver == nil {
+		c.Resolver = net.DefaultResolver
+	}
 	setDefault(&c.MaxConnsPerServer, DefaultMaxConnsPerServer)
 	setDefault(&c.MaxHeaderBytes, DefaultMaxHeaderBytes)
 }
@@ -129,6 +164,15 @@ func (c *Config) validate() error {
 	if c.Retries < 0 {
 		fault("Retries is %d: must not be negative", c.Retries)
 	}
+	if c.QueueSize < 0 {
+		fault("QueueSize is %d: must not be negative", c.QueueSize)
+	}
+	if e := c.Eject; e.Failures < 1 || e.Ratio <= 0 || e.Window < 10 || e.For <= 0 {
+		fault("Eject is %+v: all of it must be positive", e)
+	}
+	if h := c.Health; h.Path != "" && (h.Path[0] != '/' || h.Interval <= 0 || h.Timeout <= 0 || h.Rise < 1 || h.Fall < 1 || len(h.Status) == 0) {
+		fault("Health is %+v: with a path, which begins with a slash, all of it must be set", h)
+	}
 	if c.Host != "" && !validHost(c.Host) {
 		fault("Host is %q: must be a host name, with or without a port", c.Host)
 	}
@@ -141,7 +185,7 @@ func (c *Config) validate() error {
 	return errors.Join(faults...)
 }
 
-// parseServer checks one entry of Config.Servers and returns its scheme and
+// parseServer checks the URL of one of Config.Servers and returns its scheme and
 // host:port.
 func parseServer(s string) (scheme, addr string, err error) {
 	u, err := url.Parse(s)

@@ -49,6 +49,17 @@ func (k Kind) String() string {
 	return kindNames[Other]
 }
 
+// faultOfServer reports whether k is a failure of the server that was asked, rather
+// than ours, or the caller's.
+func (k Kind) faultOfServer() bool {
+	switch k {
+	case Other, Refused, Connect, ConnectTimeout, TLS, FirstByteTimeout, Stalled, Reset, Truncated, HeaderTooLarge, Malformed:
+		return true
+	case Invalid, RequestBody, Busy, Canceled:
+	}
+	return false
+}
+
 // The outcomes of an exchange that did not fail.
 const (
 	outcomeOK        = "ok"        // the response was read to its proven (or close-delimited) end

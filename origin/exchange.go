@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,22 +18,24 @@ import (
 const drainLimit = 64 << 10
 
 // exchange is one attempt to get a response from one server, and the body of the
-// response. It holds a permit of that server from before run until finish.
+// response. It holds a permit of that server from before run until finish; an active
+// check has none, and no member.
 type exchange struct {
+	attempt
 	pool   *Pool
 	server *server
 	out    *outgoing
-	begin  time.Time
+	asked  time.Duration // when it began to wait for a permit
 	parent context.Context
 	// left is what remains of ConnectTimeout + FirstByteTimeout over all attempts of
 	// one Do: connecting and waiting for a header use it up, so that retries cannot
 	// multiply them.
-	left time.Duration
-	resp Response
-	took time.Duration // from begin to the header
+	left     time.Duration
+	resp     Response
+	headerAt time.Duration
 
 	reused bool // the connection was used before
-	tried  bool // a connection broke that something was written to
+	broke  bool // a connection broke that something was written to
 	resent bool
 
 	stream   *stream // nil but with HTTP/2
@@ -43,39 +46,79 @@ type exchange struct {
 	silence  time.Duration // before the end of the connection, once the body has ended
 	trailer  policy.Fields
 
-	mu      sync.Mutex // protects the fields below
-	conn    *conn      // what abort ends; nil but during an HTTP/1.1 exchange
-	aborted error      // why the caller wants no answer
-	reading bool       // a Read is under way
-	err     error      // how the body ended: io.EOF or an *Error; nil before
-	done    bool       // finish was called
+	mu      sync.Mutex         // protects the fields below
+	conn    *conn              // what abort ends; nil but during an HTTP/1.1 exchange
+	dial    context.CancelFunc // ends the dial that is under way; else nil
+	aborted error              // why nobody wants the answer
+	reading bool               // a Read is under way
+	err     error              // how the body ended: io.EOF or an *Error; nil before
+	done    bool               // finish was called
+	chosen  *outgoing          // set when this is the response that Do returns
+	enough  bool               // what was read of the body is as good as all of it
 }
 
 // run sends the request. On failure the permit is free again; on success the
 // response's body owns it.
 func (x *exchange) run(ctx context.Context) (*Response, *Error) {
-	x.out.attempts++
 	x.parent = ctx
+	x.server.resolve()
 	err := x.send()
 	for err != nil && x.anew(err) {
 		err = x.send()
 	}
 	if err != nil {
 		x.end()
-		x.server.release()
-		if unreached(err.Kind) && err.Kind != TLS {
-			x.server.down()
-		}
+		x.settle(err.Kind.String(), err)
 		return nil, err
 	}
-	x.took = time.Since(x.begin)
-	x.resp.Server, x.resp.HeaderTime = x.server.addr, x.took
+	x.stage.Store(2)
+	x.headerAt = x.pool.now()
+	x.resp.Server, x.resp.HeaderTime = x.server.addr, x.headerAt-x.asked
 	x.resp.Body, x.resp.x = x, x
+	x.stalls.Store(x.resp.ContentLength >= 0 || !pauses(x.resp.Fields.Get("Content-Type")))
+	if x.resp.Status >= 500 && x.member != nil {
+		reason := statusReason(x.resp.Status)
+		x.pool.roster.record(x.headerAt, &x.attempt, &result{bad: true, reason: reason})
+		x.pool.complain(x.member, "status", reason)
+	}
 	if x.bare {
 		x.err = io.EOF
-		x.finish(outcomeOK)
+		x.finish(outcomeOK, nil)
 	}
 	return &x.resp, nil
+}
+
+// pauses reports whether a body of that type may be silent for as long as it likes.
+func pauses(contentType string) bool {
+	return strings.HasPrefix(contentType, "text/event-stream") || strings.HasPrefix(contentType, "multipart/x-mixed-replace")
+}
+
+// settle tells everybody concerned how the exchange has ended, and returns its permit.
+func (x *exchange) settle(outcome string, failure *Error) {
+	if x.member == nil {
+		return
+	}
+	now, res := x.pool.now(), result{outcome: outcome}
+	took := now - x.asked
+	if x.headerAt > 0 {
+		res.took, took = x.headerAt-x.began, x.headerAt-x.asked
+	}
+	x.mu.Lock()
+	aborted, enough := x.aborted, x.enough
+	x.mu.Unlock()
+	switch {
+	case aborted == errNoAnswer:
+		res.bad, res.reason = true, aborted.Error()
+	case failure != nil && failure.Kind.faultOfServer():
+		res.bad, res.unreached, res.reason = true, unreached(failure.Kind), failure.Err.Error()
+	case outcome == outcomeOK || enough:
+		res.good = x.resp.Status < 500
+	}
+	x.pool.roster.settle(now, &x.attempt, &res)
+	x.pool.observe(outcome, took)
+	if res.bad {
+		x.pool.complain(x.member, outcome, res.reason)
+	}
 }
 
 // send makes one attempt over one connection.
@@ -112,7 +155,7 @@ func (x *exchange) sendHTTP1(c *conn) *Error {
 	if err := c.RoundTrip(&r, &head); err != nil {
 		x.detach()
 		x.left -= c.Waited()
-		x.tried = x.tried || !c.Untouched()
+		x.broke = x.broke || !c.Untouched()
 		x.resent = x.resent || !c.Unanswered() // which forbids it
 		x.server.discard(c)
 		return x.classify(err)
@@ -149,10 +192,63 @@ func (x *exchange) detach() *conn {
 func (x *exchange) abort(cause error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.aborted = cause
-	if x.conn != nil {
-		x.conn.Abort(&http1.Error{Kind: http1.Canceled, Err: cause})
+	if x.aborted == nil {
+		x.aborted = cause
 	}
+	switch {
+	case x.conn != nil:
+		x.conn.Abort(&http1.Error{Kind: http1.Canceled, Err: cause})
+	case x.stream != nil:
+		x.stream.cancel(cause)
+	case x.dial != nil:
+		x.dial()
+	}
+}
+
+// dialing makes cancel what abort ends; nil: nothing.
+func (x *exchange) dialing(cancel context.CancelFunc) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.dial = cancel; cancel != nil && x.aborted != nil {
+		cancel()
+	}
+}
+
+// setStream makes s what abort ends.
+func (x *exchange) setStream(s *stream) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.stream = s; x.aborted != nil {
+		s.cancel(x.aborted)
+	}
+}
+
+// gone returns why nobody wants the answer any more, or nil.
+func (x *exchange) gone() error {
+	if x.parent.Err() != nil {
+		return context.Cause(x.parent)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.aborted
+}
+
+// own makes this the response that Do returns; its end gives back what that Do holds.
+func (x *exchange) own(out *outgoing) {
+	x.mu.Lock()
+	x.chosen = out
+	done := x.done
+	x.mu.Unlock()
+	if done {
+		x.pool.done(out)
+	}
+}
+
+// sufficient makes a good answer of a body that is closed from here on.
+func (x *exchange) sufficient() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.enough = true
 }
 
 // end lets go of the caller's context.
@@ -178,10 +274,10 @@ func (x *exchange) host() string {
 // once when such a one broke without a byte of an answer. Each of them is closed, so
 // there is an end to it.
 func (x *exchange) anew(err *Error) bool {
-	if !x.reused || err.Kind != Reset || x.parent.Err() != nil || !x.out.up.sendable() {
+	if !x.reused || err.Kind != Reset || x.gone() != nil || !x.out.up.sendable() {
 		return false
 	}
-	if !x.tried {
+	if !x.broke {
 		return true
 	}
 	again := !x.resent && idempotent(x.out.method)
@@ -206,8 +302,10 @@ func (x *exchange) firstCause(e *Error) *Error {
 	case e.Kind == FirstByteTimeout || e.Kind == Stalled:
 	case upErr != nil:
 		e.Kind, e.Err = RequestBody, upErr
-	case x.parent.Err() != nil:
-		e.Kind, e.Err = Canceled, context.Cause(x.parent)
+	default:
+		if gone := x.gone(); gone != nil {
+			e.Kind, e.Err = Canceled, gone
+		}
 	}
 	return e
 }
@@ -224,12 +322,17 @@ func (x *exchange) Read(p []byte) (int, error) {
 	x.mu.Unlock()
 	var n int
 	var err error
+	x.stage.Add(1)
 	if c != nil {
 		n, err = c.Read(p)
 	} else {
 		n, err = x.stream.read(p)
 	}
-	x.got = x.got || n > 0
+	x.stage.Add(1)
+	if n > 0 && !x.got {
+		x.got = true
+		x.stalls.Store(x.resp.ContentLength >= 0)
+	}
 	switch {
 	case err == nil:
 	case err == io.EOF:
@@ -250,9 +353,9 @@ func (x *exchange) Read(p []byte) (int, error) {
 	switch e := err.(type) {
 	case nil:
 	case *Error:
-		x.finish(e.Kind.String())
+		x.finish(e.Kind.String(), e)
 	default:
-		x.finish(outcomeOK)
+		x.finish(outcomeOK, nil)
 	}
 	return n, err
 }
@@ -286,7 +389,7 @@ func (x *exchange) Close() error {
 	default:
 		c.Drain(drainLimit)
 	}
-	x.finish(outcomeAbandoned)
+	x.finish(outcomeAbandoned, nil)
 	return nil
 }
 
@@ -306,14 +409,14 @@ func (x *exchange) Immediate(limit int) ([]byte, bool) {
 	x.mu.Lock()
 	x.err = io.EOF
 	x.mu.Unlock()
-	x.finish(outcomeOK)
+	x.finish(outcomeOK, nil)
 	return body, true
 }
 
 // finish ends an exchange that had a response, once.
-func (x *exchange) finish(outcome string) {
+func (x *exchange) finish(outcome string, failure *Error) {
 	x.mu.Lock()
-	done, reading, c := x.done, x.reading, x.conn
+	done, reading, c, chosen := x.done, x.reading, x.conn, x.chosen
 	x.done, x.conn = true, nil
 	x.mu.Unlock()
 	if done {
@@ -327,9 +430,8 @@ func (x *exchange) finish(outcome string) {
 	default:
 		x.server.put(c)
 	}
-	x.out.up.release()
-	x.server.release()
-	x.pool.names.exit(x.out)
-	x.pool.observe(outcome, x.took)
-	x.pool.leave()
+	x.settle(outcome, failure)
+	if chosen != nil {
+		x.pool.done(chosen)
+	}
 }

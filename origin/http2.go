@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"net/textproto"
 	"net/url"
 	"slices"
@@ -38,6 +39,8 @@ type session struct {
 	*http2.ClientConn
 	name     string
 	stranger bool
+	remote   netip.AddrPort
+	opened   time.Duration
 }
 
 func newHTTP2(conf *Config) *http2.Transport {
@@ -54,14 +57,20 @@ func newHTTP2(conf *Config) *http2.Transport {
 }
 
 // reserve takes a place for one request on a connection for name, or returns nil.
-// Connections that take no more are forgotten when nothing is left on them.
-func (h *sessions) reserve(name string) *http2.ClientConn {
+// Connections that take no more, or may not be used any more, are forgotten.
+func (h *sessions) reserve(name string, usable func(netip.AddrPort, time.Duration) bool) *http2.ClientConn {
 	if h.transport == nil {
 		return nil
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.conns = slices.DeleteFunc(h.conns, func(s *session) bool { return s.State().Closed || s.State().Closing })
+	h.conns = slices.DeleteFunc(h.conns, func(s *session) bool {
+		if !usable(s.remote, s.opened) {
+			s.giveUp()
+			return true
+		}
+		return s.State().Closed || s.State().Closing
+	})
 	for _, s := range h.conns {
 		if s.name == name && s.ReserveNewRequest() {
 			return s.ClientConn
@@ -72,8 +81,8 @@ func (h *sessions) reserve(name string) *http2.ClientConn {
 
 // open begins HTTP/2 on c, with a place for one request. When another connection has
 // come into being meanwhile, that is used.
-func (h *sessions) open(c *tls.Conn, name string, stranger bool) (*http2.ClientConn, *Error) {
-	if cc := h.reserve(name); cc != nil {
+func (h *sessions) open(c *tls.Conn, s *session, usable func(netip.AddrPort, time.Duration) bool) (*http2.ClientConn, *Error) {
+	if cc := h.reserve(s.name, usable); cc != nil {
 		_ = c.Close()
 		return cc, nil
 	}
@@ -84,7 +93,8 @@ func (h *sessions) open(c *tls.Conn, name string, stranger bool) (*http2.ClientC
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.conns = append(h.conns, &session{cc, name, stranger})
+	s.ClientConn = cc
+	h.conns = append(h.conns, s)
 	n := 0
 	for i, s := range slices.Backward(h.conns) {
 		if !s.stranger {
@@ -131,8 +141,8 @@ type stream struct {
 func (x *exchange) sendHTTP2(cc *http2.ClientConn) *Error {
 	ctx, cancel := context.WithCancelCause(x.parent)
 	s := &stream{x: x, cancel: cancel}
-	x.stream = s
 	s.pace = pace{cancel: cancel, firstByte: min(x.pool.conf.FirstByteTimeout, x.left), between: x.pool.conf.BetweenBytesTimeout}
+	x.setStream(s)
 	req, err := s.request(ctx)
 	if err != nil {
 		cancel(nil)
@@ -153,7 +163,7 @@ func (x *exchange) sendHTTP2(cc *http2.ClientConn) *Error {
 	}
 	if err != nil {
 		x.left -= time.Since(begin)
-		x.tried = true
+		x.broke = true
 		x.resent = true // which is the library's business
 		e := x.classifyHTTP2(err, false)
 		cancel(nil)

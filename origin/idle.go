@@ -67,9 +67,8 @@ func (s *server) pop(fits func(c *conn) bool) *conn {
 // them.
 func (x *exchange) dying(c *conn) bool {
 	quiet, promise := c.Idle()
-	now, age := x.pool.now(), x.pool.conf.MaxConnAge
 	switch {
-	case x.tried, now-c.idle >= idleTimeout, age > 0 && now-c.opened >= age:
+	case x.broke, x.pool.now()-c.idle >= idleTimeout, !x.server.usable(c.remote, c.opened):
 		return true
 	case promise.Given && quiet >= promise.Timeout-promiseMargin:
 		return true
@@ -79,7 +78,7 @@ func (x *exchange) dying(c *conn) bool {
 
 // put keeps a connection whose exchange is over, if it can be used again.
 func (s *server) put(c *conn) {
-	if age := s.pool.conf.MaxConnAge; !c.Reusable() || age > 0 && s.pool.now()-c.opened >= age {
+	if !c.Reusable() || s.pool.conf.NoKeepAlive || !s.usable(c.remote, c.opened) {
 		s.discard(c)
 		return
 	}
@@ -95,7 +94,7 @@ func (s *server) push(c *conn) (surplus *conn) {
 	i := &s.idle
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if s.pool.closed.Load() {
+	if s.pool.retired.Load() {
 		return c
 	}
 	i.conns = append(i.conns, c)

@@ -19,7 +19,7 @@ func TestInterimsEndWithDo(t *testing.T) {
 			<-gone
 		}
 	})
-	p := pool(t, Config{Servers: []string{s.url()}})
+	p := pool(t, Config{Servers: urls(s.url())})
 	ctx, cancel := context.WithCancel(t.Context())
 	var inside, returned atomic.Bool
 	r := get("/")

@@ -79,7 +79,7 @@ func (u *nameUse) faded(now time.Duration) int { return u.count >> min((now-u.la
 
 // enter decides whether a request for host is a stranger's, and then waits for a place
 // until the deadline. A nil names knows everybody.
-func (n *names) enter(ctx context.Context, o *outgoing, now time.Duration, wait time.Duration) *Error {
+func (n *names) enter(ctx context.Context, o *outgoing, now, wait time.Duration) *Error {
 	if n == nil || n.known(hostname(o.host), now) {
 		return nil
 	}

@@ -71,7 +71,7 @@ func askFor(p *Pool, t *testing.T, host string) error {
 // that people ask for, nor more than a few connections that stay open.
 func TestMadeUpHosts(t *testing.T) {
 	h := newHandshakes(t)
-	p := pool(t, Config{Servers: []string{h.URL}, TLS: TLSConfig{Insecure: true}, MaxConnsPerServer: 16})
+	p := pool(t, Config{Servers: urls(h.URL), TLS: TLSConfig{Insecure: true}, MaxConnsPerServer: 16})
 	var real []string
 	for i := range 5 {
 		real = append(real, fmt.Sprintf("shop%d.example", i))
@@ -122,7 +122,7 @@ func TestMadeUpHosts(t *testing.T) {
 // ones are refused after their wait, while a known host is served.
 func TestStrangersLeaveRoom(t *testing.T) {
 	h := newHandshakes(t)
-	p := pool(t, Config{Servers: []string{h.URL}, TLS: TLSConfig{Insecure: true}, MaxConnsPerServer: 16, WaitTimeout: 50 * time.Millisecond})
+	p := pool(t, Config{Servers: urls(h.URL), TLS: TLSConfig{Insecure: true}, MaxConnsPerServer: 16, WaitTimeout: 50 * time.Millisecond})
 	for range knownAfter {
 		if err := askFor(p, t, "shop.example"); err != nil {
 			t.Fatal(err)

@@ -3,9 +3,11 @@ package origin
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -15,6 +17,7 @@ import (
 
 // outgoing is a Request made ready and checked. It is the same for every attempt.
 type outgoing struct {
+	id       uint64 // of the target without its query, and the method
 	method   string
 	host     string // empty: the server's address
 	target   string
@@ -22,16 +25,16 @@ type outgoing struct {
 	up       *upload       // nil without a body
 	zero     bool          // states "Content-Length: 0"
 	interim  func(code int, fields policy.Fields) error
-	attempts int
-	stranger bool // holds a place for names that are rarely asked for
+	people   *atomic.Int64 // who wait for the answer; nil counts as one
+	stranger bool          // holds a place for names that are rarely asked for
 
-	turns turns
+	race  race
 	first exchange // the first attempt, so that it needs no memory of its own
 }
 
 // prepare checks the request before anybody is connected to.
 func (p *Pool) prepare(r *Request) (*outgoing, error) {
-	o := &outgoing{method: r.Method, host: r.Host, target: r.Target, fields: r.Fields, interim: r.Interim}
+	o := &outgoing{method: r.Method, host: r.Host, target: r.Target, fields: r.Fields, interim: r.Interim, people: r.Waiting}
 	if o.method == "" {
 		o.method = http.MethodGet
 	}
@@ -48,6 +51,10 @@ func (p *Pool) prepare(r *Request) (*outgoing, error) {
 	}
 	if err := checkTarget(o.target); err != nil {
 		return nil, err
+	}
+	path, _, _ := strings.Cut(o.target, "?")
+	if o.id = maphash.String(targets, path); o.method != http.MethodGet {
+		o.id ^= maphash.String(targets, o.method)
 	}
 	if err := http1.Sendable(o.fields, func(*policy.Field) {}); err != nil {
 		return nil, err
@@ -84,15 +91,38 @@ func statesLength(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
-// repeatable reports whether the request may be sent again after k.
-func (o *outgoing) repeatable(k Kind) bool {
-	if !o.up.sendable() {
-		return false
+// targets is the seed of outgoing.id.
+var targets = maphash.MakeSeed()
+
+// safe reports whether the request may be sent to several servers, one after the other
+// or at once: it asks for nothing but an answer (RFC 9110 section 9.2.1).
+func (o *outgoing) safe() bool {
+	return o.up == nil && (o.method == http.MethodGet || o.method == http.MethodHead || o.method == http.MethodOptions)
+}
+
+// copy returns a copy that shares nothing with the caller of Do. The request is safe.
+func (o *outgoing) copy() *outgoing {
+	c := &outgoing{
+		id: o.id, method: strings.Clone(o.method), host: strings.Clone(o.host), target: strings.Clone(o.target),
+		zero: o.zero, stranger: o.stranger, fields: make(policy.Fields, len(o.fields)),
 	}
-	if unreached(k) {
-		return true // no server has seen anything of it
+	for i, f := range o.fields {
+		c.fields[i] = policy.Field{Name: strings.Clone(f.Name), Value: strings.Clone(f.Value)}
 	}
-	return k == Reset && idempotent(o.method)
+	return c
+}
+
+// repeatable reports why the request may be sent again after a failure of kind k.
+func (o *outgoing) repeatable(k Kind) (why, bool) {
+	switch {
+	case unreached(k):
+		return whyConnect, o.up.sendable() // no server has seen anything of it
+	case !o.safe():
+		return 0, false
+	case k == FirstByteTimeout:
+		return whySlow, true
+	}
+	return whyReset, k == Reset || k == Malformed || k == HeaderTooLarge || k == Truncated
 }
 
 // unreached reports whether k means that no connection was made.

@@ -16,12 +16,19 @@ import (
 type Pool struct {
 	conf     Config
 	servers  []*server
+	members  []*member // the same servers as the roster knows them
+	roster   *roster
 	names    *names // nil: the name for TLS does not depend on the request
-	next     atomic.Uint64
 	inFlight atomic.Int64
-	closed   atomic.Bool
+	closed   atomic.Bool // nothing is sent any more
+	replaced atomic.Bool // another pool has taken over the roster
+	retired  atomic.Bool // no connection is kept any more
 	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
-	now      func() time.Duration // a monotonic clock, for passive health and idle connections
+	now      func() time.Duration // a monotonic clock
+
+	// What is done in the background ends with base: look-ups, probes, active checks.
+	base context.Context
+	stop context.CancelFunc
 }
 
 // Request is what to send. Nothing is added to it but Host and the framing.
@@ -54,6 +61,10 @@ type Request struct {
 	// after Do has returned. It must not block: with HTTP/2 others wait for the
 	// goroutine it runs in. An error ends the exchange.
 	Interim func(code int, fields policy.Fields) error
+	// Waiting counts the clients who wait for the answer, and may change; nil counts
+	// as one. When connections are scarce, those come first that most wait for, and
+	// last what nobody waits for.
+	Waiting *atomic.Int64
 }
 
 // New checks c, fills in defaults and builds a pool. It connects to nobody yet.
@@ -65,16 +76,13 @@ func New(c Config) (*Pool, error) {
 func newPool(c Config, dial func(ctx context.Context, network, addr string) (net.Conn, error)) (*Pool, error) {
 	c.ensureDefaults()
 	faults := []error{c.validate()}
-	base := time.Now()
-	p := &Pool{
-		conf: c,
-		dial: dial,
-		now:  func() time.Duration { return time.Since(base) },
-	}
+	base := time.Now().Add(-time.Hour) // so that nothing was ever at 0
+	p := &Pool{conf: c, dial: dial, now: func() time.Duration { return time.Since(base) }}
+	p.roster = newRoster(func() time.Duration { return p.now() })
 	tlsConf, err := c.clientTLS()
 	faults = append(faults, err)
 	for _, s := range c.Servers {
-		scheme, addr, err := parseServer(s)
+		scheme, addr, err := parseServer(s.URL)
 		faults = append(faults, err)
 		if errors.Join(faults...) == nil {
 			p.servers = append(p.servers, newServer(p, scheme, addr, tlsConf))
@@ -86,7 +94,39 @@ func newPool(c Config, dial func(ctx context.Context, network, addr string) (net
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("cannot build origin %q: %w", c.Name, err)
 	}
+	p.base, p.stop = context.WithCancel(context.Background())
+	p.enlist()
 	return p, nil
+}
+
+// enlist makes the roster's servers those of the pool.
+func (p *Pool) enlist() {
+	c := &p.conf
+	p.members = p.roster.configure(p.now(), c.Servers, rosterConfig{
+		name: c.Name, log: c.Log, balance: c.Balance, eject: c.Eject, health: c.Health, hedge: c.Hedge,
+		retries: c.Retries, retryBudget: max(c.RetryBudget, 0), queueSize: c.QueueSize, permits: c.MaxConnsPerServer,
+	})
+	for i, m := range p.members {
+		p.servers[i].member = m
+	}
+}
+
+// Start begins the active checks of the servers. When the pool replaces a previous one,
+// which may be nil, it takes over what that one knows of the servers that both have,
+// and what is in flight counts as its own; the previous pool keeps no connections and
+// makes no checks from now on. Start is called at most once, and before Do.
+func (p *Pool) Start(previous *Pool) {
+	if previous != nil {
+		p.now, p.roster = previous.now, previous.roster
+		p.enlist()
+		previous.replaced.Store(true)
+		previous.retire()
+	}
+	if p.conf.Health.Path != "" {
+		for _, s := range p.servers {
+			go s.checkUntil(p.base)
+		}
+	}
 }
 
 // Name is the pool's name.
@@ -96,6 +136,16 @@ func (p *Pool) Name() string { return p.conf.Name }
 // Exchanges in flight go on under their own contexts; Close does not wait.
 func (p *Pool) Close() {
 	p.closed.Store(true)
+	p.retire()
+	if !p.replaced.Load() {
+		p.roster.close()
+	}
+}
+
+// retire ends what is done in the background, and keeps no connection any more.
+func (p *Pool) retire() {
+	p.stop()
+	p.retired.Store(true)
 	p.closeIdle()
 }
 
@@ -105,162 +155,34 @@ func (p *Pool) closeIdle() {
 	}
 }
 
-// Do sends r and returns the response once its header is here. The caller must
-// close the body; ctx governs it too. The error is always an *Error.
-//
-// The servers take turns; one that could not be reached is tried last for two
-// seconds. A failed attempt is followed by another, at most Retries times and on
-// another server where there is one, when nothing of the request can have had an
-// effect: the connection was never made, or it broke before a response header
-// and the method is idempotent (RFC 9110, section 9.2.2) and the body is
-// untouched or can be sent again: Replayable, or of a known length up to 64 KiB.
-// Beside that, and whatever Retries says, such a request that broke without a
-// byte of an answer on a connection used before is sent once more on another,
-// as part of the same attempt.
-//
-// Whatever the number of attempts, the wait for a permit is bounded by
-// WaitTimeout, and connecting plus waiting for the header (the time in which the
-// request body is sent not counted) by ConnectTimeout + FirstByteTimeout.
-func (p *Pool) Do(ctx context.Context, r *Request) (*Response, error) {
-	p.inFlight.Add(1)
-	resp, err := p.do(ctx, r)
-	if err != nil {
-		p.leave()
-		return nil, err // never a typed nil: do returns one or the other
+// Status returns what the pool knows of its servers.
+func (p *Pool) Status() Status {
+	s := p.roster.status(p.now(), p.members)
+	for i := range s.Servers {
+		for _, a := range p.servers[i].addrs.all() {
+			s.Servers[i].Addresses = append(s.Servers[i].Addresses, a.String())
+		}
 	}
-	return resp, nil
+	return s
 }
 
-// leave ends what Do began. The last one out of a closed pool closes the
-// connections that were busy when Close looked.
-func (p *Pool) leave() {
-	if p.inFlight.Add(-1) == 0 && p.closed.Load() {
-		p.closeIdle()
-	}
-}
+// Failing reports whether the origin as a whole fails: no server is usable, or it has
+// given no good answer since a request to it failed, or waited for longer than a second
+// and three times what is usual. What is stored may then stand in at once, and a
+// request that need not be answered is sent only if Probe says so.
+func (p *Pool) Failing() bool { return p.roster.failing(p.members) }
 
-func (p *Pool) do(ctx context.Context, r *Request) (*Response, error) {
-	begin := time.Now()
-	if p.closed.Load() {
-		return nil, p.fail(begin, &Error{Kind: Other, Err: errors.New("the pool is closed")})
-	}
-	out, err := p.prepare(r)
-	if err != nil {
-		return nil, p.fail(begin, &Error{Kind: Invalid, Err: err})
-	}
-	defer func() {
-		if err != nil {
-			out.up.release()
-			p.names.exit(out)
-		}
-	}()
-	left := p.conf.ConnectTimeout + p.conf.FirstByteTimeout
-	waitUntil := begin.Add(p.conf.WaitTimeout)
-	if e := p.names.enter(ctx, out, p.now(), p.conf.WaitTimeout); e != nil {
-		err = p.fail(begin, e)
-		return nil, err
-	}
-	turn := &out.turns
-	p.line(turn)
-	for x := &out.first; ; x = new(exchange) {
-		var s *server
-		if s, err = p.acquire(ctx, turn, waitUntil); err != nil {
-			return nil, p.fail(begin, err.(*Error))
-		}
-		x.pool, x.server, x.out, x.begin, x.left = p, s, out, begin, left
-		resp, failure := x.run(ctx)
-		if failure == nil {
-			resp.Attempts = out.attempts
-			return resp, nil
-		}
-		err = p.fail(begin, failure)
-		left = x.left
-		if !turn.drop(s, failure.Kind) || left <= 0 || out.attempts > p.conf.Retries || !out.repeatable(failure.Kind) || ctx.Err() != nil {
-			return nil, err
-		}
-		begin = time.Now()
-	}
-}
+// Probe reports whether a request may be sent to find out whether an origin that is
+// failing is back. One at a time is, with growing pauses. When it has ended, Probed
+// must be called.
+func (p *Pool) Probe() bool { return p.roster.mayProbe(p.now()) }
 
-// fail completes and reports a failure of an attempt that got no header.
-func (p *Pool) fail(begin time.Time, e *Error) error {
-	e.Origin = p.conf.Name
-	p.observe(e.Kind.String(), time.Since(begin))
-	return e
-}
+// Probed ends what Probe has allowed.
+func (p *Pool) Probed() { p.roster.hasProbed(p.now()) }
 
+// observe tells the Observer of the end of an attempt.
 func (p *Pool) observe(outcome string, d time.Duration) {
 	if p.conf.Observer != nil {
 		p.conf.Observer.OriginDone(p.conf.Name, outcome, d)
-	}
-}
-
-// turns is the order in which one Do tries the servers.
-type turns struct {
-	servers []*server
-	healthy int // so many of the first are thought to be up
-	few     [4]*server
-}
-
-// line orders the servers: round robin, those that could not be reached last.
-func (p *Pool) line(t *turns) {
-	n := uint64(len(p.servers))
-	start := p.next.Add(1) - 1
-	now := p.now()
-	t.servers = t.few[:0]
-	var down []*server
-	for i := range n {
-		s := p.servers[(start+i)%n]
-		if s.up(now) {
-			t.servers = append(t.servers, s)
-		} else {
-			down = append(down, s)
-		}
-	}
-	t.healthy = len(t.servers)
-	t.servers = append(t.servers, down...)
-}
-
-// drop takes s out after it failed, and reports whether anybody is left to ask.
-// A server that was reached goes to the end of the line instead.
-func (t *turns) drop(s *server, k Kind) bool {
-	for i, o := range t.servers {
-		if o == s {
-			t.servers = append(t.servers[:i], t.servers[i+1:]...)
-			if i < t.healthy {
-				t.healthy--
-			}
-			break
-		}
-	}
-	if !unreached(k) {
-		t.servers = append(t.servers, s)
-	}
-	return len(t.servers) > 0
-}
-
-// acquire takes a permit of the first server in line that has one free, or waits
-// for the first in line. Servers thought to be down do not count as free while
-// there are others: they would take whatever the others have no room for.
-func (p *Pool) acquire(ctx context.Context, t *turns, until time.Time) (*server, error) {
-	candidates := t.servers
-	if t.healthy > 0 {
-		candidates = t.servers[:t.healthy]
-	}
-	for _, s := range candidates {
-		if s.tryAcquire() {
-			return s, nil
-		}
-	}
-	s := candidates[0]
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
-	select {
-	case s.permits <- struct{}{}:
-		return s, nil
-	case <-ctx.Done():
-		return nil, &Error{Kind: Canceled, Server: s.addr, Err: context.Cause(ctx)}
-	case <-timer.C:
-		return nil, &Error{Kind: Busy, Server: s.addr, Err: fmt.Errorf("none of %d connections became free in %v", cap(s.permits), p.conf.WaitTimeout)}
 	}
 }

@@ -31,7 +31,7 @@ func TestTargetReachesTheWireByteForByte(t *testing.T) {
 			p.say(hello)
 		}
 	})
-	p := pool(t, Config{Servers: []string{s.url()}})
+	p := pool(t, Config{Servers: urls(s.url())})
 	for _, target := range rawTargets {
 		fetch(t, p, get(target))
 		line, _, _ := strings.Cut(<-heads, "\r\n")
@@ -64,7 +64,7 @@ func TestTargetOverTLS(t *testing.T) {
 		srv.EnableHTTP2 = offers.server
 		srv.StartTLS()
 		defer srv.Close()
-		p := pool(t, Config{Servers: []string{srv.URL}, HTTP2: offers.pool, TLS: TLSConfig{CAs: roots(srv), ServerName: "example.com"}})
+		p := pool(t, Config{Servers: urls(srv.URL), HTTP2: offers.pool, TLS: TLSConfig{CAs: roots(srv), ServerName: "example.com"}})
 		proto := map[bool]string{false: "HTTP/1.1", true: "HTTP/2.0"}[h2]
 		for _, target := range []string{"/a%2fb", "//x", "//x|\"y?z", "/a?", "/\xff"} {
 			got = nil
@@ -93,7 +93,7 @@ func TestNothingIsInvented(t *testing.T) {
 			p.say(hello)
 		}
 	})
-	p := pool(t, Config{Servers: []string{s.url()}})
+	p := pool(t, Config{Servers: urls(s.url())})
 	tests := []struct {
 		name string
 		req  *Request
@@ -116,7 +116,7 @@ func TestNothingIsInvented(t *testing.T) {
 			t.Errorf("%s: origin got %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	p = pool(t, Config{Servers: []string{s.url()}, Host: "origin.test"})
+	p = pool(t, Config{Servers: urls(s.url()), Host: "origin.test"})
 	fetch(t, p, get("/"))
 	if h := <-heads; !strings.Contains(h, "\r\nHost: origin.test\r\n") {
 		t.Errorf("configured host is not sent: %q", h)
@@ -150,7 +150,7 @@ func TestRequestFraming(t *testing.T) {
 			got <- h + body + end
 		}
 	})
-	p := pool(t, Config{Servers: []string{s.url()}})
+	p := pool(t, Config{Servers: urls(s.url())})
 	reader := func(s string) io.Reader { return struct{ io.Reader }{strings.NewReader(s)} }
 	tests := []struct {
 		method string
@@ -188,7 +188,7 @@ func TestRequestFraming(t *testing.T) {
 
 func TestRequestsThatCannotBeSent(t *testing.T) {
 	seen := &outcomes{}
-	p := pool(t, Config{Servers: []string{refusing(t)}, Observer: seen})
+	p := pool(t, Config{Servers: urls(refusing(t)), Observer: seen})
 	tests := []*Request{
 		{Target: ""},
 		{Target: "x"},
@@ -242,7 +242,7 @@ func FuzzTarget(f *testing.F) {
 // recording is a pool whose server answers every request and tells its head.
 func recording(f *testing.F) (*Pool, <-chan string) {
 	heads := make(chan string, 1)
-	p, err := newPool(Config{Name: "shop", Servers: []string{"http://h"}}, func(context.Context, string, string) (net.Conn, error) {
+	p, err := namedPool(Config{Servers: urls("http://h")}, func(context.Context, string) (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() {
 			defer far.Close()
@@ -283,14 +283,14 @@ func TestServerNameIsTheHostSent(t *testing.T) {
 		{Config{}, "[::1]:99", ""},
 	}
 	for _, tt := range tests {
-		tt.c.Servers, tt.c.TLS.CAs = []string{srv.URL}, roots(srv)
+		tt.c.Servers, tt.c.TLS.CAs = urls(srv.URL), roots(srv)
 		p := pool(t, tt.c)
 		fetch(t, p, &Request{Host: tt.host, Target: "/"})
 		if got := <-names; got != tt.want {
 			t.Errorf("host %s: SNI is %q, want %q", tt.host, got, tt.want)
 		}
 	}
-	p := pool(t, Config{Servers: []string{srv.URL}, TLS: TLSConfig{CAs: roots(srv)}})
+	p := pool(t, Config{Servers: urls(srv.URL), TLS: TLSConfig{CAs: roots(srv)}})
 	_, err := p.Do(t.Context(), get("/"))
 	wantKind(t, err, TLS)
 	<-names

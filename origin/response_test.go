@@ -57,7 +57,7 @@ func TestCompleteResponses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			seen := &outcomes{}
 			s := newScript(t, func(p *peer) { p.head(); p.say(tt.raw) })
-			p := pool(t, Config{Servers: []string{s.url()}, Observer: seen})
+			p := pool(t, Config{Servers: urls(s.url()), Observer: seen})
 			resp, body := fetch(t, p, &Request{Method: tt.method, Host: "a.test", Target: "/"})
 			if resp.Status != tt.status || resp.ContentLength != tt.length || body != tt.body || resp.CloseDelimited != tt.closeDelimited {
 				t.Errorf("got %d, length %d, body %q, close delimited %v", resp.Status, resp.ContentLength, body, resp.CloseDelimited)
@@ -129,7 +129,7 @@ func TestRefusedResponses(t *testing.T) {
 				_ = p.Conn.(interface{ CloseWrite() error }).CloseWrite()
 				p.head()
 			})
-			p := pool(t, Config{Servers: []string{s.url()}, MaxHeaderBytes: 8 << 10, Observer: seen})
+			p := pool(t, Config{Servers: urls(s.url()), MaxHeaderBytes: 8 << 10, Observer: seen})
 			_, _, err := readAll(p, &Request{Method: "POST", Host: "a.test", Target: "/"})
 			e := wantKind(t, err, tt.kind)
 			if e.Server != s.ln.Addr().String() || e.Status() != 502 || e.Detail() != tt.kind.String() {
@@ -181,7 +181,7 @@ func TestBrokenBodies(t *testing.T) {
 					p.reset()
 				}
 			})
-			p := pool(t, Config{Servers: []string{s.url()}, Observer: seen, Retries: 2})
+			p := pool(t, Config{Servers: urls(s.url()), Observer: seen, Retries: 2})
 			resp, err := p.Do(t.Context(), get("/"))
 			if err != nil {
 				t.Fatal(err)
@@ -226,7 +226,7 @@ func TestSurplusNeverAnswersTheNextRequest(t *testing.T) {
 	}
 	for i, answer := range answers {
 		s := answering(t, answer)
-		p := pool(t, Config{Servers: []string{s.url()}, Retries: 1})
+		p := pool(t, Config{Servers: urls(s.url()), Retries: 1})
 		for range 200 {
 			_, body, err := readAll(p, get("/"))
 			if err != nil {
@@ -241,7 +241,7 @@ func TestSurplusNeverAnswersTheNextRequest(t *testing.T) {
 func TestInterimResponsesAndTrailers(t *testing.T) {
 	s := answering(t, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 P\r\n\r\n"+
 		ok+"Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 9\r\nX-More: 1\r\n\r\n")
-	p := pool(t, Config{Servers: []string{s.url()}})
+	p := pool(t, Config{Servers: urls(s.url())})
 	var got []string
 	r := get("/")
 	r.Interim = func(code int, h policy.Fields) error {
@@ -279,7 +279,7 @@ func TestPragmaStaysPragma(t *testing.T) {
 		"Pragma: no-cache\r\ncache-control: max-age=60\r\n": "max-age=60",
 	} {
 		s := answering(t, ok+raw+"Content-Length: 0\r\n\r\n")
-		resp, _ := fetch(t, pool(t, Config{Servers: []string{s.url()}}), get("/"))
+		resp, _ := fetch(t, pool(t, Config{Servers: urls(s.url())}), get("/"))
 		if got := resp.Fields.Get("Cache-Control"); got != want || resp.Fields.Get("Pragma") != "no-cache" {
 			t.Errorf("%q gives %v", raw, resp.Fields)
 		}
@@ -316,7 +316,7 @@ func TestHTTP2Failures(t *testing.T) {
 	defer srv.Close()
 	defer close(hold)
 	seen := &outcomes{}
-	c := Config{Servers: []string{srv.URL}, HTTP2: true, MaxHeaderBytes: 8 << 10, Observer: seen, TLS: TLSConfig{CAs: roots(srv), ServerName: "example.com"}}
+	c := Config{Servers: urls(srv.URL), HTTP2: true, MaxHeaderBytes: 8 << 10, Observer: seen, TLS: TLSConfig{CAs: roots(srv), ServerName: "example.com"}}
 	p := pool(t, c)
 	c.BetweenBytesTimeout = testTimeout
 	impatient := pool(t, c)
@@ -345,7 +345,7 @@ func FuzzResponse(f *testing.F) {
 	}
 	f.Add([]byte(ok + "Transfer-Encoding: chunked\r\nTrailer: A\r\n\r\n5;x=y\r\nhello\r\n0\r\nA: b\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		p, err := newPool(Config{Name: "shop", Servers: []string{"http://a"}}, func(context.Context, string, string) (net.Conn, error) {
+		p, err := namedPool(Config{Servers: urls("http://a")}, func(context.Context, string) (net.Conn, error) {
 			near, far := net.Pipe()
 			go func() {
 				defer far.Close()

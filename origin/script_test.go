@@ -7,6 +7,8 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +22,46 @@ import (
 func TestMain(m *testing.M) {
 	log.SetOutput(io.Discard) // servers of net/http log handshakes that fail, which some tests make them do
 	goleak.VerifyTestMain(m)
+}
+
+// urls are servers with these URLs.
+func urls(list ...string) []Server {
+	servers := make([]Server, len(list))
+	for i, url := range list {
+		servers[i].URL = url
+	}
+	return servers
+}
+
+// testNames gives each name an address of its own, and finds the name again.
+type testNames struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (n *testNames) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := slices.Index(n.names, host)
+	if i < 0 {
+		i = len(n.names)
+		n.names = append(n.names, host)
+	}
+	return []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}, nil
+}
+
+// of returns the name that addr, host:port, is of.
+func (n *testNames) of(addr string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.names[netip.MustParseAddrPort(addr).Addr().As4()[3]]
+}
+
+// namedPool is newPool where dial is given the names of servers.
+func namedPool(c Config, dial func(ctx context.Context, name string) (net.Conn, error)) (*Pool, error) {
+	names := &testNames{}
+	c.Name, c.Resolver = "shop", names
+	return newPool(c, func(ctx context.Context, _, addr string) (net.Conn, error) { return dial(ctx, names.of(addr)) })
 }
 
 // script is a raw TCP origin: play runs for each connection, in its own

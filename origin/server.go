@@ -3,36 +3,34 @@ package origin
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
+	"io"
 	"net"
+	"net/netip"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
 
 	"weir/origin/http1"
+	"weir/policy"
 )
-
-// cooldown is how long a server that could not be reached is tried last: long
-// enough to spare most requests the failed attempt, short enough that a server
-// which is back gets its share at once.
-const cooldown = 2 * time.Second
 
 // server is one member of a pool, with its connections.
 type server struct {
-	pool      *Pool
-	scheme    string
-	addr      string      // host:port
-	tls       *tls.Config // nil for http; ServerName is filled in per connection
-	http1     http1.Config
-	idle      idle
-	http2     sessions
-	permits   chan struct{} // one element for each exchange in flight
-	downUntil atomic.Int64  // by the pool's clock, in nanoseconds
+	pool   *Pool
+	member *member // the same as the roster knows it
+	scheme string
+	addr   string // host:port
+	addrs  *addresses
+	tls    *tls.Config // nil for http; ServerName is filled in per connection
+	http1  http1.Config
+	idle   idle
+	http2  sessions
 }
 
 func newServer(p *Pool, scheme, addr string, tlsConf *tls.Config) *server {
-	s := &server{pool: p, scheme: scheme, addr: addr, permits: make(chan struct{}, p.conf.MaxConnsPerServer)}
+	s := &server{pool: p, scheme: scheme, addr: addr, addrs: newAddresses(p.conf.Resolver, addr, p.conf.Resolve)}
 	s.http1 = http1.Config{
 		MaxHeader: int(p.conf.MaxHeaderBytes), Between: p.conf.BetweenBytesTimeout,
 		Now: func() time.Duration { return p.now() },
@@ -49,6 +47,7 @@ type conn struct {
 	*http1.Conn
 	name     string // for TLS: the name that was asked for and verified
 	stranger bool   // that name is rarely asked for
+	remote   netip.AddrPort
 	opened   time.Duration
 	idle     time.Duration // since when it is idle
 }
@@ -58,7 +57,7 @@ type conn struct {
 func (s *server) connect(x *exchange) (*conn, *http2.ClientConn, *Error) {
 	name := x.name()
 	x.reused = true
-	if session := s.http2.reserve(name); session != nil {
+	if session := s.http2.reserve(name, s.usable); session != nil {
 		return nil, session, nil
 	}
 	if c := s.take(name, x); c != nil {
@@ -68,21 +67,24 @@ func (s *server) connect(x *exchange) (*conn, *http2.ClientConn, *Error) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(x.parent, min(s.pool.conf.ConnectTimeout, x.left))
 	defer cancel()
+	x.dialing(cancel)
 	c, session, err := s.dial(ctx, x, name)
+	x.dialing(nil)
 	x.left -= time.Since(begin)
-	if err != nil && x.parent.Err() != nil {
-		err = &Error{Kind: Canceled, Err: context.Cause(x.parent)}
+	if gone := x.gone(); err != nil && gone != nil {
+		err = &Error{Kind: Canceled, Err: gone}
 	}
 	return c, session, err
 }
 
-// dial opens a connection; a server that answers is up again.
+// dial opens a connection.
 func (s *server) dial(ctx context.Context, x *exchange, name string) (*conn, *http2.ClientConn, *Error) {
-	raw, err := s.pool.dial(ctx, "tcp", s.addr)
+	raw, remote, err := s.addrs.dial(ctx, s.pool.now(), func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+		return s.pool.dial(ctx, "tcp", addr.String())
+	})
 	if err != nil {
 		return nil, nil, &Error{Kind: kindOfDial(err), Err: err}
 	}
-	s.downUntil.Store(0)
 	sock := http1.NewSocket(raw)
 	stream := net.Conn(sock)
 	if s.tls != nil {
@@ -98,12 +100,12 @@ func (s *server) dial(ctx context.Context, x *exchange, name string) (*conn, *ht
 			return nil, nil, &Error{Kind: kind, Err: err}
 		}
 		if c.ConnectionState().NegotiatedProtocol == "h2" {
-			session, err := s.http2.open(c, name, x.out.stranger)
+			session, err := s.http2.open(c, &session{name: name, stranger: x.out.stranger, remote: remote, opened: s.pool.now()}, s.usable)
 			return nil, session, err
 		}
 		stream = c
 	}
-	c := &conn{Conn: http1.NewConn(stream, sock, &s.http1), name: name, stranger: x.out.stranger, opened: s.pool.now()}
+	c := &conn{Conn: http1.NewConn(stream, sock, &s.http1), name: name, stranger: x.out.stranger, remote: remote, opened: s.pool.now()}
 	s.opened()
 	return c, nil, nil
 }
@@ -121,23 +123,77 @@ func (x *exchange) name() string {
 	return strings.ToLower(name)
 }
 
-func (s *server) down() {
-	s.downUntil.Store(int64(s.pool.now() + cooldown))
+// usable reports whether a connection to remote, opened at that time, may be used for
+// another request.
+func (s *server) usable(remote netip.AddrPort, opened time.Duration) bool {
+	age := s.pool.conf.MaxConnAge
+	return (age <= 0 || s.pool.now()-opened < age) && s.addrs.current(remote)
 }
 
-func (s *server) up(now time.Duration) bool { return int64(now) >= s.downUntil.Load() }
+// resolve looks the server's name up in the background when that is due.
+func (s *server) resolve() {
+	if !s.addrs.due(s.pool.now()) {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(s.pool.base, s.pool.conf.ConnectTimeout)
+		defer cancel()
+		if err := s.addrs.look(ctx, s.pool.now()); err != nil {
+			s.pool.complain(s.member, Connect.String(), err.Error())
+		}
+	}()
+}
 
-// tryAcquire takes a permit if one is free.
-func (s *server) tryAcquire() bool {
-	select {
-	case s.permits <- struct{}{}:
-		return true
-	default:
-		return false
+// checkUntil asks the server from time to time whether it works, until ctx ends.
+func (s *server) checkUntil(ctx context.Context) {
+	conf := &s.pool.conf.Health
+	tick := time.NewTicker(conf.Interval)
+	defer tick.Stop()
+	for {
+		reason := s.check(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if reason != "" {
+			reason = "health check of " + conf.Path + ": " + reason
+			s.pool.complain(s.member, "health", reason)
+		}
+		s.pool.roster.checked(s.pool.now(), s.pool.members, s.member, reason == "", reason)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 
-func (s *server) release() { <-s.permits }
+// check asks once, and returns why the answer is not good, or "".
+func (s *server) check(ctx context.Context) string {
+	p := s.pool
+	ctx, cancel := context.WithTimeout(ctx, p.conf.Health.Timeout)
+	defer cancel()
+	out, err := p.prepare(&Request{Target: p.conf.Health.Path, Fields: policy.Fields{{Name: "User-Agent", Value: "weir"}}})
+	if err != nil {
+		return err.Error()
+	}
+	x := &out.first
+	x.pool, x.server, x.out, x.left = p, s, out, p.conf.Health.Timeout
+	resp, failure := x.run(ctx)
+	if failure != nil {
+		if ctx.Err() != nil {
+			return "no answer came within " + p.conf.Health.Timeout.String()
+		}
+		return failure.Err.Error()
+	}
+	defer resp.Body.Close()
+	if _, err := io.CopyN(io.Discard, resp.Body, probeReads); err != nil && err != io.EOF {
+		return err.Error()
+	}
+	if !p.conf.Health.good(resp.Status) {
+		return fmt.Sprintf("it answered %d, want %s", resp.Status, p.conf.Health.wants())
+	}
+	return ""
+}
 
 // closeIdle closes what nobody uses.
 func (s *server) closeIdle() {

@@ -21,9 +21,8 @@ const testTimeout = 100 * time.Millisecond
 // dial calls serve with the number of the dial and the far end.
 func piped(t *testing.T, c Config, serve func(n int, addr string, far net.Conn)) *Pool {
 	t.Helper()
-	c.Name = "shop"
 	var dials atomic.Int32
-	p, err := newPool(c, func(ctx context.Context, _, addr string) (net.Conn, error) {
+	p, err := namedPool(c, func(ctx context.Context, addr string) (net.Conn, error) {
 		n := int(dials.Add(1))
 		if strings.HasPrefix(addr, "hole") {
 			<-ctx.Done()
@@ -57,7 +56,7 @@ var second = Config{
 }
 
 func with(c Config, servers ...string) Config {
-	c.Servers = servers
+	c.Servers = urls(servers...)
 	return c
 }
 
@@ -71,7 +70,7 @@ func TestConnectAndFirstByteTimeouts(t *testing.T) {
 	}{
 		{"connect", []string{"http://hole"}, 0, ConnectTimeout, time.Second},
 		{"first byte", []string{"http://mute"}, 0, FirstByteTimeout, 2 * time.Second},
-		{"no retry after a first byte timeout", []string{"http://mute", "http://mute2"}, 5, FirstByteTimeout, 2 * time.Second},
+		{"another server gets what is left after a first byte timeout", []string{"http://mute", "http://mute2"}, 5, FirstByteTimeout, 3 * time.Second},
 		{"retries share one bound", []string{"http://hole1", "http://hole2", "http://hole3", "http://hole4", "http://hole5"}, 9, ConnectTimeout, 3 * time.Second},
 		{"first byte gets what connecting left", []string{"http://hole1", "http://hole2", "http://mute"}, 9, FirstByteTimeout, 3 * time.Second},
 	}
@@ -303,7 +302,7 @@ func TestCancel(t *testing.T) {
 // accepts and says nothing.
 func TestOverlongHandshake(t *testing.T) {
 	s := newScript(t, func(p *peer) { _, _ = io.Copy(io.Discard, p.Conn) })
-	p := pool(t, Config{Servers: []string{"https://" + s.ln.Addr().String()}, ConnectTimeout: testTimeout})
+	p := pool(t, Config{Servers: urls("https://" + s.ln.Addr().String()), ConnectTimeout: testTimeout})
 	_, err := p.Do(t.Context(), get("/"))
 	wantKind(t, err, ConnectTimeout)
 }

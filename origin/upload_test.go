@@ -41,7 +41,7 @@ func TestClientThatFailsMidUpload(t *testing.T) {
 				b, _ := io.ReadAll(p.br)
 				ended <- string(b)
 			})
-			p := pool(t, Config{Servers: []string{s.url()}, Retries: 3})
+			p := pool(t, Config{Servers: urls(s.url()), Retries: 3})
 			_, err := p.Do(t.Context(), &Request{Method: "PUT", Host: "a.test", Target: "/", Body: tt.body, ContentLength: tt.length})
 			if e := wantKind(t, err, RequestBody); !errors.Is(err, tt.cause) || e.Status() != 400 {
 				t.Errorf("error is %v", err)
@@ -103,7 +103,7 @@ func TestUploadIsGivenBack(t *testing.T) {
 			<-c.reading
 			p.reset()
 		})
-		p := pool(t, Config{Servers: []string{s.url()}})
+		p := pool(t, Config{Servers: urls(s.url())})
 		_, err := p.Do(t.Context(), upload(c))
 		c.returned.Store(true)
 		wantKind(t, err, Reset)
@@ -119,7 +119,7 @@ func TestUploadIsGivenBack(t *testing.T) {
 			p.say("HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nhello")
 			_, _ = io.Copy(io.Discard, p.br)
 		})
-		p := pool(t, Config{Servers: []string{s.url()}})
+		p := pool(t, Config{Servers: urls(s.url())})
 		resp, err := p.Do(t.Context(), upload(c))
 		if err != nil {
 			t.Fatal(err)
@@ -140,7 +140,7 @@ func TestUploadIsGivenBack(t *testing.T) {
 			p.say(ok + "Content-Length: 5\r\n\r\n")
 			_, _ = io.Copy(io.Discard, p.br)
 		})
-		p := pool(t, Config{Servers: []string{s.url()}})
+		p := pool(t, Config{Servers: urls(s.url())})
 		resp, err := p.Do(t.Context(), upload(c))
 		if err != nil {
 			t.Fatal(err)
@@ -276,7 +276,7 @@ func TestUploadGoesToTheServerThatIsThere(t *testing.T) {
 		_, _ = io.ReadFull(p.br, b)
 		p.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n" + string(b))
 	})
-	p := pool(t, Config{Servers: []string{refusing(t), s.url()}, Retries: 1})
+	p := pool(t, Config{Servers: urls(refusing(t), s.url()), Retries: 1})
 	closes := &countingCloser{Reader: strings.NewReader("abcdefghi")}
 	resp, body := fetch(t, p, &Request{Method: "POST", Host: "a.test", Target: "/", Body: closes, ContentLength: 9})
 	if body != "abcdefghi" || resp.Attempts != 2 || closes.n.Load() != 0 {
@@ -306,7 +306,7 @@ func TestExpectContinue(t *testing.T) {
 		_, _ = io.ReadFull(p.br, b)
 		p.say("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + string(b))
 	})
-	p := pool(t, Config{Servers: []string{s.url()}})
+	p := pool(t, Config{Servers: urls(s.url())})
 	r := &Request{Method: "POST", Host: "a.test", Target: "/", Body: strings.NewReader("abc"), ContentLength: 3, Fields: header("Expect", "100-continue")}
 	if _, body := fetch(t, p, r); body != "abc" {
 		t.Errorf("body is %q", body)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"weir/configs"
@@ -134,17 +135,40 @@ func orNever(d time.Duration) time.Duration {
 }
 
 // originConfig is the pool that an origin of the configuration describes.
-func originConfig(o *configs.Origin, observer origin.Observer) origin.Config {
+func originConfig(o *configs.Origin, observer origin.Observer, log *slog.Logger) origin.Config {
 	c := origin.Config{
-		Name: o.Name, Servers: o.Servers, ConnectTimeout: o.ConnectTimeout, FirstByteTimeout: o.FirstByteTimeout,
-		BetweenBytesTimeout: o.BetweenBytesTimeout, WaitTimeout: o.WaitTimeout, MaxConnsPerServer: o.MaxConnections,
-		MaxHeaderBytes: o.MaxHeaderSize, Retries: o.Retries, Host: o.Host, HTTP2: o.HTTP2, TrustClose: o.TrustClose, Observer: observer,
+		Name: o.Name, ConnectTimeout: o.ConnectTimeout, FirstByteTimeout: o.FirstByteTimeout,
+		BetweenBytesTimeout: o.BetweenBytesTimeout, WaitTimeout: o.Queue.Wait, QueueSize: o.Queue.Size, MaxConnsPerServer: o.MaxConnections,
+		MaxConnAge: o.MaxConnectionAge, NoKeepAlive: !o.KeepAlive, MaxHeaderBytes: o.MaxHeaderSize,
+		Retries: o.Retries, RetryBudget: orNone(o.RetryBudget), Resolve: o.Resolve,
+		Hedge: origin.Hedge(o.Hedge), Eject: origin.Eject(o.Eject),
+		Host: o.Host, HTTP2: o.HTTP2, TrustClose: o.TrustClose, Observer: observer, Log: log,
 		TLS: origin.TLSConfig{CAFile: o.TLS.CA, ServerName: o.TLS.ServerName, Insecure: o.TLS.InsecureSkipVerify},
+	}
+	for _, s := range o.Servers {
+		c.Servers = append(c.Servers, origin.Server(s))
+	}
+	if o.Resolve == 0 {
+		c.Resolve = -1 // for new connections only
+	}
+	if o.Balance == configs.BalanceRoundRobin {
+		c.Balance = origin.RoundRobin
+	}
+	if o.Health != nil {
+		c.Health = origin.Health(*o.Health)
 	}
 	if o.TLS.Client != nil {
 		c.TLS.CertFile, c.TLS.KeyFile = o.TLS.Client.Cert, o.TLS.Client.Key
 	}
 	return c
+}
+
+// orNone turns the configuration's 0 into origin's "none".
+func orNone(share float64) float64 {
+	if share == 0 {
+		return -1
+	}
+	return share
 }
 
 // policyStorage is what the policies say about the disk tier.

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
+	"weir/origin"
 	"weir/policy"
 	"weir/proxy/metrics"
 	"weir/tiers"
@@ -18,6 +23,7 @@ func (n *node) wireMetrics() {
 	n.metrics.SetSource(metrics.SourceScopes, func() float64 { return float64(n.purges.Stats().Scopes) })
 	n.metrics.SetSource(metrics.SourceFloor, func() float64 { return float64(n.purges.Stats().Floor) })
 	n.metrics.SetSource(metrics.SourceFloorRaised, func() float64 { return float64(n.purges.Stats().FloorRaised) })
+	n.wirePoolMetrics()
 	n.wireClusterMetrics()
 	n.metrics.SetTier(uint8(policy.TierRAM), tierFuncs(n.tiers.RAMUsage))
 	if _, ok := n.tiers.DiskUsage(); ok {
@@ -65,6 +71,41 @@ func (n *node) wireDiskMetrics() {
 	} {
 		n.metrics.SetSource(source, stat(pick))
 	}
+}
+
+// wirePoolMetrics shows how the servers of origins fare.
+func (n *node) wirePoolMetrics() {
+	n.metrics.SetPoolRows(func() []metrics.PoolRow {
+		n.mu.Lock()
+		pools := slices.Collect(maps.Values(n.pools))
+		n.mu.Unlock()
+		slices.SortFunc(pools, func(a, b pool) int { return strings.Compare(a.pool.Name(), b.pool.Name()) })
+		rows := make([]metrics.PoolRow, len(pools))
+		for i, p := range pools {
+			rows[i] = poolRow(p.pool)
+		}
+		return rows
+	})
+}
+
+func poolRow(p *origin.Pool) metrics.PoolRow {
+	s := p.Status()
+	row := metrics.PoolRow{Origin: p.Name(), Retries: counted(s.Retries), Hedges: counted(s.Hedges)}
+	for _, v := range s.Servers {
+		row.Servers = append(row.Servers, metrics.ServerRow{
+			Server: v.URL, Up: v.State == origin.StateUp || v.State == origin.StateBackup, Outcomes: counted(v.Outcomes),
+		})
+	}
+	return row
+}
+
+// counted puts counts in the order of their labels.
+func counted(counts map[string]uint64) []metrics.Counted {
+	var list []metrics.Counted
+	for _, label := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, metrics.Counted{Label: label, N: counts[label]})
+	}
+	return list
 }
 
 // wirePolicyMetrics shows what the policies have on disk.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -191,7 +192,7 @@ func (n *node) dataConfig(cfg *configs.Config) (*proxy.Config, error) {
 		c := cfg.Origins[i]
 		p, ok := n.pools[c.Name]
 		if !ok || !reflect.DeepEqual(p.config, c) {
-			made, err := origin.New(originConfig(&c, proxy.OriginObserver{Metrics: n.metrics, Index: indices[i]}))
+			made, err := origin.New(originConfig(&c, proxy.OriginObserver{Metrics: n.metrics, Index: indices[i]}, n.log))
 			if err != nil {
 				for name, p := range pools {
 					if n.pools[name].pool != p.pool {
@@ -209,10 +210,28 @@ func (n *node) dataConfig(cfg *configs.Config) (*proxy.Config, error) {
 	return data, nil
 }
 
-// retire keeps the pools that are no longer configured until requests that
-// began with the old configuration can be expected to have asked them.
+// previous is the pool that one of that name replaces, or nil.
+func (n *node) previous(name string) *origin.Pool {
+	if p, ok := n.pools[name]; ok {
+		return p.pool
+	}
+	for _, r := range slices.Backward(n.retired) {
+		if r.pool.Name() == name {
+			return r.pool // the origin was taken out, and is back
+		}
+	}
+	return nil
+}
+
+// retire starts the new pools, and keeps those that are no longer configured until
+// requests that began with the old configuration can be expected to have asked them.
 func (n *node) retire(next map[string]pool) {
 	now := time.Now()
+	for name, p := range next {
+		if n.pools[name].pool != p.pool {
+			p.pool.Start(n.previous(name))
+		}
+	}
 	kept := n.retired[:0]
 	for _, r := range n.retired {
 		if now.Sub(r.at) > time.Minute {
@@ -408,7 +427,9 @@ func (n *node) Status() any {
 		s.Ready, s.NotReady = false, err.Error()
 	}
 	for i := range n.cfg.Origins {
-		s.Origins = append(s.Origins, n.cfg.Origins[i].Name)
+		if p, ok := n.pools[n.cfg.Origins[i].Name]; ok {
+			s.Origins = append(s.Origins, originStatus(p.pool))
+		}
 	}
 	ram := n.tiers.RAMUsage()
 	s.Tiers = append(s.Tiers, admin.TierStatus{Name: "ram", Up: true, Bytes: ram.Bytes, Capacity: ram.Capacity, Objects: ram.Objects})
@@ -428,6 +449,18 @@ func (n *node) Status() any {
 	}
 	n.clusterStatus(&s)
 	return s.Normalized()
+}
+
+// originStatus is what /v1/status says of an origin.
+func originStatus(p *origin.Pool) admin.OriginStatus {
+	of := p.Status()
+	s := admin.OriginStatus{Name: p.Name(), Failing: of.Failing}
+	for _, v := range of.Servers {
+		s.Servers = append(s.Servers, admin.ServerStatus{
+			URL: v.URL, Addresses: v.Addresses, State: v.State.String(), Since: v.Since, Reason: v.Reason, InFlight: v.InFlight,
+		})
+	}
+	return s
 }
 
 // name is the node's name: the configured one, else the machine's.

@@ -40,6 +40,9 @@ import (
 //	settle W                 waits until no request and no fetch is under way
 //	start C W TARGET [opts]  begins a request on a new connection; get C ... waits for the response's end too
 //	raw C W BYTES            sends BYTES, a Go string without its quotes, on a new connection; send C BYTES sends more
+//	misses W PREFIX N EVERY [SKIP]
+//	                         sends N GETs of PREFIX1, PREFIX2 ..., one EVERY (20ms); of those behind the first SKIP at most
+//	                         one in a hundred may fail, or take longer than 250ms and twice the p99 of the first "misses"
 //	next C                   goes on to the connection's next response
 //	resume C | leave C       lets a client that stopped reading go on; closes its connection
 //	blocked C                waits until a transfer stands still while there is more to send or to read
@@ -131,6 +134,7 @@ var scenarioCommands = map[string]func(ts *testscript.TestScript, neg bool, args
 	"get":       cmdGet,
 	"raw":       cmdRaw,
 	"send":      cmdSend,
+	"misses":    cmdMisses,
 	"next":      cmdNext,
 	"resume":    cmdResume,
 	"leave":     cmdLeave,
@@ -146,7 +150,8 @@ type world struct {
 	origins map[string]*scriptedOrigin
 	weirs   map[string]*process
 	clients map[string]*client
-	names   []string // of clients, in the order in which they began
+	names   []string      // of clients, in the order in which they began
+	healthy time.Duration // the p99 of the first "misses"
 }
 
 type worldKey struct{}

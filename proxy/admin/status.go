@@ -5,16 +5,16 @@ import "time"
 // Status is the body of GET /v1/status. Whoever provides it fills it anew for
 // each call.
 type Status struct {
-	Version       string       `json:"version"`
-	UptimeSeconds int64        `json:"uptime_seconds"`
-	Node          string       `json:"node"`
-	Ready         bool         `json:"ready"`
-	NotReady      string       `json:"not_ready,omitempty"` // why it is not
-	Tiers         []TierStatus `json:"tiers"`
-	Origins       []string     `json:"origins"`
-	Policies      int          `json:"policies"`
-	Config        ConfigStatus `json:"config"`
-	Peers         []PeerStatus `json:"peers"`
+	Version       string         `json:"version"`
+	UptimeSeconds int64          `json:"uptime_seconds"`
+	Node          string         `json:"node"`
+	Ready         bool           `json:"ready"`
+	NotReady      string         `json:"not_ready,omitempty"` // why it is not
+	Tiers         []TierStatus   `json:"tiers"`
+	Origins       []OriginStatus `json:"origins"`
+	Policies      int            `json:"policies"`
+	Config        ConfigStatus   `json:"config"`
+	Peers         []PeerStatus   `json:"peers"`
 	// Cluster is how this node stands among its peers; nil for a single node.
 	Cluster *ClusterStatus `json:"cluster,omitempty"`
 	Purges  PurgesStatus   `json:"purges"`
@@ -80,6 +80,28 @@ type TierPolicy struct {
 	EvictedFresh    int64  `json:"evicted_fresh"` // objects, since the start
 }
 
+// OriginStatus is what is known of one origin.
+type OriginStatus struct {
+	Name string `json:"name"`
+	// Failing: the origin as a whole does not answer, or not in the usual time, so
+	// that what is stale stands in at once.
+	Failing bool           `json:"failing"`
+	Servers []ServerStatus `json:"servers"`
+}
+
+// ServerStatus is what is known of one server of an origin.
+type ServerStatus struct {
+	URL string `json:"url"`
+	// Addresses are what its name stands for; empty before it was first looked up.
+	Addresses []string `json:"addresses"`
+	// State is up, backup, ejected, probing or down; Since is when that began.
+	State string    `json:"state"`
+	Since time.Time `json:"since"`
+	// Reason is why the server is not simply up, or else how it last failed.
+	Reason   string `json:"reason,omitempty"`
+	InFlight int    `json:"in_flight"`
+}
+
 // ConfigStatus says which configuration is in effect.
 type ConfigStatus struct {
 	Path      string    `json:"path"`
@@ -108,7 +130,14 @@ func (s Status) Normalized() Status {
 		s.Tiers = []TierStatus{}
 	}
 	if s.Origins == nil {
-		s.Origins = []string{}
+		s.Origins = []OriginStatus{}
+	}
+	for i := range s.Origins {
+		for j := range s.Origins[i].Servers {
+			if sv := &s.Origins[i].Servers[j]; sv.Addresses == nil {
+				sv.Addresses = []string{}
+			}
+		}
 	}
 	if s.Peers == nil {
 		s.Peers = []PeerStatus{}

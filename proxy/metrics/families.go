@@ -40,6 +40,10 @@ const (
 	nameOriginReqs    = "weir_origin_requests_total"
 	nameOriginTime    = "weir_origin_duration_seconds"
 	nameOriginBytes   = "weir_origin_response_bytes_total"
+	nameOriginRetries = "weir_origin_retries_total"
+	nameOriginHedges  = "weir_origin_hedges_total"
+	nameServerUp      = "weir_origin_server_up"
+	nameServerReqs    = "weir_origin_server_requests_total"
 	nameOffload       = "weir_origin_offload_ratio"
 	nameByteOffload   = "weir_origin_byte_offload_ratio"
 	nameCoalesced     = "weir_coalesced_requests_total"
@@ -96,6 +100,10 @@ var families = []family{
 	{nameOriginReqs, counter, "Requests sent to origins, retries and background refreshes included, by outcome."},
 	{nameOriginTime, histogramKind, "Time from sending a request to an origin until its response ended or failed."},
 	{nameOriginBytes, counter, "Body bytes received from origins."},
+	{nameOriginRetries, counter, "Requests sent to origins once more after a failure or a long wait, by reason."},
+	{nameOriginHedges, counter, "Requests sent to a second server because the first took long, by whether the second answered first."},
+	{nameServerUp, gauge, "1 while a server gets requests, or is a backup that would; 0 while it is ejected, probed or down."},
+	{nameServerReqs, counter, "Requests sent to a server, retries, hedges and probes included, by outcome."},
 	{nameOffload, gauge, "One minus origin requests per client request over the last 5 minutes; 0 without client requests, negative when origins get more than clients send."},
 	{nameByteOffload, gauge, "One minus origin body bytes per client body byte over the last 5 minutes; 0 without client bytes, negative when more is fetched than delivered."},
 	{nameCoalesced, counter, "Client requests that waited for a fetch which another request had started; those that went alone in the end included."},

@@ -79,6 +79,7 @@ func (r *Registry) writeStored(w io.Writer) {
 		}
 	}
 	b = r.appendPolicyRows(b)
+	b = r.appendPoolRows(b)
 	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
 }
 

@@ -48,6 +48,8 @@ type Registry struct {
 	evictions [][]atomic.Uint64 // by tier, then reason
 	// policyRows is what SetPolicyRows was given.
 	policyRows atomic.Pointer[func() ([]PolicyRow, int64)]
+	// poolRows is what SetPoolRows was given.
+	poolRows atomic.Pointer[func() []PoolRow]
 	// peers is what SetPeers was given.
 	peers atomic.Pointer[peerSource]
 	// storing marks the tiers that SetTier named.

@@ -324,6 +324,10 @@ func TestEveryFamilyHasOneHelpAndOneType(t *testing.T) {
 	}
 	one := func() float64 { return 1 }
 	r.SetPolicyRows(func() ([]PolicyRow, int64) { return []PolicyRow{{Bytes: 1, Guaranteed: 2, EvictedFresh: 3}}, 4 })
+	counts := []Counted{{"a", 1}}
+	r.SetPoolRows(func() []PoolRow {
+		return []PoolRow{{Origin: "shop", Retries: counts, Hedges: counts, Servers: []ServerRow{{Server: "http://a", Up: true, Outcomes: counts}}}}
+	})
 	r.SetPeers([]string{"open", "behind"}, func() Peers { return Peers{Gate: "open", Rows: []PeerRow{{Peer: "n2", Live: true, Lag: 3}}} })
 	r.SetTier(tierRAM, TierFuncs{Bytes: one, Objects: one, Capacity: one})
 	r.SetTier(tierDisk, TierFuncs{Bytes: one, Objects: one, Capacity: one, Corrupt: one})
