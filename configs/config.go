@@ -437,6 +437,9 @@ type TTL struct {
 	// StaleIfUnreachable holds where neither states a stale-if-error, and only
 	// while the origin cannot be reached at all; 0 is never.
 	StaleIfUnreachable time.Duration
+	// UnreachableStatus are pairs of the first and the last status that count as if
+	// the origin could not be reached; empty: none.
+	UnreachableStatus [][2]int
 	// ErrorMax is the longest that an error is kept, stated or guessed; 0 keeps
 	// none.
 	ErrorMax time.Duration
@@ -564,6 +567,9 @@ type Timeouts struct {
 	Idle time.Duration
 	// Progress is how long a transfer may stand still.
 	Progress time.Duration
+	// StaleWait is how long a request waits for the origin while something stale may
+	// stand in.
+	StaleWait time.Duration
 	// Drain is how long requests in flight may take at shutdown.
 	Drain time.Duration
 }

@@ -331,10 +331,11 @@ func bodySize(v value) int64 {
 
 func decodeTimeouts(o *object) Timeouts {
 	t := Timeouts{
-		Header:   o.key("header").duration(10*time.Second, shortest, longest),
-		Idle:     o.key("idle").duration(75*time.Second, shortest, longest),
-		Progress: o.key("progress").duration(time.Minute, shortest, longest),
-		Drain:    o.key("drain").duration(30*time.Second, 0, longest),
+		Header:    o.key("header").duration(10*time.Second, shortest, longest),
+		Idle:      o.key("idle").duration(75*time.Second, shortest, longest),
+		Progress:  o.key("progress").duration(time.Minute, shortest, longest),
+		StaleWait: o.key("stale_wait").duration(time.Second, shortest, longest),
+		Drain:     o.key("drain").duration(30*time.Second, 0, longest),
 	}
 	o.done()
 	return t

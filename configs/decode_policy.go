@@ -182,6 +182,7 @@ func decodeTTL(o *object) TTL {
 	t.StaleIfError, _ = span("stale_if_error", 0, 0)
 	t.StaleDespite = decodeStaleDespite(o.key("stale_despite"))
 	t.StaleIfUnreachable, _ = span("stale_if_unreachable", DefaultStaleIfUnreachable, 0)
+	t.UnreachableStatus = decodeStatus(o.key("unreachable_status"), [2]int{502, 504})
 	t.ErrorMax, _ = span("error_max", DefaultErrorMax, 0)
 	t.HitForMiss, _ = span("hit_for_miss", DefaultHitForMiss, shortestTTL)
 	targets := o.key("targets")

@@ -130,7 +130,7 @@ func decodeHealth(v value) *Health {
 		timeout.fault("at most interval, "+formatDuration(h.Interval), "a check of up to %s would still be under way when the next begins", formatDuration(h.Timeout))
 	}
 	h.Rise, h.Fall = o.key("rise").integer(2, 1, 100), o.key("fall").integer(3, 1, 100)
-	h.Status = decodeStatus(o.key("status"))
+	h.Status = decodeStatus(o.key("status"), [2]int{200, 399})
 	o.done()
 	if !v.given() {
 		return nil
@@ -150,10 +150,10 @@ func checkHealthPath(s string) (string, string) {
 	return s, ""
 }
 
-// decodeStatus reads codes and ranges of them.
-func decodeStatus(v value) [][2]int {
+// decodeStatus reads codes and ranges of them, as pairs of the first and the last.
+func decodeStatus(v value, fallback ...[2]int) [][2]int {
 	if !v.given() {
-		return [][2]int{{200, 399}}
+		return fallback
 	}
 	var all [][2]int
 	for _, item := range v.oneOrMany(validStatus) {

@@ -148,6 +148,24 @@ func (f *Freshness) staleAllowed(a *Asker, on Occasion, stale int64) bool {
 	return on == OnOutage && f.StaleIfError < 0 && stale < a.rule.TTL.staleIfUnreachable()
 }
 
+// DefaultUnreachableStatus are the statuses of gateways.
+var DefaultUnreachableStatus = [][2]int{{502, 504}}
+
+// Unreachable reports whether an origin that answers with that status counts as one
+// that cannot be reached.
+func (t *TTL) Unreachable(status int) bool {
+	list := t.UnreachableStatus
+	if list == nil {
+		list = DefaultUnreachableStatus
+	}
+	for _, r := range list {
+		if r[0] <= status && status <= r[1] {
+			return true
+		}
+	}
+	return false
+}
+
 func (t *TTL) staleIfUnreachable() int64 {
 	if t.StaleIfUnreachable == 0 {
 		return int64(DefaultStaleIfUnreachable)

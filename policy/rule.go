@@ -154,6 +154,10 @@ type TTL struct {
 	// 4.2.4 calls that disconnected), where nothing forbids it; 0 means
 	// DefaultStaleIfUnreachable, less than 0 never.
 	StaleIfUnreachable time.Duration
+	// UnreachableStatus are the statuses, as pairs of the first and the last, by
+	// which an origin says that what is behind it cannot be reached: they count as
+	// if it could not be itself. nil means DefaultUnreachableStatus.
+	UnreachableStatus [][2]int
 	// ErrorMax is the longest that an error (400 and above, but 404, 410 and 451)
 	// is kept whose status Negative does not name, whatever it states; 0 means
 	// DefaultErrorMax, less than 0 keeps none.

@@ -159,6 +159,11 @@ const (
 	ReasonContentType
 	// ReasonQueryReflected: the response holds a parameter that does not count.
 	ReasonQueryReflected
+	// ReasonOriginFailing: the origin was known to fail, and was not waited for.
+	ReasonOriginFailing
+	// ReasonStaleWait: the origin had not answered within the time that a request
+	// waits for it while something stale may stand in.
+	ReasonStaleWait
 
 	// Reasons is the number of reasons.
 	Reasons
@@ -182,6 +187,7 @@ var reasonNames = [Reasons]string{
 	ReasonOriginReset: "origin-reset", ReasonOriginTruncated: "origin-truncated",
 	ReasonOriginHeader: "origin-header-too-large", ReasonOriginMalformed: "origin-malformed",
 	ReasonOriginBusy: "origin-busy", ReasonOriginOther: "origin-error", ReasonOriginStatus: "origin-status",
+	ReasonOriginFailing: "origin-failing", ReasonStaleWait: "stale-wait",
 	ReasonShuttingDown: "shutting-down", ReasonTooManyConnections: "too-many-connections", ReasonInternal: "internal",
 }
 

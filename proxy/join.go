@@ -31,6 +31,9 @@ func (x *exchange) join() state {
 			f.GiveUp()
 			return x.again()
 		}
+		if x.stale != nil && x.mayStandIn(x.stale, policy.OnFailure) {
+			return x.leadBehind(f)
+		}
 		q := x.question()
 		if q.Part = x.partToComplete(); q.Part != nil {
 			x.found = foundPart
@@ -48,16 +51,66 @@ func (x *exchange) join() state {
 		x.follows()
 		return x.follow(f, a)
 	}
-	x.waited = true
 	x.follows()
-	wait := time.NewTimer(x.p.opts.FollowerTimeout)
-	defer wait.Stop()
-	select {
-	case <-f.Ready():
-	case <-wait.C:
+	return x.await(f)
+}
+
+// await waits for the answer to another's question, or for a while where something
+// stale may stand in by the word of the response or the rule.
+func (x *exchange) await(f *fetch.Flight) state {
+	x.waited = true
+	if x.stale != nil && x.mayStandIn(x.stale, policy.OnFailure) {
+		if !x.readyWithin(f, min(x.p.opts.FollowerTimeout, x.cfg.StaleWait)) {
+			return x.standIn(policy.ReasonStaleWait)
+		}
+	} else if !x.readyWithin(f, x.p.opts.FollowerTimeout) {
 		return x.goAlone()
 	}
 	return x.follow(f, f.Answer())
+}
+
+func (x *exchange) readyWithin(f *fetch.Flight, d time.Duration) bool {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-f.Ready():
+		return true
+	case <-wait.C:
+		return false
+	}
+}
+
+// leadBehind leads a flight and waits for it no longer than a follower would: the
+// stale object then stands in, and the flight goes on.
+func (x *exchange) leadBehind(f *fetch.Flight) state {
+	q := x.question()
+	if q.Stale = x.ownHold(x.stale); q.Stale == nil {
+		f.GiveUp()
+		return x.again() // it has changed meanwhile
+	}
+	q.Interim = x.passInterims().got
+	f.LeadBehind(&q)
+	ready := x.readyWithin(f, x.cfg.StaleWait)
+	x.endInterims()
+	if !ready {
+		f.Abandon()
+		return x.standIn(policy.ReasonStaleWait)
+	}
+	return x.took(f.Answer(), f.TakeOwn())
+}
+
+// ownHold returns o for a flight to hold, beside the hold that this request has; nil
+// where it is gone.
+func (x *exchange) ownHold(o *tiers.Object) *tiers.Object {
+	if !o.Large() {
+		return o
+	}
+	own := x.p.store.Lookup(&x.key.Hash, x.key.Text)
+	if own != nil && !own.Same(o) {
+		own.Close()
+		return nil
+	}
+	return own
 }
 
 // question is what the request asks an origin for.
@@ -380,25 +433,39 @@ func (x *exchange) deliverLive(a *fetch.Alone, own fetch.Own) state {
 
 // failed lets the stale object stand in where it may, else gives up.
 func (x *exchange) failed(reason policy.Reason, code int) state {
-	if o := x.stale; o != nil && x.standsIn(o, reason) {
-		x.stale = nil
-		x.reason = reason
-		return x.hit(o, outcomeStandIn)
+	if x.stale != nil && x.mayStandIn(x.stale, x.occasion(reason)) {
+		return x.standIn(reason)
 	}
 	x.dropStale()
 	return x.failure(code, reason)
 }
 
-// standsIn tells whether the stale object may be served in place of a failure.
-func (x *exchange) standsIn(o *tiers.Object, reason policy.Reason) bool {
-	if x.unconfirmed {
-		return false // it may have been purged
-	}
-	on := policy.OnFailure
+// standIn serves the stale object in place of what the origin has not given.
+func (x *exchange) standIn(reason policy.Reason) state {
+	o := x.stale
+	x.stale, x.reason = nil, reason
+	return x.hit(o, outcomeStandIn)
+}
+
+// occasion is what a failure is to what is stale: some are an outage.
+func (x *exchange) occasion(reason policy.Reason) policy.Occasion {
 	switch reason {
 	case policy.ReasonOriginRefused, policy.ReasonOriginConnect, policy.ReasonOriginTLS, policy.ReasonOriginTimeout,
-		policy.ReasonOriginReset:
-		on = policy.OnOutage
+		policy.ReasonOriginReset, policy.ReasonOriginBusy:
+		return policy.OnOutage
+	case policy.ReasonOriginStatus:
+		if x.rule.TTL.Unreachable(x.fwdStatus) {
+			return policy.OnOutage
+		}
+	}
+	return policy.OnFailure
+}
+
+// mayStandIn reports whether the stale object may be served in place of what the
+// origin does not give.
+func (x *exchange) mayStandIn(o *tiers.Object, on policy.Occasion) bool {
+	if x.unconfirmed {
+		return false // it may have been purged
 	}
 	return x.freshness(o).Reusable(&x.asker, on, x.now) != policy.UseRevalidate
 }
@@ -440,23 +507,36 @@ func (x *exchange) partToComplete() *tiers.Object {
 }
 
 // refresh fetches behind a stale object that is being served, unless that is under
-// way already.
+// way already. Of an origin that is failing, one request at a time finds out whether
+// it still is.
 func (x *exchange) refresh(o *tiers.Object) {
-	if o.Large() {
-		// What the object holds open is the exchange's; the flight looks up
-		// its own.
-		if o = x.p.store.Lookup(&x.key.Hash, x.key.Text); o == nil {
+	up := x.cfg.Origins[x.rule.Origin]
+	var done func()
+	if up.Failing() {
+		if !up.Health.Probe() {
 			return
 		}
+		done = up.Health.Probed
+	}
+	if !x.refreshes(o, done) && done != nil {
+		done()
+	}
+}
+
+func (x *exchange) refreshes(o *tiers.Object, done func()) bool {
+	// What the object holds open is the exchange's.
+	if o = x.ownHold(o); o == nil {
+		return false
 	}
 	f, leads := x.p.fetch.Join(&x.key, x.asker.Personal())
 	if !leads {
 		if o.Large() {
 			o.Close()
 		}
-		return
+		return false
 	}
 	q := x.question()
 	q.Stale = o
-	f.Behind(&q)
+	f.Behind(&q, done)
+	return true
 }

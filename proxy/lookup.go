@@ -173,6 +173,12 @@ func (x *exchange) toOrigin() state {
 	if x.asker.OnlyIfCached {
 		return x.onlyIfCached()
 	}
+	if x.stale != nil && x.mayStandIn(x.stale, policy.OnOutage) {
+		if up := x.cfg.Origins[x.rule.Origin]; up.Failing() {
+			x.refresh(x.stale)
+			return x.standIn(policy.ReasonOriginFailing)
+		}
+	}
 	if x.req.Method == "HEAD" {
 		// Nothing a HEAD brings can answer a GET; fetching a body that nobody
 		// asked for could be dear. What is stored learns from the answer.

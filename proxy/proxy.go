@@ -35,6 +35,9 @@ type Config struct {
 	CacheName string
 	// MaxRequestBody bounds uploads in bytes; 0 is no bound.
 	MaxRequestBody int64
+	// StaleWait bounds how long a request waits for an origin while something stale
+	// may stand in, by the word of the response or the rule; 0 means a second.
+	StaleWait time.Duration
 	// PurgeTokens are the SHA-256 of the tokens, by name, that rules may let use
 	// the PURGE method.
 	PurgeTokens map[string][32]byte
@@ -189,6 +192,9 @@ func (p *Proxy) SetConfig(c *Config) error {
 	}
 	n := *c
 	n.policies = p.opts.Metrics.SetPolicies(names)
+	if n.StaleWait == 0 {
+		n.StaleWait = time.Second
+	}
 	if n.CacheName == "" {
 		n.CacheName = "weir"
 	}

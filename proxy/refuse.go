@@ -55,7 +55,7 @@ func failureText(r policy.Reason) string {
 		return "the origin's answer is malformed"
 	case policy.ReasonOriginBusy:
 		return "all connections to the origin are in use"
-	case policy.ReasonOriginStatus:
+	case policy.ReasonOriginStatus, policy.ReasonOriginFailing, policy.ReasonStaleWait:
 		return "the origin failed to answer"
 	case policy.ReasonBodyTooLarge:
 		return "the request body is larger than this cache passes on"

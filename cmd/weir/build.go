@@ -60,6 +60,8 @@ func rule(p *configs.Policy) policy.Rule {
 			Default: p.TTL.Default, Override: p.TTL.Override, Min: p.TTL.Min, Max: p.TTL.Max, Negative: p.TTL.Negative,
 			StaleWhileRevalidate: p.TTL.StaleWhileRevalidate, StaleIfError: p.TTL.StaleIfError,
 			StaleIfUnreachable: orNever(p.TTL.StaleIfUnreachable), ErrorMax: orNever(p.TTL.ErrorMax),
+			// Never nil: an empty list means none, nil the default.
+			UnreachableStatus: append([][2]int{}, p.TTL.UnreachableStatus...),
 			StaleDespite: despite(p.TTL.StaleDespite),
 			HitForMiss:   p.TTL.HitForMiss, HeuristicFraction: p.TTL.Heuristic.Fraction,
 			HeuristicMax: p.TTL.Heuristic.Max, NoHeuristic: !p.TTL.Heuristic.Enabled,

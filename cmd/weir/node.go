@@ -187,6 +187,7 @@ func (n *node) dataConfig(cfg *configs.Config) (*proxy.Config, error) {
 	data := &proxy.Config{
 		Rules: set, Origins: make(map[string]fetch.Upstream, len(names)), TrustedProxies: cfg.TrustedProxies,
 		CacheName: cfg.CacheName, MaxRequestBody: cfg.Limits.BodySize, PurgeTokens: purgeTokens(cfg),
+		StaleWait: cfg.Timeouts.StaleWait,
 	}
 	for i := range cfg.Origins {
 		c := cfg.Origins[i]
@@ -204,7 +205,7 @@ func (n *node) dataConfig(cfg *configs.Config) (*proxy.Config, error) {
 			p = pool{config: c, pool: made, index: indices[i]}
 		}
 		pools[c.Name] = p
-		data.Origins[c.Name] = fetch.Upstream{Origin: p.pool, Index: p.index}
+		data.Origins[c.Name] = fetch.Upstream{Origin: p.pool, Health: p.pool, Index: p.index}
 	}
 	n.retire(pools)
 	return data, nil

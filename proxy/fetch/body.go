@@ -47,7 +47,7 @@ func (t *run) body() state {
 	case t.presp.Status != 206:
 		t.markStored(hash)
 	}
-	t.settle(a)
+	t.tell(a)
 	return stateStream
 }
 
@@ -91,7 +91,7 @@ func (t *run) whole() bool {
 	}
 	a.Stored = false
 	t.Leave()
-	t.settle(a)
+	t.tell(a)
 	return true
 }
 
@@ -107,7 +107,7 @@ func (t *run) publish(o *tiers.Object, a *Body) {
 		t.markStored(o.Hash)
 		t.listVariant(o.Hash, o)
 		t.Leave()
-		t.settle(a)
+		t.tell(a)
 	}, func(reason policy.Reason) {
 		defer m.running.leave()
 		if reason != policy.ReasonNone {
@@ -122,7 +122,7 @@ func (t *run) publish(o *tiers.Object, a *Body) {
 	if !visible {
 		a.Stored, a.Reason = false, policy.ReasonStorage
 		t.Leave()
-		t.settle(a)
+		t.tell(a)
 	}
 }
 

@@ -50,8 +50,9 @@ func (s state) String() string {
 type run struct {
 	*Flight
 	q Question
-	// leading: the question's asker waits for the answer in this goroutine.
-	leading bool
+	// leading: the question's asker waits for the answer, in this goroutine unless
+	// behind is set.
+	leading, behind bool
 	own     Own
 
 	resp *origin.Response
@@ -87,7 +88,7 @@ func (t *run) from(s state) {
 		case stateBody:
 			s = t.body()
 		case stateStream:
-			if t.leading {
+			if t.leading && !t.behind {
 				t.goOn()
 				return
 			}
@@ -111,6 +112,14 @@ func (t *run) goOn() {
 	rest.q.Stale = nil
 	t.elsewhere = true
 	go rest.from(stateStream)
+}
+
+// tell gives the answer to all who wait, and what is the leader's to the leader.
+func (t *run) tell(a Answer) {
+	if t.behind {
+		t.keep(t.own)
+	}
+	t.settle(a)
 }
 
 func (t *run) release() {
@@ -164,7 +173,7 @@ func (t *run) roundTrip() state {
 		// Nothing was asked that a 304 could answer.
 		t.heard.Reason, t.code = policy.ReasonOriginMalformed, 502
 		return stateFail
-	case resp.Status >= 500 && t.q.Stale != nil && t.moment.Closure == 0 && t.staleMayStandIn(resp.Status):
+	case t.q.Stale != nil && resp.Status >= 400 && t.moment.Closure == 0 && t.staleMayStandIn(resp.Status):
 		t.heard.Reason, t.code = policy.ReasonOriginStatus, resp.Status
 		return stateFail
 	case t.q.Part != nil && (resp.Status == 206 || resp.Status == 416):
@@ -222,13 +231,16 @@ func (t *run) judge() state {
 // staleMayStandIn reports whether somebody who waits may be given the stale
 // object in place of an error of the origin (RFC 5861 section 4).
 func (t *run) staleMayStandIn(status int) bool {
-	switch status {
-	case 500, 502, 503, 504:
-		asker := policy.NewAsker(t.q.Rule, &t.q.Request)
-		f := stored.Freshness(t.q.Stale)
-		return f.Reusable(&asker, policy.OnFailure, t.presp.ResponseTime) != policy.UseRevalidate
+	on := policy.OnFailure
+	switch {
+	case t.q.Rule.TTL.Unreachable(status):
+		on = policy.OnOutage
+	case status != 500 && (status < 502 || status > 504):
+		return false
 	}
-	return false
+	asker := policy.NewAsker(t.q.Rule, &t.q.Request)
+	f := stored.Freshness(t.q.Stale)
+	return f.Reusable(&asker, on, t.presp.ResponseTime) != policy.UseRevalidate
 }
 
 // merge renews the stale object with a 304 (RFC 9111 section 4.3.4).
@@ -269,7 +281,7 @@ func (t *run) merge() state {
 	}
 	t.own.First = t.firstRenewed(o)
 	t.Leave()
-	t.settle(a)
+	t.tell(a)
 	return stateRelease
 }
 
@@ -328,7 +340,7 @@ func (t *run) alone() state {
 	if t.leading {
 		t.own.Live, t.own.Fields = t.resp, policy.Dated(t.presp.Fields, t.presp.ResponseTime)
 	}
-	t.settle(a)
+	t.tell(a)
 	return stateRelease
 }
 
@@ -396,6 +408,6 @@ func (t *run) fail() state {
 	if t.resp != nil {
 		a.RetryAfter = t.presp.Fields.Get("Retry-After")
 	}
-	t.settle(a)
+	t.tell(a)
 	return stateRelease
 }

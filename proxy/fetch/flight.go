@@ -44,10 +44,66 @@ func (f *Flight) Lead(q *Question) (Answer, Own) {
 	return f.Answer(), t.own
 }
 
+// LeadBehind is Lead in a goroutine of its own, for a caller that does not want to
+// wait for ever: it waits for Ready and then calls TakeOwn, or calls Abandon. The
+// stale object is the flight's.
+func (f *Flight) LeadBehind(q *Question) {
+	t := &run{Flight: f, q: *q, leading: true, behind: true}
+	t.q.clone()
+	f.m.running.enter()
+	go func() {
+		defer t.q.Stale.Close()
+		t.from(stateRoundTrip)
+	}()
+}
+
+// TakeOwn returns what the answer holds for the caller of LeadBehind, when it is here.
+func (f *Flight) TakeOwn() Own {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	own := f.own
+	f.own = Own{}
+	return own
+}
+
+// Abandon leaves the flight of LeadBehind to those who follow it.
+func (f *Flight) Abandon() {
+	f.mu.Lock()
+	f.left = true
+	own := f.own
+	f.own = Own{}
+	f.mu.Unlock()
+	own.drop()
+}
+
+// keep holds own for the caller of LeadBehind, unless that has left.
+func (f *Flight) keep(own Own) {
+	f.mu.Lock()
+	left := f.left
+	if !left {
+		f.own = own
+	}
+	f.mu.Unlock()
+	if left {
+		own.drop()
+	}
+}
+
+// drop gives back what own holds.
+func (own *Own) drop() {
+	if own.Reader != nil {
+		own.Reader.Close()
+	}
+	if own.Live != nil {
+		own.Live.Body.Close()
+	}
+}
+
 // Behind fetches in a goroutine of its own, for nobody but those who join. The
-// stale object is the flight's from now on.
-func (f *Flight) Behind(q *Question) {
-	t := &run{Flight: f, q: *q}
+// stale object is the flight's from now on. Done, unless it is nil, is called at the
+// end.
+func (f *Flight) Behind(q *Question, done func()) {
+	t := &run{Flight: f, q: *q, done: done}
 	t.q.clone()
 	f.m.running.enter()
 	go func() {

@@ -49,10 +49,13 @@ type Flight struct {
 	// way: what it brings was made before, and is not stored.
 	outdated atomic.Bool
 
-	// mu protects ready and answer; answer does not change once it is set.
+	// mu protects the fields below; answer does not change once it is set.
 	mu     sync.Mutex
 	ready  chan struct{} // closed with the answer; nil: nobody waits yet
 	answer Answer
+	// own is what LeadBehind holds for its caller, until that has taken it or left.
+	own  Own
+	left bool
 }
 
 // Join returns the flight under the key, and whether the caller leads it. A

@@ -24,11 +24,26 @@ type Origin interface {
 	Do(ctx context.Context, r *origin.Request) (*origin.Response, error)
 }
 
-// Upstream is an origin with its place in the metrics.
+// Health says whether an origin fails. *origin.Pool does.
+type Health interface {
+	// Failing reports whether the origin is known to fail.
+	Failing() bool
+	// Probe reports whether a request may find out whether it still does; Probed ends
+	// what Probe has allowed.
+	Probe() bool
+	Probed()
+}
+
+// Upstream is an origin with what is known of it, and its place in the metrics.
 type Upstream struct {
 	Origin
-	Index int
+	// Health is nil for an origin that nobody watches.
+	Health Health
+	Index  int
 }
+
+// Failing reports whether the origin is known to fail.
+func (u *Upstream) Failing() bool { return u.Health != nil && u.Health.Failing() }
 
 // Machine runs fetches. It is safe for concurrent use.
 type Machine struct {

@@ -127,7 +127,7 @@ func (r *resource) answer(c *Contact, serial int) {
 		}
 		h.Set("X-Checked", strconv.Itoa(serial))
 		if c.Status >= 500 {
-			c.Trouble = ErrorStatus
+			c.Trouble = trouble(c.Status)
 		}
 		return
 	}
@@ -145,7 +145,7 @@ func (r *resource) answer(c *Contact, serial int) {
 	case 204:
 		c.Sent, c.Whole = nil, nil
 	case 500, 502, 503, 504:
-		c.Trouble = ErrorStatus
+		c.Trouble = trouble(c.Status)
 	}
 	c.Cut = r.Fault == "cut" && len(c.Sent) > 1
 }
@@ -267,4 +267,12 @@ var paths = []string{"/a", "/b"}
 func (b behaviour) clone() behaviour {
 	b.Control = slices.Clone(b.Control)
 	return b
+}
+
+// trouble is what a status of 500 or above says.
+func trouble(status int) Trouble {
+	if 502 <= status && status <= 504 {
+		return GatewayStatus
+	}
+	return ErrorStatus
 }

@@ -118,7 +118,7 @@ func (p *Policy) staleAllowed(c, d Control, life, stale time.Duration, m Moment)
 	}
 	_, _, bounded := c.Seconds("stale-if-error")
 	bounded = bounded || p.StaleIfError > 0
-	if m.Trouble == Unreachable && !bounded && !p.forbidsStale(c, true) && stale < 24*time.Hour {
+	if m.Trouble >= GatewayStatus && !bounded && !p.forbidsStale(c, true) && stale < 24*time.Hour {
 		// Section 4.2.4 sets no bound to a disconnected cache; weir's is a day, or
 		// what the response says.
 		return true

@@ -76,8 +76,11 @@ type Trouble uint8
 
 const (
 	NoTrouble Trouble = iota
-	// ErrorStatus: 500, 502, 503 or 504 (RFC 5861 section 4).
+	// ErrorStatus: 500 (RFC 5861 section 4).
 	ErrorStatus
+	// GatewayStatus: 502, 503 or 504. The origin says that what is behind it does not
+	// answer, which weir takes for an origin that cannot be reached.
+	GatewayStatus
 	// Unreachable: no answer at all; the cache is disconnected.
 	Unreachable
 )
