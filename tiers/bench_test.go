@@ -26,6 +26,7 @@ func BenchmarkRAMHit(b *testing.B) {
 	s.ram.settle()
 	b.ReportAllocs()
 	b.ResetTimer()
+	defer reportCPU(b, cpuTime())
 	b.RunParallel(func(pb *testing.PB) {
 		for i := 0; pb.Next(); i++ {
 			if s.Get(&hashes[i%n], texts[i%n]) == nil {
