@@ -9,7 +9,10 @@
 // What comes back from disk was verified by checksum and belongs to the key
 // text it was asked for; a damaged, torn or foreign record is a miss. Memory
 // for a body that arrives is bounded by the RAM tier's largest object, however
-// long the body is and however slow its readers are.
+// long the body is and however slow its readers are. What Publish and Refresh put in
+// RAM reaches the disk behind them, within milliseconds; until then a lookup finds it
+// in memory, whatever RAM forgets, and a stop waits for it. A crash may lose it, and
+// leave what was on disk before, which is held against purges like all that is there.
 //
 // Refused: deciding anything about HTTP. Whether and for how long something is
 // kept is package policy's business; tiers only remembers.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -183,7 +184,21 @@ func (s *Store) lookup(i int) *Object {
 	return s.Get(&h, []byte(text))
 }
 
+// diskTold waits until the disk was told everything.
+func (s *Store) diskTold() {
+	for {
+		s.behind.mu.Lock()
+		n := len(s.behind.jobs)
+		s.behind.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
 func (s *Store) lookupDisk(i int) *Object {
+	s.diskTold()
 	h, text := keyOf(i)
 	return s.GetDisk(&h, []byte(text))
 }

@@ -34,8 +34,7 @@ func TestPublish(t *testing.T) {
 			o := objectOf(1, 2, c.size)
 			want := bytes.Clone(o.Body)
 			shown := 0
-			done := make(chan policy.Reason, 2)
-			s.Publish(o, func() {
+			reason := s.Publish(o, func() {
 				shown++
 				got := s.Lookup(&o.Hash, []byte(o.Text))
 				if got == nil || got.Stored != o.Stored {
@@ -44,8 +43,7 @@ func TestPublish(t *testing.T) {
 				if got != nil {
 					got.Close()
 				}
-			}, func(r policy.Reason) { done <- r })
-			reason := <-done
+			})
 			if (shown == 1) != c.there || (reason == policy.ReasonNone) != c.there {
 				t.Fatalf("shown %d times, reason %v, want stored %v", shown, reason, c.there)
 			}
@@ -81,40 +79,14 @@ func TestPublishAllocates(t *testing.T) {
 		}
 	}
 	i := 0
-	told := func(reason policy.Reason) {
-		if reason != policy.ReasonNone {
-			t.Error(reason)
-		}
-	}
 	n := testing.AllocsPerRun(len(objects)-1, func() {
-		s.Publish(objects[i], nothing, told)
+		if reason := s.Publish(objects[i], nothing); reason != policy.ReasonNone {
+			t.Fatal(reason)
+		}
 		i++
 	})
 	if n > 6 {
 		t.Errorf("%v allocations for a published object", n)
 	}
 	t.Logf("%v allocations", n)
-}
-
-// A disk that does not keep up holds a bounded number of bytes; what comes beyond is in RAM only, and what the disk had
-// under the key does not come back.
-func TestPublishBehindIsBounded(t *testing.T) {
-	s := openTest(t, testOptions(t.TempDir()))
-	s.Put(objectOf(1, 1, 100))
-	s.behind.Store(maxBehind)
-	o := objectOf(1, 2, 100)
-	done := make(chan policy.Reason, 1)
-	s.Publish(o, nothing, func(r policy.Reason) { done <- r })
-	if r := <-done; r != policy.ReasonStorage {
-		t.Errorf("the reason is %v", r)
-	}
-	if got := s.lookup(1); got != o {
-		t.Errorf("RAM has %v", got)
-	}
-	s.behind.Store(0)
-	s.forgetRAM(1)
-	if got := s.lookup(1); got != nil {
-		t.Errorf("the disk still shows version %d", got.Stored)
-		got.Close()
-	}
 }

@@ -10,7 +10,8 @@ import (
 
 // Refresh publishes fresh in the place of old, whose body it shares: a 304
 // renewed it. On disk only the metadata is written, and where that is to go is
-// known from when old was stored or read, so that nothing is read. When something
+// known from when old was stored or read, so that nothing is read; where RAM has
+// the renewed object that may come to pass behind Refresh. When something
 // else has taken old's place meanwhile, that stays: it is newer than what was
 // renewed.
 func (s *Store) Refresh(old, fresh *Object) policy.Reason {
@@ -18,8 +19,13 @@ func (s *Store) Refresh(old, fresh *Object) policy.Reason {
 	fresh.Body, fresh.Tier = old.Body, policy.TierRAM
 	g := s.guards.of(&old.Hash)
 	g.begin()
-	defer g.end()
 	r := s.ram.renew(old, fresh, old.Length <= s.ramMax && !old.Large())
+	// Where RAM did not have what was renewed, the disk may have something newer, and
+	// nobody may be shown that it does not for longer than it takes to look.
+	if r.inRAM && r.hadOld && s.behind.add(s, fresh, old, r) {
+		return policy.ReasonNone
+	}
+	defer g.end()
 	if r.superseded {
 		return policy.ReasonNone
 	}
@@ -119,14 +125,19 @@ func (r *ram) homeOf(o *Object) *disk.Place {
 	return c.home
 }
 
-// setHome notes where on disk o lies, if RAM still has it.
+// setHome notes where on disk o lies, if RAM still has it or what renewed it since.
 func (r *ram) setHome(o *Object, p *disk.Place) {
 	s := r.shard(&o.Hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.cells[o.Hash]; c != nil && c.obj.Load() == o {
+	if c := s.cells[o.Hash]; c != nil && c.obj.Load().sharesBody(o) {
 		c.home = p
 	}
+}
+
+// sharesBody reports whether both are one object, or one renews the other.
+func (o *Object) sharesBody(p *Object) bool {
+	return o == p || len(o.Body) > 0 && len(o.Body) == len(p.Body) && &o.Body[0] == &p.Body[0]
 }
 
 // refreshDisk writes fresh's metadata beside old's body. The two belong
@@ -139,6 +150,12 @@ func (s *Store) refreshDisk(d *disk.Store, old, fresh *Object, r renewal) policy
 		// Something later is on its way to the disk behind this, or has been there.
 		return policy.ReasonNone
 	}
+	defer s.supersede(g, &old.Hash)()
+	return s.refreshDiskLocked(d, old, fresh, r)
+}
+
+// refreshDiskLocked is refreshDisk with the guard held.
+func (s *Store) refreshDiskLocked(d *disk.Store, old, fresh *Object, r renewal) policy.Reason {
 	if r.home == nil && old.Large() {
 		r.home = old.outside.entry.Place()
 	}

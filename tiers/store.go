@@ -59,14 +59,11 @@ type Store struct {
 	stop      chan struct{}
 	diskKept  chan struct{} // closed when keepDisk has returned; nil without a disk tier
 
-	// writes are what Publish writes behind RAM, behind is how many bytes that is.
-	writes sync.WaitGroup
-	behind atomic.Int64
-
 	guards    guards
 	admission admission
 	short     shortage
 	parts     parts
+	behind    behind
 	// varyMu serialises changes of vary records, which are read, changed and
 	// written; sharded by key. Taken before any guard.
 	varyMu [64]sync.Mutex
@@ -116,6 +113,7 @@ func Open(o Options) (*Store, error) {
 		s.parts.load(o.Disk.Dir, d)
 		s.disk.Store(d)
 	}
+	s.behind.init(s, o.RAMSize)
 	s.diskKept = make(chan struct{})
 	go s.keepDisk()
 	return s, nil
@@ -185,7 +183,14 @@ func (s *Store) GetDisk(h *policy.Hash, text []byte) *Object {
 	d := s.disk.Load()
 	// The mark first: a delete that fails and leaves a debt behind the question is
 	// then one that a promotion finds.
-	since := s.guards.of(h).mark()
+	g := s.guards.of(h)
+	since := g.mark()
+	if g.pending.Load() > 0 {
+		if o := s.behind.get(h); o != nil {
+			// RAM has forgotten it before the disk was told.
+			return o.ifText(text)
+		}
+	}
 	if d == nil || s.debts.owes(h) {
 		return nil
 	}
@@ -290,6 +295,7 @@ func (s *Store) putDisk(o *Object, inRAM bool) policy.Reason {
 			return policy.ReasonNone
 		}
 	}
+	defer s.supersede(g, &o.Hash)()
 	return s.putDiskLocked(d, o, inRAM)
 }
 
@@ -319,6 +325,7 @@ func (s *Store) commitDisk(w *disk.Writer, o *Object) policy.Reason {
 	g := s.guards.of(&o.Hash)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	defer s.supersede(g, &o.Hash)()
 	err := w.Commit(o.encode(nil), o.expires())
 	// An older and smaller object of the key may still be in RAM.
 	s.ram.delete(&o.Hash)
@@ -356,9 +363,10 @@ func (s *Store) remove(h *policy.Hash) {
 	g.begin()
 	defer g.end()
 	s.ram.delete(h)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer s.supersede(g, h)()
 	if d := s.disk.Load(); d != nil {
-		g.mu.Lock()
-		defer g.mu.Unlock()
 		s.deleteDisk(d, h)
 	} else {
 		s.forgetLater(h)
@@ -406,7 +414,7 @@ func (s *Store) Close() error {
 		close(s.stop)
 		<-s.diskKept
 	}
-	s.writes.Wait()
+	s.behind.close()
 	s.ram.close()
 	if d := s.disk.Swap(nil); d != nil {
 		s.parts.finish(s.opts.Disk.Dir, d)

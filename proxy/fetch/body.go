@@ -100,29 +100,25 @@ func (t *run) whole() bool {
 // delete, so it is looked for once more.
 func (t *run) publish(o *tiers.Object, a *Body) {
 	visible := false
-	f, m := t.Flight, t.m
-	m.running.enter()
-	m.store.Publish(o, func() {
+	reason := t.m.store.Publish(o, func() {
 		visible = true
 		t.markStored(o.Hash)
 		t.listVariant(o.Hash, o)
 		t.Leave()
 		t.tell(a)
-	}, func(reason policy.Reason) {
-		defer m.running.leave()
-		if reason != policy.ReasonNone {
-			m.NotCached(reason)
-		}
-		if f.outdated.Load() {
-			m.store.Delete(&o.Hash)
-			m.store.Delete(&f.primary)
-			m.NotCached(policy.ReasonPurged)
-		}
 	})
 	if !visible {
 		a.Stored, a.Reason = false, policy.ReasonStorage
 		t.Leave()
 		t.tell(a)
+	}
+	if reason != policy.ReasonNone {
+		t.m.NotCached(reason)
+	}
+	if t.outdated.Load() {
+		t.m.store.Delete(&o.Hash)
+		t.m.store.Delete(&t.primary)
+		t.m.NotCached(policy.ReasonPurged)
 	}
 }
 
