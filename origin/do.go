@@ -323,7 +323,7 @@ func (c *race) runRival(x, y *exchange) {
 	}
 }
 
-func round(d time.Duration) string { return d.Round(time.Millisecond).String() }
+func round(d time.Duration) string { return d.Round(100 * time.Microsecond).String() }
 
 // probeBeside sends a copy of a request that may be repeated to an ejected server that
 // is due to be probed. The answer is read, and used for nothing else.

@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"log/slog"
 	"maps"
 	"time"
 )
@@ -45,42 +44,4 @@ func (r *roster) status(now time.Duration, members []*member) Status {
 		})
 	}
 	return s
-}
-
-// saying is when a kind of failure was last logged, and how many came since.
-type saying struct {
-	at     time.Duration
-	unsaid int
-}
-
-// sayAgain is how long a server's failures of one kind are not logged again.
-const sayAgain = 10 * time.Second
-
-// say reports whether a failure of that kind is to be logged, and how many of it were
-// not.
-func (r *roster) say(now time.Duration, m *member, kind string) (unsaid int, yes bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s, said := m.said[kind]
-	if said && now-s.at < sayAgain {
-		s.unsaid++
-		m.said[kind] = s
-		return 0, false
-	}
-	if m.said == nil {
-		m.said = make(map[string]saying)
-	}
-	m.said[kind] = saying{at: now}
-	return s.unsaid, true
-}
-
-// complain logs a failure of a server, each kind at most once in ten seconds.
-func (p *Pool) complain(m *member, kind, reason string) {
-	if p.conf.Log == nil {
-		return
-	}
-	if unsaid, yes := p.roster.say(p.now(), m, kind); yes {
-		p.conf.Log.Warn("origin server failed", slog.String("origin", p.conf.Name), slog.String("server", m.url),
-			slog.String("kind", kind), slog.String("error", reason), slog.Int("unlogged", unsaid))
-	}
 }
