@@ -50,6 +50,7 @@ func (x *exchange) join() state {
 	}
 	x.waited = true
 	x.follows()
+	defer f.Follow()()
 	wait := time.NewTimer(x.p.opts.FollowerTimeout)
 	defer wait.Stop()
 	select {
