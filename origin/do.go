@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -83,6 +84,7 @@ func (p *Pool) ask(ctx context.Context, out *outgoing, begin time.Duration) (*Re
 	for x := &out.first; ; x = new(exchange) {
 		x.pool, x.out, x.left = p, out, q.left
 		x.attempt = attempt{members: p.members, tried: q.tried, left: q.left, target: out.id, safe: out.safe(), owner: x}
+		x.hedged = x.safe && out.method != http.MethodOptions
 		if err := q.permit(x); err != nil {
 			return q.or(p.fail(q.began, err))
 		}

@@ -141,7 +141,7 @@ func (x *exchange) send() *Error {
 func (x *exchange) sendHTTP1(c *conn) *Error {
 	r := http1.Request{
 		Method: x.out.method, Target: x.out.target, Host: x.host(), Fields: x.out.fields, Zero: x.out.zero,
-		Interim: x.out.interim, Within: min(x.pool.conf.FirstByteTimeout, x.left),
+		Interim: x.out.interim, Close: x.pool.conf.NoKeepAlive, Within: min(x.pool.conf.FirstByteTimeout, x.left),
 	}
 	if x.out.up != nil {
 		part, err := x.out.up.part(nil)

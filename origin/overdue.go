@@ -182,7 +182,7 @@ func (r *roster) rivalLocked(now time.Duration, a *attempt, p patience, waited t
 	if !a.safe || a.raced {
 		return l
 	}
-	hedge := p.hedge > 0 && waited >= p.hedge
+	hedge := a.hedged && p.hedge > 0 && waited >= p.hedge
 	if !hedge && waited < p.slow && !(a.overdue && a.member.health.suspected(now)) {
 		return l
 	}

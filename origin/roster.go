@@ -251,6 +251,8 @@ type attempt struct {
 	// safe: it may be sent to another server, too. owner is then told to.
 	safe  bool
 	owner contender
+	// hedged: that may also be because of Config.Hedge.
+	hedged bool
 	// probe: it finds out whether an ejected server is back.
 	probe bool
 

@@ -10,6 +10,7 @@ type Status struct {
 	// Failing: see Pool.Failing.
 	Failing bool
 	Servers []ServerStatus
+	Waiting int // requests that wait for a connection
 	// Retries are counted by why, Hedges by whether they won; since the roster began.
 	Retries, Hedges map[string]uint64
 }
@@ -30,7 +31,7 @@ func (r *roster) status(now time.Duration, members []*member) Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := Status{
-		Failing: r.failingLocked(members),
+		Failing: r.failingLocked(members), Waiting: len(r.waiting.waiters),
 		Retries: make(map[string]uint64), Hedges: map[string]uint64{"true": r.hedged[0], "false": r.hedged[1]},
 	}
 	for w := range whyHedge {
