@@ -589,8 +589,12 @@ func (r *roster) failing(members []*member) bool {
 }
 
 func (r *roster) failingLocked(members []*member) bool {
-	return r.outage.failing || !slices.ContainsFunc(members, (*member).good)
+	return r.outage.failing || !slices.ContainsFunc(members, (*member).works)
 }
+
+// works reports whether m is good, or has answered well since it no longer is: a
+// health check may ask for what is not there.
+func (m *member) works() bool { return m.good() || m.health.lastGood > m.health.since }
 
 // silent and failed take note of a request that no server answered well.
 func (r *roster) silent(now, began time.Duration) {
