@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -83,8 +84,11 @@ func (p *Pool) ask(ctx context.Context, out *outgoing, begin time.Duration) (*Re
 	for x := &out.first; ; x = new(exchange) {
 		x.pool, x.out, x.left = p, out, q.left
 		x.attempt = attempt{members: p.members, tried: q.tried, left: q.left, target: out.id, safe: out.safe(), owner: x}
-		if err := q.permit(x); err != nil {
-			return q.or(p.fail(q.began, err))
+		x.hedged = x.safe && out.method != http.MethodOptions
+		if err := q.permit(x); err != nil && q.held != nil {
+			return q.or(nil)
+		} else if err != nil {
+			return nil, p.fail(q.began, err)
 		}
 		x.server, x.asked = p.serverOf(x.member), q.began
 		resp, err := out.race.run(ctx, x)
@@ -161,7 +165,11 @@ func (q *asking) permit(x *exchange) *Error {
 	if w == nil {
 		return nil
 	}
-	timer := time.NewTimer(q.begin + p.conf.WaitTimeout - now)
+	patience := q.begin + p.conf.WaitTimeout - now
+	if q.held != nil {
+		patience = 0 // what is held has a permit, too: who waits so could wait for each other
+	}
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	busy := &Error{Kind: Busy, Err: fmt.Errorf("none of %d connections became free in %v", p.conf.MaxConnsPerServer, p.conf.WaitTimeout)}
 	select {
@@ -217,8 +225,9 @@ func (q *asking) judge(resp *Response, err *Error) {
 // Losing interleaving: both have a response at the same moment, and each takes the
 // other for the loser. So who wins is decided under mu, once.
 type race struct {
-	mu     sync.Mutex // protects the fields below
-	first  *exchange  // nil when no rival begins any more
+	mu     sync.Mutex      // protects the fields below
+	ctx    context.Context // the caller's
+	first  *exchange       // nil when no rival begins any more
 	rival  *exchange
 	why    why
 	winner *exchange
@@ -237,7 +246,7 @@ func good(resp *Response) bool { return resp != nil && resp.Status < 500 }
 // run runs x, and returns the response of whoever wins.
 func (c *race) run(ctx context.Context, x *exchange) (*Response, *Error) {
 	c.mu.Lock()
-	c.first, c.rival, c.winner = x, nil, nil
+	c.ctx, c.first, c.rival, c.winner = ctx, x, nil, nil
 	c.mu.Unlock()
 	resp, err := x.run(ctx)
 	c.mu.Lock()
@@ -296,14 +305,15 @@ func (x *exchange) rival(m *member, w why) {
 		return
 	}
 	c.rival, c.why, c.resp, c.err, c.came = y, w, nil, nil, make(chan struct{})
+	ctx := c.ctx
 	c.mu.Unlock()
 	p.roster.fly(now, &y.attempt, m)
-	go c.runRival(x, y)
+	go c.runRival(ctx, x, y)
 }
 
-func (c *race) runRival(x, y *exchange) {
+func (c *race) runRival(ctx context.Context, x, y *exchange) {
 	began := y.pool.now()
-	resp, err := y.run(x.parent)
+	resp, err := y.run(ctx)
 	c.mu.Lock()
 	wins := c.winner == nil && good(resp)
 	if wins {
@@ -323,7 +333,7 @@ func (c *race) runRival(x, y *exchange) {
 	}
 }
 
-func round(d time.Duration) string { return d.Round(time.Millisecond).String() }
+func round(d time.Duration) string { return d.Round(100 * time.Microsecond).String() }
 
 // probeBeside sends a copy of a request that may be repeated to an ejected server that
 // is due to be probed. The answer is read, and used for nothing else.

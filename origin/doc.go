@@ -16,7 +16,16 @@
 //     has asked on, never become the answer to another request;
 //   - responses that two parsers could read in different ways are refused, see package
 //     http1;
-//   - an upload ends with its exchange: an answer that refuses it ends it at once.
+//   - an upload ends with its exchange: an answer that refuses it ends it at once;
+//   - one server that fails, hangs or answers errors costs requests neither their
+//     answer nor their time while another is good, as far as they may be repeated, and
+//     is named with its error in the log and the Status.
+//
+// A Pool owns connections and makes attempts. What it knows of its servers is in its
+// roster, which decides, reads no clock and does no I/O: who is asked (roster, health,
+// blame), who waits (queue), how long is long (patience, overdue), how often is too
+// often (budget), whether the origin as a whole fails (outage). A roster outlives the
+// Pool of one configuration.
 //
 // What it refuses: protocol upgrades (101), CONNECT, request trailers, proxies
 // from the environment, certificates that do not verify unless told otherwise.

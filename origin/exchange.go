@@ -79,7 +79,7 @@ func (x *exchange) run(ctx context.Context) (*Response, *Error) {
 	if x.resp.Status >= 500 && x.member != nil {
 		reason := statusReason(x.resp.Status)
 		x.pool.roster.record(x.headerAt, &x.attempt, &result{bad: true, reason: reason})
-		x.pool.complain(x.member, "status", reason)
+		x.pool.roster.complain(x.pool.now(), x.member, "status", reason)
 	}
 	if x.bare {
 		x.err = io.EOF
@@ -108,7 +108,8 @@ func (x *exchange) settle(outcome string, failure *Error) {
 	x.mu.Unlock()
 	switch {
 	case aborted == errNoAnswer:
-		res.bad, res.reason = true, aborted.Error()
+		outcome = FirstByteTimeout.String()
+		res.bad, res.outcome, res.reason = true, outcome, aborted.Error()
 	case failure != nil && failure.Kind.faultOfServer():
 		res.bad, res.unreached, res.reason = true, unreached(failure.Kind), failure.Err.Error()
 	case outcome == outcomeOK || enough:
@@ -117,7 +118,7 @@ func (x *exchange) settle(outcome string, failure *Error) {
 	x.pool.roster.settle(now, &x.attempt, &res)
 	x.pool.observe(outcome, took)
 	if res.bad {
-		x.pool.complain(x.member, outcome, res.reason)
+		x.pool.roster.complain(x.pool.now(), x.member, outcome, res.reason)
 	}
 }
 
@@ -140,7 +141,7 @@ func (x *exchange) send() *Error {
 func (x *exchange) sendHTTP1(c *conn) *Error {
 	r := http1.Request{
 		Method: x.out.method, Target: x.out.target, Host: x.host(), Fields: x.out.fields, Zero: x.out.zero,
-		Interim: x.out.interim, Within: min(x.pool.conf.FirstByteTimeout, x.left),
+		Interim: x.out.interim, Close: x.pool.conf.NoKeepAlive, Within: min(x.pool.conf.FirstByteTimeout, x.left),
 	}
 	if x.out.up != nil {
 		part, err := x.out.up.part(nil)

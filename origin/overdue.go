@@ -150,13 +150,16 @@ func (r *roster) lateLocked(now time.Duration, a *attempt, slow time.Duration, w
 		return
 	}
 	a.counted = true
-	r.lostLocked(now, a, slow, what+" for "+(now-a.seenAt).Round(time.Millisecond).String()+", while other servers answered")
+	r.lostLocked(now, a, slow, what+" for "+round(now-a.seenAt)+", while other servers answered")
 }
 
 // lostLocked counts an attempt that was too slow against its server.
 func (r *roster) lostLocked(now time.Duration, a *attempt, slow time.Duration, reason string) {
 	h := &a.member.health
 	a.member.mean.add(now, now-a.began)
+	if unsaid, yes := a.member.say(now, "slow"); yes {
+		r.newsLocked(news{url: a.member.url, kind: "slow", reason: reason, unsaid: unsaid})
+	}
 	if h.reason = reason; !h.out && h.lose(&r.conf.eject, now, a.began, slow, reason) {
 		r.judgeLocked(now, a.members, a.member)
 	}
@@ -179,7 +182,7 @@ func (r *roster) rivalLocked(now time.Duration, a *attempt, p patience, waited t
 	if !a.safe || a.raced {
 		return l
 	}
-	hedge := p.hedge > 0 && waited >= p.hedge
+	hedge := a.hedged && p.hedge > 0 && waited >= p.hedge
 	if !hedge && waited < p.slow && !(a.overdue && a.member.health.suspected(now)) {
 		return l
 	}

@@ -7,7 +7,7 @@ import (
 
 // begin begins an attempt that may be repeated.
 func (r *testRoster) begin(target uint64) *attempt {
-	a := &attempt{members: r.list, target: target, safe: true, left: time.Minute}
+	a := &attempt{members: r.list, target: target, safe: true, hedged: true, left: time.Minute}
 	if r.acquire(r.now, a, nil) != nil {
 		r.t.Fatal("there is no permit")
 	}

@@ -499,6 +499,13 @@ func TestActiveChecks(t *testing.T) {
 	if got := r.shares(10); got["a"] != 5 {
 		t.Errorf("all are down: %v", got)
 	}
+	if !r.failing(r.list) {
+		t.Error("the origin is not failing although all are down")
+	}
+	r.pass(time.Second)
+	if r.ok(a, 2); r.failing(r.list) {
+		t.Error("the origin is failing although a server answers requests")
+	}
 }
 
 func TestHealthStatusRanges(t *testing.T) {

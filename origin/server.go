@@ -139,7 +139,7 @@ func (s *server) resolve() {
 		ctx, cancel := context.WithTimeout(s.pool.base, s.pool.conf.ConnectTimeout)
 		defer cancel()
 		if err := s.addrs.look(ctx, s.pool.now()); err != nil {
-			s.pool.complain(s.member, Connect.String(), err.Error())
+			s.pool.roster.complain(s.pool.now(), s.member, Connect.String(), err.Error())
 		}
 	}()
 }
@@ -156,7 +156,7 @@ func (s *server) checkUntil(ctx context.Context) {
 		}
 		if reason != "" {
 			reason = "health check of " + conf.Path + ": " + reason
-			s.pool.complain(s.member, "health", reason)
+			s.pool.roster.complain(s.pool.now(), s.member, "health", reason)
 		}
 		s.pool.roster.checked(s.pool.now(), s.pool.members, s.member, reason == "", reason)
 		select {

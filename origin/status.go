@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"log/slog"
 	"maps"
 	"time"
 )
@@ -11,6 +10,7 @@ type Status struct {
 	// Failing: see Pool.Failing.
 	Failing bool
 	Servers []ServerStatus
+	Waiting int // requests that wait for a connection
 	// Retries are counted by why, Hedges by whether they won; since the roster began.
 	Retries, Hedges map[string]uint64
 }
@@ -31,7 +31,7 @@ func (r *roster) status(now time.Duration, members []*member) Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := Status{
-		Failing: r.failingLocked(members),
+		Failing: r.failingLocked(members), Waiting: len(r.waiting.waiters),
 		Retries: make(map[string]uint64), Hedges: map[string]uint64{"true": r.hedged[0], "false": r.hedged[1]},
 	}
 	for w := range whyHedge {
@@ -45,42 +45,4 @@ func (r *roster) status(now time.Duration, members []*member) Status {
 		})
 	}
 	return s
-}
-
-// saying is when a kind of failure was last logged, and how many came since.
-type saying struct {
-	at     time.Duration
-	unsaid int
-}
-
-// sayAgain is how long a server's failures of one kind are not logged again.
-const sayAgain = 10 * time.Second
-
-// say reports whether a failure of that kind is to be logged, and how many of it were
-// not.
-func (r *roster) say(now time.Duration, m *member, kind string) (unsaid int, yes bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s, said := m.said[kind]
-	if said && now-s.at < sayAgain {
-		s.unsaid++
-		m.said[kind] = s
-		return 0, false
-	}
-	if m.said == nil {
-		m.said = make(map[string]saying)
-	}
-	m.said[kind] = saying{at: now}
-	return s.unsaid, true
-}
-
-// complain logs a failure of a server, each kind at most once in ten seconds.
-func (p *Pool) complain(m *member, kind, reason string) {
-	if p.conf.Log == nil {
-		return
-	}
-	if unsaid, yes := p.roster.say(p.now(), m, kind); yes {
-		p.conf.Log.Warn("origin server failed", slog.String("origin", p.conf.Name), slog.String("server", m.url),
-			slog.String("kind", kind), slog.String("error", reason), slog.Int("unlogged", unsaid))
-	}
 }

@@ -70,6 +70,7 @@ func (x *exchange) await(f *fetch.Flight) state {
 }
 
 func (x *exchange) readyWithin(f *fetch.Flight, d time.Duration) bool {
+	defer f.Follow()()
 	wait := time.NewTimer(d)
 	defer wait.Stop()
 	select {

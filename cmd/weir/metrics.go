@@ -90,7 +90,7 @@ func (n *node) wirePoolMetrics() {
 
 func poolRow(p *origin.Pool) metrics.PoolRow {
 	s := p.Status()
-	row := metrics.PoolRow{Origin: p.Name(), Retries: counted(s.Retries), Hedges: counted(s.Hedges)}
+	row := metrics.PoolRow{Origin: p.Name(), Retries: counted(s.Retries), Hedges: counted(s.Hedges), Waiting: s.Waiting}
 	for _, v := range s.Servers {
 		row.Servers = append(row.Servers, metrics.ServerRow{
 			Server: v.URL, Up: v.State == origin.StateUp || v.State == origin.StateBackup, Outcomes: counted(v.Outcomes),

@@ -455,7 +455,7 @@ func (n *node) Status() any {
 // originStatus is what /v1/status says of an origin.
 func originStatus(p *origin.Pool) admin.OriginStatus {
 	of := p.Status()
-	s := admin.OriginStatus{Name: p.Name(), Failing: of.Failing}
+	s := admin.OriginStatus{Name: p.Name(), Failing: of.Failing, Waiting: of.Waiting}
 	for _, v := range of.Servers {
 		s.Servers = append(s.Servers, admin.ServerStatus{
 			URL: v.URL, Addresses: v.Addresses, State: v.State.String(), Since: v.Since, Reason: v.Reason, InFlight: v.InFlight,

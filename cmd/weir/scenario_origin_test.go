@@ -7,9 +7,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -45,7 +48,7 @@ func originOf(ts *testscript.TestScript, name string) *scriptedOrigin {
 }
 
 func cmdOriginCtl(ts *testscript.TestScript, neg bool, args []string) {
-	const usage = "originctl NAME release B | hold B | down | up | stalled B [N] | requests [METHOD] TARGET N | total N | done N | connections N"
+	const usage = "originctl NAME release B | hold B | down | up | flap EVERY | stalled B [N] | requests [METHOD] TARGET N | total N | done N | connections N"
 	arguments(ts, neg, args, 2, 5, usage)
 	o, verb, rest := originOf(ts, args[0]), args[1], args[2:]
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -63,6 +66,10 @@ func cmdOriginCtl(ts *testscript.TestScript, neg bool, args []string) {
 		o.Down()
 	case verb == "up" && len(rest) == 0:
 		ts.Check(o.Up())
+	case verb == "flap" && len(rest) == 1:
+		every, err := time.ParseDuration(rest[0])
+		ts.Check(err)
+		o.flap(ts, every)
 	case verb == "release" && len(rest) == 1:
 		ts.Check(o.Release(rest[0]))
 	case verb == "hold" && len(rest) == 1:
@@ -86,6 +93,55 @@ func cmdOriginCtl(ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		ts.Fatalf("usage: %s", usage)
 	}
+}
+
+// flap takes the origin down and up again, each for that long, until the scenario ends.
+func (o *scriptedOrigin) flap(ts *testscript.TestScript, every time.Duration) {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	ts.Defer(func() {
+		close(stop)
+		<-stopped
+	})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for down := true; ; down = !down {
+			if down {
+				o.Down()
+			} else if err := o.Up(); err != nil {
+				return // the scenario has closed it
+			}
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+}
+
+// cmdBlackhole sets $NAME to the address of a server that answers no attempt to connect,
+// as one does whose packets are dropped: it never accepts, and its queue is full.
+func cmdBlackhole(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 1, 1, "blackhole NAME")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	ts.Check(err)
+	ts.Defer(func() { _ = syscall.Close(fd) })
+	ts.Check(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	ts.Check(syscall.Listen(fd, 0))
+	name, err := syscall.Getsockname(fd)
+	ts.Check(err)
+	address := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+	for range 16 {
+		c, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
+		if err != nil {
+			ts.Setenv(args[0], address)
+			return
+		}
+		ts.Defer(func() { _ = c.Close() })
+	}
+	ts.Fatalf("the queue of %s does not fill", address)
 }
 
 // expectCount waits for n requests and fails when there are more. Empty words

@@ -24,7 +24,8 @@ import (
 //
 //	origin O FILE            starts the scripted origin (loadtest/script) of FILE and sets $O to host:port; with CERT and
 //	                         KEY behind it, it speaks TLS
-//	originctl O VERB ...     release B | hold B | down | up | stalled B [N] (waits for N exchanges at barrier B) |
+//	blackhole O              sets $O to an address that answers no attempt to connect
+//	originctl O VERB ...     release B | hold B | down | up | flap EVERY | stalled B [N] (waits for N exchanges at barrier B) |
 //	                         requests [METHOD] TARGET N (exactly N by now; waits while fewer) | total N | done N |
 //	                         connections N
 //	saw O N WHAT ...         about the N-th request ("last" too): method M | target T | host RE | header NAME RE |
@@ -42,7 +43,8 @@ import (
 //	raw C W BYTES            sends BYTES, a Go string without its quotes, on a new connection; send C BYTES sends more
 //	misses W PREFIX N EVERY [SKIP]
 //	                         sends N GETs of PREFIX1, PREFIX2 ..., one EVERY (20ms); of those behind the first SKIP at most
-//	                         one in a hundred may fail, or take longer than 250ms and twice the p99 of the first "misses"
+//	                         one in a hundred may fail, or take longer than 250ms and twice the p99 of the first
+//	                         "misses", which may take any time
 //	next C                   goes on to the connection's next response
 //	resume C | leave C       lets a client that stopped reading go on; closes its connection
 //	blocked C                waits until a transfer stands still while there is more to send or to read
@@ -138,6 +140,7 @@ var scenarioCommands = map[string]func(ts *testscript.TestScript, neg bool, args
 	"next":      cmdNext,
 	"resume":    cmdResume,
 	"leave":     cmdLeave,
+	"blackhole": cmdBlackhole,
 	"blocked":   cmdBlocked,
 	"expect":    cmdExpect,
 	"cert":      cmdCert,

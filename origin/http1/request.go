@@ -27,6 +27,8 @@ type Request struct {
 	Body   io.Reader
 	Length int64
 	Zero   bool
+	// Close tells the server that the connection ends behind its response.
+	Close bool
 	// AtHand says that reading Body does not block. Such a body leaves with the head
 	// in one write when it is small.
 	AtHand bool
@@ -92,6 +94,9 @@ func (r *Request) appendHead(b []byte) ([]byte, error) {
 		b = append(b, f.Value...)
 		b = append(b, "\r\n"...)
 	})
+	if r.Close {
+		b = append(b, "Connection: close\r\n"...)
+	}
 	switch {
 	case r.Body != nil && r.Length < 0:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)

@@ -85,7 +85,9 @@ type OriginStatus struct {
 	Name string `json:"name"`
 	// Failing: the origin as a whole does not answer, or not in the usual time, so
 	// that what is stale stands in at once.
-	Failing bool           `json:"failing"`
+	Failing bool `json:"failing"`
+	// Waiting requests have no connection yet.
+	Waiting int            `json:"waiting"`
 	Servers []ServerStatus `json:"servers"`
 }
 

@@ -53,7 +53,7 @@ type run struct {
 	// leading: the question's asker waits for the answer, in this goroutine unless
 	// behind is set.
 	leading, behind bool
-	own     Own
+	own             Own
 
 	resp *origin.Response
 	// presp is the response as policy sees it, and storage its judgement.

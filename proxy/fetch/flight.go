@@ -39,6 +39,7 @@ func (q *Question) clone() {
 // stale object stays the caller's.
 func (f *Flight) Lead(q *Question) (Answer, Own) {
 	t := &run{Flight: f, q: *q, leading: true}
+	f.people.Add(1)
 	f.m.running.enter()
 	t.from(stateRoundTrip)
 	return f.Answer(), t.own

@@ -48,6 +48,9 @@ type Flight struct {
 	// outdated is set by an invalidation that came while the flight was under
 	// way: what it brings was made before, and is not stored.
 	outdated atomic.Bool
+	// people counts the clients who wait for the answer: where an origin has more to
+	// do than connections, it answers them in that order.
+	people atomic.Int64
 
 	// mu protects the fields below; answer does not change once it is set.
 	mu     sync.Mutex
@@ -121,6 +124,12 @@ func (f *Flight) Ready() <-chan struct{} {
 		}
 	}
 	return f.ready
+}
+
+// Follow counts a client who waits for the answer, until stop is called.
+func (f *Flight) Follow() (stop func()) {
+	f.people.Add(1)
+	return func() { f.people.Add(-1) }
 }
 
 // settle gives the answer to everybody who waits; the first counts.

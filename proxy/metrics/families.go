@@ -41,6 +41,7 @@ const (
 	nameOriginTime    = "weir_origin_duration_seconds"
 	nameOriginBytes   = "weir_origin_response_bytes_total"
 	nameOriginRetries = "weir_origin_retries_total"
+	nameOriginWaiting = "weir_origin_waiting"
 	nameOriginHedges  = "weir_origin_hedges_total"
 	nameServerUp      = "weir_origin_server_up"
 	nameServerReqs    = "weir_origin_server_requests_total"
@@ -102,6 +103,7 @@ var families = []family{
 	{nameOriginBytes, counter, "Body bytes received from origins."},
 	{nameOriginRetries, counter, "Requests sent to origins once more after a failure or a long wait, by reason."},
 	{nameOriginHedges, counter, "Requests sent to a second server because the first took long, by whether the second answered first."},
+	{nameOriginWaiting, gauge, "Requests that wait for a connection to an origin, since max_connections are in use."},
 	{nameServerUp, gauge, "1 while a server gets requests, or is a backup that would; 0 while it is ejected, probed or down."},
 	{nameServerReqs, counter, "Requests sent to a server, retries, hedges and probes included, by outcome."},
 	{nameOffload, gauge, "One minus origin requests per client request over the last 5 minutes; 0 without client requests, negative when origins get more than clients send."},

@@ -6,7 +6,9 @@ type PoolRow struct {
 	Origin string
 	// Retries are counted by why, Hedges by whether they won ("true", "false").
 	Retries, Hedges []Counted
-	Servers         []ServerRow
+	// Waiting counts the requests that wait for a connection now.
+	Waiting int
+	Servers []ServerRow
 }
 
 // ServerRow is one server of an origin.
@@ -42,6 +44,7 @@ func (r *Registry) appendPoolRows(b []byte) []byte {
 	for _, p := range (*f)() {
 		counted(nameOriginRetries, "why", p.Retries, "origin", p.Origin)
 		counted(nameOriginHedges, "won", p.Hedges, "origin", p.Origin)
+		b = appendSample(b, nameOriginWaiting, labels("origin", p.Origin), uint64(p.Waiting))
 		for _, s := range p.Servers {
 			up := uint64(0)
 			if s.Up {
