@@ -116,9 +116,10 @@ type exchange struct {
 	cancel func()
 	// closing: the connection ends with this answer, and the answer says so.
 	closing bool
-	// judgeLive: the origin has not seen the client's conditions, so weir
-	// applies them to its answer.
+	// judgeLive: weir applies the client's conditions to the origin's answer.
 	judgeLive bool
+	// toldOrigin: the origin has seen the client's conditions.
+	toldOrigin bool
 	// part is set when obj is a stored part that covers the range asked for.
 	part partHit
 	// partListed: the vary record lists a part of the variant that key is of.

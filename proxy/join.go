@@ -161,9 +161,11 @@ func (x *exchange) again() state {
 }
 
 // goAlone fetches without being joined. What it brings is stored if it may be.
+// Where nothing is stored that could be renewed, the client's conditions go along.
 func (x *exchange) goAlone() state {
 	q := x.question()
-	q.Ranged = x.fetchesPart()
+	q.Ranged, q.Conditional = x.fetchesPart(), x.stale == nil && x.req.Conditional()
+	x.toldOrigin = q.Conditional
 	return x.lead(x.p.fetch.Alone(&x.key, x.asker.Personal()), &q)
 }
 
@@ -370,7 +372,13 @@ func (x *exchange) followAlone(a *fetch.Alone) state {
 // deliverLive delivers the origin's answer to this request alone.
 func (x *exchange) deliverLive(a *fetch.Alone, own fetch.Own) state {
 	x.dropStale()
-	x.live, x.reason, x.judgeLive = own.Live, a.Reason, true
+	known := x.found == foundMark && a.Status == 304 && a.Reason == policy.ReasonStatus
+	if !known { // the mark says more than a 304 without Cache-Control
+		x.reason = a.Reason
+	}
+	// An origin that has seen If-Match and answered all the same has decided.
+	x.judgeLive = !x.toldOrigin || x.req.IfMatch == nil && x.req.IfUnmodifiedSince == nil
+	x.live = own.Live
 	x.code, x.tier = a.Status, policy.TierOrigin
 	x.obj = &tiers.Object{
 		Status: a.Status, Fields: own.Fields, Validators: policy.ValidatorsOf(own.Fields), Length: own.Live.ContentLength, Tier: policy.TierOrigin,

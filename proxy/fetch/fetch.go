@@ -160,6 +160,8 @@ func (t *run) roundTrip() state {
 	switch {
 	case resp.Status == 304 && t.q.Stale != nil:
 		return stateMerge
+	case resp.Status == 304 && t.q.asksForNotModified():
+		return t.notModified()
 	case resp.Status == 304:
 		// Nothing was asked that a 304 could answer.
 		t.heard.Reason, t.code = policy.ReasonOriginMalformed, 502
@@ -180,6 +182,25 @@ func (t *run) roundTrip() state {
 		t.q.Part = nil
 	}
 	return t.judge()
+}
+
+// notModified takes a 304 to the client's own condition, which answers that client
+// and stores nothing. Where it states that the whole could serve others, the whole
+// is asked for instead: else a crowd of clients that each have it would keep it out
+// of the store.
+func (t *run) notModified() state {
+	judged := whole(t.presp)
+	t.storage = policy.Decide(t.q.Rule, &t.q.Request, &judged)
+	f := &t.storage.Freshness
+	if t.storage.Reason == policy.ReasonNone && f.Stated > 0 && f.ServesOthers(t.presp.ResponseTime) && !t.q.Ranged {
+		t.resp.Body.Close()
+		t.resp, t.q.Conditional = nil, false
+		return stateRoundTrip
+	}
+	if t.storage.Reason == policy.ReasonNone {
+		t.storage.Reason = policy.ReasonStatus
+	}
+	return stateAlone
 }
 
 // judge decides whether the response may be stored.
@@ -341,7 +362,7 @@ func (t *run) aboutTheResource() bool {
 		return false
 	default:
 		switch s {
-		case 400, 406, 408, 412, 413, 414, 415, 416, 417, 421, 429, 431:
+		case 304, 400, 406, 408, 412, 413, 414, 415, 416, 417, 421, 429, 431:
 			return false
 		}
 	}

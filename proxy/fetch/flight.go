@@ -24,8 +24,17 @@ type Question struct {
 	Part *tiers.Object
 	// Ranged: the client's Range goes on to the origin.
 	Ranged bool
+	// Conditional: the client's conditions go on to the origin, and its 304 is for
+	// that client. It goes with a flight that nobody joins and nothing stale.
+	Conditional bool
 	// Interim gets the origin's interim responses; nil: nobody waits for them.
 	Interim func(code int, fields policy.Fields) error
+}
+
+// asksForNotModified reports whether the client's conditions may be answered with a
+// 304 (RFC 9110 section 13.2.2).
+func (q *Question) asksForNotModified() bool {
+	return q.Conditional && (q.Request.IfNoneMatch != nil || q.Request.IfModifiedSince != nil)
 }
 
 // clone makes the question outlive what it points to.
