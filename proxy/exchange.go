@@ -250,6 +250,7 @@ func (x *exchange) finish() {
 // drop gives back whatever the exchange still holds.
 func (x *exchange) drop() {
 	x.endInterims()
+	x.endVigil()
 	if x.fill != nil {
 		x.fill.Close()
 		x.fill = nil

@@ -166,6 +166,9 @@ func (x *exchange) goAlone() state {
 	q := x.question()
 	q.Ranged, q.Conditional = x.fetchesPart(), x.stale == nil && x.req.Conditional()
 	x.toldOrigin = q.Conditional
+	if x.provedAlone() {
+		q.Context, q.Done = x.exclusive(nil)
+	}
 	return x.lead(x.p.fetch.Alone(&x.key, x.asker.Personal()), &q)
 }
 
@@ -187,6 +190,9 @@ func (x *exchange) heard(h *fetch.Heard) {
 
 // took makes the answer to the question that this request led with its own.
 func (x *exchange) took(a fetch.Answer, own fetch.Own) state {
+	if own.Live == nil {
+		x.endVigil() // what comes is for others too
+	}
 	switch a := a.(type) {
 	case *fetch.Body:
 		x.heard(&a.Heard)
@@ -366,6 +372,7 @@ func (x *exchange) followAlone(a *fetch.Alone) state {
 	}
 	x.collapsed = false
 	x.dropStale()
+	_, x.alone = x.p.store.Marked(&x.key, x.asker.Personal())
 	return x.goAlone()
 }
 
@@ -378,7 +385,7 @@ func (x *exchange) deliverLive(a *fetch.Alone, own fetch.Own) state {
 	}
 	// An origin that has seen If-Match and answered all the same has decided.
 	x.judgeLive = !x.toldOrigin || x.req.IfMatch == nil && x.req.IfUnmodifiedSince == nil
-	x.live = own.Live
+	x.live, x.cancel = own.Live, own.Done
 	x.code, x.tier = a.Status, policy.TierOrigin
 	x.obj = &tiers.Object{
 		Status: a.Status, Fields: own.Fields, Validators: policy.ValidatorsOf(own.Fields), Length: own.Live.ContentLength, Tier: policy.TierOrigin,

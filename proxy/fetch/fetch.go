@@ -142,7 +142,11 @@ func (t *run) release() {
 // roundTrip asks the origin and judges the header of its answer.
 func (t *run) roundTrip() state {
 	t.presp.RequestTime = t.m.now().UnixNano()
-	resp, err := t.q.Upstream.Do(t.m.base, t.request())
+	ctx := t.q.Context
+	if ctx == nil {
+		ctx = t.m.base
+	}
+	resp, err := t.q.Upstream.Do(ctx, t.request())
 	t.presp.ResponseTime = t.m.now().UnixNano()
 	t.came = t.m.arrival(t.presp.ResponseTime)
 	t.heard = Heard{Took: time.Duration(t.presp.ResponseTime - t.presp.RequestTime)}
@@ -347,6 +351,7 @@ func (t *run) alone() state {
 	a := &Alone{Heard: t.heard, Validates: policy.StatesValidation(t.q.Rule, &t.presp), Waiting: t.storage.Waiting}
 	a.Reason, a.RetryAfter = reason, t.presp.Fields.Get("Retry-After")
 	if t.leading {
+		t.own.Done, t.done = t.done, nil
 		t.own.Live, t.own.Fields = t.resp, policy.Dated(t.presp.Fields, t.presp.ResponseTime)
 	}
 	t.settle(a)

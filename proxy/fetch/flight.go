@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"bytes"
+	"context"
 
 	"weir/origin"
 	"weir/policy"
@@ -27,6 +28,11 @@ type Question struct {
 	// Conditional: the client's conditions go on to the origin, and its 304 is for
 	// that client. It goes with a flight that nobody joins and nothing stale.
 	Conditional bool
+	// Context ends the exchange with the origin when nobody can use its answer; nil:
+	// only Stop ends it. Done is called, where it is set, when nothing depends on
+	// Context any more.
+	Context context.Context
+	Done    func()
 	// Interim gets the origin's interim responses; nil: nobody waits for them.
 	Interim func(code int, fields policy.Fields) error
 }
@@ -47,7 +53,7 @@ func (q *Question) clone() {
 // behind it does so in a goroutine of its own, on a copy of the question. The
 // stale object stays the caller's.
 func (f *Flight) Lead(q *Question) (Answer, Own) {
-	t := &run{Flight: f, q: *q, leading: true}
+	t := &run{Flight: f, q: *q, leading: true, done: q.Done}
 	f.m.running.enter()
 	t.from(stateRoundTrip)
 	return f.Answer(), t.own
