@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -357,5 +358,31 @@ func TestAbandonedBody(t *testing.T) {
 	wantKind(t, err, Canceled)
 	if seen.String() != "abandoned" || p.members[0].inUse != 0 {
 		t.Errorf("observed %q, %d permits held", seen, p.members[0].inUse)
+	}
+}
+
+// TestShortRestsAreRead: a short body that nobody wants any more is read for the sake of
+// its connection, and a long one is not.
+func TestShortRestsAreRead(t *testing.T) {
+	for size, conns := range map[int]int{drainLimit: 1, drainLimit + 1: 2} {
+		sent := make(chan struct{}, 2)
+		s := newScript(t, func(p *peer) {
+			for p.head() != "" {
+				p.say(ok + "Content-Length: " + strconv.Itoa(size) + "\r\n\r\n" + strings.Repeat("x", size))
+				sent <- struct{}{}
+			}
+		})
+		p := pool(t, Config{Servers: urls(s.url())})
+		for range 2 {
+			resp, err := p.Do(t.Context(), get("/"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-sent // all of it is in the socket's buffers
+			resp.Body.Close()
+		}
+		if s.conns() != conns {
+			t.Errorf("two bodies of %d bytes that nobody read took %d connections, want %d", size, s.conns(), conns)
+		}
 	}
 }

@@ -23,8 +23,10 @@ var Differences = []Difference{
 	{Name: "Authorization", Why: "A response to it is stored only where it says that it may be (RFC 9111 section 3.5)."},
 	{Name: "Range", Why: "Sent when a part is fetched; the part is stored as one."},
 	{Name: "If-Range", Why: "As Range."},
-	{Name: "If-None-Match", Why: "Weir's own, when it validates what is stored."},
-	{Name: "If-Modified-Since", Why: "Weir's own, when it validates what is stored."},
+	{Name: "If-None-Match", Why: "Weir's own, when it validates what is stored; the client's, when nothing is stored and the request goes alone."},
+	{Name: "If-Modified-Since", Why: "The same."},
+	{Name: "If-Match", Why: "The client's, when nothing is stored and the request goes alone: a 412 is not stored."},
+	{Name: "If-Unmodified-Since", Why: "The same."},
 	{Kind: "fields that `request.underscores` names", Why: "The operator lets them through; they count as the next row's."},
 	{Kind: "every other field of standing ordinary", Why: "HTTP lets a response depend on any request field and obliges the origin to name it in Vary (RFC 9110 section 12.5.5); the variant is then made of the very lines that the origin got."},
 }

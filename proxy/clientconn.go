@@ -26,6 +26,8 @@ type clientConn struct {
 
 	phase atomic.Uint32
 	since atomic.Int64 // on clock
+	// vigil is the exchange with an origin that ends when the client leaves; nil: none.
+	vigil atomic.Pointer[vigil]
 
 	// The fields below belong to whoever serves the connection.
 	bodyDeadline bool // the read deadline is that of a body

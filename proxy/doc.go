@@ -5,7 +5,7 @@
 // request from Receive to Finish; it is the only place where a request is
 // counted and logged. The fetch machine (package fetch) brings one response from
 // an origin, for one request that leads and any number that follow; a client that
-// leaves stops nobody's fetch.
+// leaves stops nobody's fetch but its own, where that can serve nobody else (vigil).
 //
 //	Receive -> Lookup -> Deliver       a stored object answers
 //	                  -> Join          it has to be fetched, or confirmed

@@ -118,9 +118,10 @@ type exchange struct {
 	shown shown
 	// closing: the connection ends with this answer, and the answer says so.
 	closing bool
-	// judgeLive: the origin has not seen the client's conditions, so weir
-	// applies them to its answer.
+	// judgeLive: weir applies the client's conditions to the origin's answer.
 	judgeLive bool
+	// toldOrigin: the origin has seen the client's conditions.
+	toldOrigin bool
 	// part is set when obj is a stored part that covers the range asked for.
 	part partHit
 	// partListed: the vary record lists a part of the variant that key is of.
@@ -251,6 +252,7 @@ func (x *exchange) finish() {
 // drop gives back whatever the exchange still holds.
 func (x *exchange) drop() {
 	x.endInterims()
+	x.endVigil()
 	if x.fill != nil {
 		x.fill.Close()
 		x.fill = nil

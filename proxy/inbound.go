@@ -56,6 +56,9 @@ func (in *inbound) stored(p []byte) int {
 	return n
 }
 
+// hasAhead reports whether bytes behind the last head or body were read already.
+func (in *inbound) hasAhead() bool { return len(in.ahead) > in.off }
+
 // giveBack takes back the end of what stored handed out or, with fresh, of what came
 // from the connection.
 func (in *inbound) giveBack(b []byte, fresh bool) {

@@ -215,9 +215,14 @@ func (x *exchange) again() state {
 }
 
 // goAlone fetches without being joined. What it brings is stored if it may be.
+// Where nothing is stored that could be renewed, the client's conditions go along.
 func (x *exchange) goAlone() state {
 	q := x.question()
-	q.Ranged = x.fetchesPart()
+	q.Ranged, q.Conditional = x.fetchesPart(), x.stale == nil && x.req.Conditional()
+	x.toldOrigin = q.Conditional
+	if x.provedAlone() {
+		q.Context, q.Done = x.exclusive(nil)
+	}
 	return x.lead(x.p.fetch.Alone(&x.key, x.asker.Personal()), &q)
 }
 
@@ -239,6 +244,9 @@ func (x *exchange) heard(h *fetch.Heard) {
 
 // took makes the answer to the question that this request led with its own.
 func (x *exchange) took(a fetch.Answer, own fetch.Own) state {
+	if own.Live == nil {
+		x.endVigil() // what comes is for others too
+	}
 	switch a := a.(type) {
 	case *fetch.Body:
 		x.heard(&a.Heard)
@@ -418,13 +426,20 @@ func (x *exchange) followAlone(a *fetch.Alone) state {
 	}
 	x.collapsed = false
 	x.dropStale()
+	_, x.alone = x.p.store.Marked(&x.key, x.asker.Personal())
 	return x.goAlone()
 }
 
 // deliverLive delivers the origin's answer to this request alone.
 func (x *exchange) deliverLive(a *fetch.Alone, own fetch.Own) state {
 	x.dropStale()
-	x.live, x.reason, x.judgeLive = own.Live, a.Reason, true
+	known := x.found == foundMark && a.Status == 304 && a.Reason == policy.ReasonStatus
+	if !known { // the mark says more than a 304 without Cache-Control
+		x.reason = a.Reason
+	}
+	// An origin that has seen If-Match and answered all the same has decided.
+	x.judgeLive = !x.toldOrigin || x.req.IfMatch == nil && x.req.IfUnmodifiedSince == nil
+	x.live, x.cancel = own.Live, own.Done
 	x.code, x.tier = a.Status, policy.TierOrigin
 	x.obj = &tiers.Object{
 		Status: a.Status, Fields: own.Fields, Validators: policy.ValidatorsOf(own.Fields), Length: own.Live.ContentLength, Tier: policy.TierOrigin,
@@ -538,6 +553,7 @@ func (x *exchange) refreshes(o *tiers.Object, done func()) bool {
 	}
 	q := x.question()
 	q.Stale = o
-	f.Behind(&q, done)
+	q.Done = done
+	f.Behind(&q)
 	return true
 }

@@ -63,7 +63,9 @@ func (x *exchange) keepPost(status int, fields policy.Fields, moment stored.Mome
 	x.key = x.keys.Of(x.rule, &x.req)
 	f := x.p.fetch.Alone(&x.key, x.asker.Personal())
 	q := x.question()
-	// The machine owns the origin's answer and its context from here on.
+	// The machine owns the origin's answer and its context from here on, and stores it
+	// for others.
+	x.endVigil()
 	a, own = f.Keep(&q, &fetch.Kept{Response: x.live, Judged: r, Storage: storage, Tags: tags, Since: moment, Done: x.cancel})
 	x.live, x.cancel = nil, nil
 	return a, own, true

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"io"
 	"strconv"
@@ -32,7 +31,7 @@ func (x *exchange) pass() state {
 		up = x.newUpload()
 		r.Body, r.ContentLength = up, up.length
 	}
-	ctx, cancel := context.WithCancel(x.p.fetch.Context())
+	ctx, cancel := x.exclusive(up)
 	began, moment := x.p.now(), x.p.store.Moment()
 	resp, err := x.cfg.Origins[x.rule.Origin].Do(ctx, r)
 	x.originTime = x.p.now().Sub(began)

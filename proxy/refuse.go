@@ -61,6 +61,8 @@ func failureText(r policy.Reason) string {
 		return "the request body is larger than this cache passes on"
 	case policy.ReasonUploadCut:
 		return "the request body was cut short"
+	case policy.ReasonClientGone:
+		return "the client left before the origin answered"
 	case policy.ReasonShuttingDown:
 		return "this cache is shutting down"
 	}

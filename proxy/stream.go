@@ -105,6 +105,8 @@ func (s *bodyStream) next() ([]byte, error) {
 func brokenBy(err error) policy.Reason {
 	var e *origin.Error
 	switch {
+	case errors.Is(err, fetch.ErrClientGone):
+		return policy.ReasonClientGone
 	case errors.As(err, &e):
 		return fetch.ReasonOfKind(e.Kind)
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -76,8 +76,12 @@ func (k *clientConn) idle() {
 // longPast is a deadline that ends a read at once.
 var longPast = time.Unix(1, 0)
 
-// hold ends what a connection waits for when it has overstayed.
+// hold ends what a connection waits for when it has overstayed, and what it waits
+// for in vain.
 func (k *clientConn) hold(now, header, idle, round int64) {
+	if v := k.vigil.Load(); v != nil {
+		v.look(now)
+	}
 	was := phase(k.phase.Load())
 	limit := header
 	switch was {

@@ -88,7 +88,8 @@ type Own struct {
 	// body that cannot be stored waits for it.
 	Reader *tiers.FillReader
 	// Live is the response of an Alone, and Fields are its header's. The leader
-	// closes its body.
+	// closes its body, and then calls Done where that is set.
 	Live   *origin.Response
 	Fields policy.Fields
+	Done   func()
 }

@@ -151,7 +151,11 @@ func (t *run) release() {
 // roundTrip asks the origin and judges the header of its answer.
 func (t *run) roundTrip() state {
 	t.presp.RequestTime = t.m.now().UnixNano()
-	resp, err := t.q.Upstream.Do(t.m.base, t.request())
+	ctx := t.q.Context
+	if ctx == nil {
+		ctx = t.m.base
+	}
+	resp, err := t.q.Upstream.Do(ctx, t.request())
 	t.presp.ResponseTime = t.m.now().UnixNano()
 	t.came = t.m.arrival(t.presp.ResponseTime)
 	t.heard = Heard{Took: time.Duration(t.presp.ResponseTime - t.presp.RequestTime)}
@@ -169,6 +173,8 @@ func (t *run) roundTrip() state {
 	switch {
 	case resp.Status == 304 && t.q.Stale != nil:
 		return stateMerge
+	case resp.Status == 304 && t.q.asksForNotModified():
+		return t.notModified()
 	case resp.Status == 304:
 		// Nothing was asked that a 304 could answer.
 		t.heard.Reason, t.code = policy.ReasonOriginMalformed, 502
@@ -189,6 +195,25 @@ func (t *run) roundTrip() state {
 		t.q.Part = nil
 	}
 	return t.judge()
+}
+
+// notModified takes a 304 to the client's own condition, which answers that client
+// and stores nothing. Where it states that the whole could serve others, the whole
+// is asked for instead: else a crowd of clients that each have it would keep it out
+// of the store.
+func (t *run) notModified() state {
+	judged := whole(t.presp)
+	t.storage = policy.Decide(t.q.Rule, &t.q.Request, &judged)
+	f := &t.storage.Freshness
+	if t.storage.Reason == policy.ReasonNone && f.Stated > 0 && f.ServesOthers(t.presp.ResponseTime) && !t.q.Ranged {
+		t.resp.Body.Close()
+		t.resp, t.q.Conditional = nil, false
+		return stateRoundTrip
+	}
+	if t.storage.Reason == policy.ReasonNone {
+		t.storage.Reason = policy.ReasonStatus
+	}
+	return stateAlone
 }
 
 // judge decides whether the response may be stored.
@@ -338,6 +363,7 @@ func (t *run) alone() state {
 	a := &Alone{Heard: t.heard, Validates: policy.StatesValidation(t.q.Rule, &t.presp), Waiting: t.storage.Waiting}
 	a.Reason, a.RetryAfter = reason, t.presp.Fields.Get("Retry-After")
 	if t.leading {
+		t.own.Done, t.done = t.done, nil
 		t.own.Live, t.own.Fields = t.resp, policy.Dated(t.presp.Fields, t.presp.ResponseTime)
 	}
 	t.tell(a)
@@ -353,7 +379,7 @@ func (t *run) aboutTheResource() bool {
 		return false
 	default:
 		switch s {
-		case 400, 406, 408, 412, 413, 414, 415, 416, 417, 421, 429, 431:
+		case 304, 400, 406, 408, 412, 413, 414, 415, 416, 417, 421, 429, 431:
 			return false
 		}
 	}

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"bytes"
+	"context"
 
 	"weir/origin"
 	"weir/policy"
@@ -24,8 +25,21 @@ type Question struct {
 	Part *tiers.Object
 	// Ranged: the client's Range goes on to the origin.
 	Ranged bool
+	// Conditional: the client's conditions go on to the origin, and its 304 is for
+	// that client. It goes with a flight that nobody joins and nothing stale.
+	Conditional bool
+	// Context ends the exchange with the origin when nobody can use its answer; nil:
+	// only Stop ends it. Done is called at the end, where it is set.
+	Context context.Context
+	Done    func()
 	// Interim gets the origin's interim responses; nil: nobody waits for them.
 	Interim func(code int, fields policy.Fields) error
+}
+
+// asksForNotModified reports whether the client's conditions may be answered with a
+// 304 (RFC 9110 section 13.2.2).
+func (q *Question) asksForNotModified() bool {
+	return q.Conditional && (q.Request.IfNoneMatch != nil || q.Request.IfModifiedSince != nil)
 }
 
 // clone makes the question outlive what it points to.
@@ -38,7 +52,7 @@ func (q *Question) clone() {
 // behind it does so in a goroutine of its own, on a copy of the question. The
 // stale object stays the caller's.
 func (f *Flight) Lead(q *Question) (Answer, Own) {
-	t := &run{Flight: f, q: *q, leading: true}
+	t := &run{Flight: f, q: *q, leading: true, done: q.Done}
 	f.people.Add(1)
 	f.m.running.enter()
 	t.from(stateRoundTrip)
@@ -49,7 +63,7 @@ func (f *Flight) Lead(q *Question) (Answer, Own) {
 // wait for ever: it waits for Ready and then calls TakeOwn, or calls Abandon. The
 // stale object is the flight's.
 func (f *Flight) LeadBehind(q *Question) {
-	t := &run{Flight: f, q: *q, leading: true, behind: true}
+	t := &run{Flight: f, q: *q, leading: true, behind: true, done: q.Done}
 	t.q.clone()
 	f.m.running.enter()
 	go func() {
@@ -101,10 +115,9 @@ func (own *Own) drop() {
 }
 
 // Behind fetches in a goroutine of its own, for nobody but those who join. The
-// stale object is the flight's from now on. Done, unless it is nil, is called at the
-// end.
-func (f *Flight) Behind(q *Question, done func()) {
-	t := &run{Flight: f, q: *q, done: done}
+// stale object is the flight's from now on.
+func (f *Flight) Behind(q *Question) {
+	t := &run{Flight: f, q: *q, done: q.Done}
 	t.q.clone()
 	f.m.running.enter()
 	go func() {

@@ -7,9 +7,20 @@ import (
 	"weir/policy"
 )
 
+// ErrClientGone is why an exchange with an origin was ended whose answer could have
+// served one client only, which left.
+var ErrClientGone = errors.New("the client left")
+
+// statusClientGone is what the log shows for a client that left before there was an
+// answer; nobody gets it.
+const statusClientGone = 499
+
 // OriginReason turns an origin's error into the reason and the status code that
 // the client gets.
 func OriginReason(err error) (policy.Reason, int) {
+	if errors.Is(err, ErrClientGone) {
+		return policy.ReasonClientGone, statusClientGone
+	}
 	var e *origin.Error
 	if !errors.As(err, &e) {
 		return policy.ReasonOriginOther, 502

@@ -8,7 +8,8 @@ import (
 const acceptLanguage = "Accept-Language"
 
 // request makes the origin request: a GET for the whole object, conditional when
-// there is a stale one to renew.
+// there is a stale one to renew, or when nobody but the client is to get the answer
+// and the client made it so.
 func (t *run) request() *origin.Request {
 	fields := Sent(t.q.Rule, &t.q.Request)
 	set := func(name, value string) {
@@ -50,11 +51,12 @@ func (t *run) request() *origin.Request {
 }
 
 // asksItself reports whether a field of the client does not go on, since the
-// machine asks for what can be stored.
+// machine asks for what can be stored. A condition of one client must not decide
+// what others get: it goes on only where nobody follows.
 func (t *run) asksItself(name string) bool {
 	switch name {
 	case "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since":
-		return true
+		return !t.q.Conditional
 	case "Range", "If-Range":
 		return !t.q.Ranged
 	}

@@ -45,6 +45,17 @@ func TCP(c net.Conn) *net.TCPConn {
 	}
 }
 
+// Peer is what a socket tells of the client.
+type Peer struct {
+	// Broken: the connection was reset, has timed out or is closed.
+	Broken bool
+	// Ended: the client sends no more. One that has gone and one that has only shut
+	// down its sending side (rare in HTTP) cannot be told apart.
+	Ended bool
+	// Unread: bytes have come before that end which nobody has read.
+	Unread bool
+}
+
 // ClientAddr is the client's IP address: the one in the PROXY header where that
 // is believed, the TCP peer's otherwise. IPv4 comes as IPv4 and without a zone;
 // the zero Addr means unknown. With the PROXY protocol it waits for the header,

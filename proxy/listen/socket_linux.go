@@ -47,32 +47,32 @@ func prepare(fd uintptr, progress time.Duration, reuseport bool) error {
 	return nil
 }
 
-// Gone reports whether the client has closed its side of c, or the connection is
-// broken. It takes no byte from c, does not block, and may be called while others
-// read or write. A client that has only shut down its sending side (rare in HTTP)
-// counts as gone too: the two cannot be told apart. False for what is no TCP
-// connection.
-func Gone(c net.Conn) bool {
+// Look says what the socket under c tells of the client. It takes no byte, does not
+// block, and may be called while others read or write.
+func Look(c net.Conn) (p Peer) {
 	t := TCP(c)
 	if t == nil {
-		return false
+		return p
 	}
 	raw, err := t.SyscallConn()
 	if err != nil {
-		return true
+		return Peer{Broken: true}
 	}
-	gone := false
 	err = raw.Control(func(fd uintptr) {
 		// Unlike a peek, poll sees the end behind bytes that nobody has read yet.
-		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
-		for {
-			n, err := unix.Poll(p, 0)
-			if err == unix.EINTR {
-				continue
-			}
-			gone = err == nil && n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
-			return
+		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		if n, err := unix.Poll(fds[:], 0); err != nil || n == 0 {
+			return // with EINTR the next look sees it
+		}
+		p.Broken = fds[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
+		if p.Ended = fds[0].Revents&unix.POLLRDHUP != 0; p.Ended {
+			var one [1]byte
+			n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+			p.Unread = err == nil && n > 0
 		}
 	})
-	return gone || err != nil
+	if err != nil {
+		return Peer{Broken: true}
+	}
+	return p
 }

@@ -234,7 +234,7 @@ func TestAcceptSurvivesAShortageOfDescriptors(t *testing.T) {
 	}
 }
 
-func TestGone(t *testing.T) {
+func TestLook(t *testing.T) {
 	l := open(t, Config{})
 	// event waits until the kernel has something to tell about c.
 	event := func(c net.Conn, events int16) {
@@ -255,12 +255,12 @@ func TestGone(t *testing.T) {
 	}
 	t.Run("alive", func(t *testing.T) {
 		c, s := meet(t, l)
-		if Gone(s) {
+		if Look(s) != (Peer{}) {
 			t.Error("a silent client is gone")
 		}
 		_, _ = io.WriteString(c, "abc")
 		event(s, unix.POLLIN)
-		if Gone(s) {
+		if Look(s) != (Peer{}) {
 			t.Error("a client that sends is gone")
 		}
 		b := make([]byte, 3)
@@ -272,7 +272,7 @@ func TestGone(t *testing.T) {
 		c, s := meet(t, l)
 		c.Close()
 		event(s, unix.POLLRDHUP)
-		if !Gone(s) {
+		if p := Look(s); p != (Peer{Ended: true}) {
 			t.Error("a client that closed is not gone")
 		}
 	})
@@ -281,7 +281,7 @@ func TestGone(t *testing.T) {
 		_, _ = io.WriteString(c, "abc")
 		c.Close()
 		event(s, unix.POLLRDHUP)
-		if !Gone(s) {
+		if p := Look(s); p != (Peer{Ended: true, Unread: true}) {
 			t.Error("a client that closed is not gone")
 		}
 		if b, err := io.ReadAll(s); err != nil || string(b) != "abc" {
@@ -295,14 +295,14 @@ func TestGone(t *testing.T) {
 		}
 		c.Close()
 		event(s, unix.POLLERR)
-		if !Gone(s) {
+		if p := Look(s); !p.Broken {
 			t.Error("a client that reset is not gone")
 		}
 	})
 	t.Run("our own end closed", func(t *testing.T) {
 		_, s := meet(t, l)
 		s.Close()
-		if !Gone(s) {
+		if p := Look(s); p != (Peer{Broken: true}) {
 			t.Error("a closed connection is not gone")
 		}
 	})
@@ -310,13 +310,13 @@ func TestGone(t *testing.T) {
 		a, b := net.Pipe()
 		defer a.Close()
 		b.Close()
-		if Gone(a) || TCP(a) != nil {
+		if Look(a) != (Peer{}) || TCP(a) != nil {
 			t.Error("a pipe was looked into")
 		}
 	})
 }
 
-func BenchmarkGone(b *testing.B) {
+func BenchmarkLook(b *testing.B) {
 	l, err := Listen(b.Context(), Config{Address: "127.0.0.1:0"})
 	if err != nil {
 		b.Fatal(err)
@@ -334,7 +334,7 @@ func BenchmarkGone(b *testing.B) {
 	defer s.Close()
 	b.ReportAllocs()
 	for b.Loop() {
-		if Gone(s) {
+		if Look(s) != (Peer{}) {
 			b.Fatal("gone")
 		}
 	}
