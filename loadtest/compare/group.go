@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -25,7 +26,7 @@ type group struct {
 // groups is everything that can be measured, in the order in which it is. Which
 // of the groups comes first matters to whoever interrupts a run.
 var groups = []group{
-	hitsGroup, diskGroup, missGroup, renewGroup, mixedGroup, tailGroup, coresGroup, memoryGroup, purgeGroup, ratioGroup,
+	hitsGroup, diskGroup, missGroup, renewGroup, behindGroup, mixedGroup, tailGroup, coresGroup, memoryGroup, purgeGroup, ratioGroup,
 }
 
 // ScenarioNames returns the names of all groups.
@@ -219,13 +220,14 @@ func stopAll(all []*instance) {
 	group.Wait()
 }
 
+// judge looks at what was measured of an instance and at what the origin was
+// asked meanwhile. It returns further values, or why the measurement does not
+// count.
+type judge func(i *instance, m measurement, asked bare.Stats) (map[string]float64, error)
+
 // inTurn measures the scenario with each instance, one after the other; all
-// others are paused. judge looks at what was measured and at what the origin
-// was asked meanwhile; it returns further values, or why the measurement does
-// not count.
-func (t turn) inTurn(ctx context.Context, scenario string, all []*instance, loadFor func(*instance) load,
-	judge func(measurement, bare.Stats) (map[string]float64, error),
-) {
+// others are paused.
+func (t turn) inTurn(ctx context.Context, scenario string, all []*instance, loadFor func(*instance) load, judge judge) {
 	for _, i := range all {
 		values, err := t.oneTurn(ctx, i, loadFor(i), judge)
 		if ctx.Err() != nil {
@@ -241,8 +243,7 @@ func (t turn) inTurn(ctx context.Context, scenario string, all []*instance, load
 	}
 }
 
-func (t turn) oneTurn(ctx context.Context, i *instance, l load, judge func(measurement, bare.Stats) (map[string]float64, error),
-) (map[string]float64, error) {
+func (t turn) oneTurn(ctx context.Context, i *instance, l load, judge judge) (map[string]float64, error) {
 	if err := i.resume(); err != nil {
 		return nil, err
 	}
@@ -264,15 +265,11 @@ func (t turn) oneTurn(ctx context.Context, i *instance, l load, judge func(measu
 	}
 	asked := bare.Stats{Requests: after.Requests - before.Requests, NotModified: after.NotModified - before.NotModified}
 	values := m.values(asked)
-	if judge != nil {
-		more, err := judge(m, asked)
-		if err != nil {
-			return nil, err
-		}
-		for name, v := range more {
-			values[name] = v
-		}
+	more, err := judge(i, m, asked)
+	if err != nil {
+		return nil, err
 	}
+	maps.Copy(values, more)
 	return values, nil
 }
 
@@ -296,7 +293,7 @@ func round3(v float64) float64 { return math.Round(v*1000) / 1000 }
 
 // onlyHits refuses a measurement in which the origin was asked for more than
 // one in a thousand.
-func onlyHits(m measurement, asked bare.Stats) (map[string]float64, error) {
+func onlyHits(_ *instance, m measurement, asked bare.Stats) (map[string]float64, error) {
 	if asked.Requests*1000 > m.Requests {
 		return nil, fmt.Errorf("not hits: the origin was asked %d times in %d requests", asked.Requests, m.Requests)
 	}

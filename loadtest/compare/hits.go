@@ -109,12 +109,12 @@ func (t turn) hits(ctx context.Context, prefixOfNames string, sets []hotSet, o o
 // byBytes is onlyHits, and for large objects it tells throughput from the bytes
 // that came: at the end of a measurement of a few seconds, a thousand
 // connections have a thousand answers under way that wrk does not count.
-func byBytes(size int) func(measurement, bare.Stats) (map[string]float64, error) {
+func byBytes(size int) judge {
 	if size < 1<<20 {
 		return onlyHits
 	}
-	return func(m measurement, asked bare.Stats) (map[string]float64, error) {
-		if _, err := onlyHits(m, asked); err != nil {
+	return func(i *instance, m measurement, asked bare.Stats) (map[string]float64, error) {
+		if _, err := onlyHits(i, m, asked); err != nil {
 			return nil, err
 		}
 		answers := float64(m.Bytes) / float64(size)

@@ -123,7 +123,8 @@ type options struct {
 	origin      string // host:port
 	cores       []int
 	memoryMiB   int64
-	diskMiB     int64 // above 0: hits are to come from disk
+	diskMiB     int64 // above 0: hits are to come from disk, unless behind is set
+	behind      bool  // the disk is written behind the RAM, which keeps what it has room for
 	connections int
 	tags, purge bool
 	foreign     bool     // the origin has bodies of its own
@@ -154,7 +155,7 @@ func (r *Run) start(ctx context.Context, sys system, o options) (*instance, erro
 	}
 	i.setup = setup{
 		Origin: o.origin, Dir: i.dirs[0], Fast: i.dirs[1], Slow: i.dirs[2], MemoryMiB: o.memoryMiB, DiskMiB: o.diskMiB,
-		Disk: o.diskMiB > 0, Cores: len(o.cores), Connections: o.connections, Tags: o.tags, Purge: o.purge,
+		Disk: o.diskMiB > 0 && !o.behind, Cores: len(o.cores), Connections: o.connections, Tags: o.tags, Purge: o.purge,
 		Root: os.Geteuid() == 0,
 	}
 	if err := i.launch(ctx, binary, o); err != nil {

@@ -36,6 +36,7 @@ func made() *Results {
 						valueRate: v, valueCPURate: 1.1 * v, valueP50: 300, valueP99: 1200, valueP999: 5000 + v,
 						valueForeign: 0.01 * float64(round), valueOrigin: 0.25, valueStart: 12.5, valueRSS: 1.2e9, valuePeak: 1.3e9,
 						valueFiles: 0, valueHits: 0.7, valuePurge: 250, valueOffered: v / 2, valueWrong: 0,
+						valueRenewed: 1, valueDisk: 400,
 					}, ""})
 				}
 			}
@@ -102,8 +103,8 @@ func TestVerdicts(t *testing.T) {
 // "not measured".
 func TestTargetsAreFound(t *testing.T) {
 	all := targets()
-	if len(all) != 31 {
-		t.Errorf("%d targets, 31 were expected", len(all))
+	if len(all) != 40 {
+		t.Errorf("%d targets, 40 were expected", len(all))
 	}
 	r := made()
 	for _, target := range all {
@@ -123,6 +124,11 @@ func TestRatio(t *testing.T) {
 	q, ok := r.ratio("s", Weir, Nginx, "v")
 	if want := (ratio{value: 105.0 / 60, low: 1.2, high: 2, rounds: 3}); !ok || q != want {
 		t.Errorf("got %+v, want %+v", q, want)
+	}
+	r.Samples = append(r.Samples, Sample{"other", Weir, 1, map[string]float64{"v": 60}, ""})
+	q, ok = r.quotient(measured{"s", Weir}, measured{"other", Weir}, "v")
+	if want := (ratio{value: 105.0 / 60, low: 2, high: 2, rounds: 1}); !ok || q != want {
+		t.Errorf("between two scenarios: got %+v, want %+v", q, want)
 	}
 	if _, ok := r.ratio("s", Weir, Varnish, "v"); ok {
 		t.Error("a ratio to what was not measured")

@@ -29,9 +29,10 @@ const (
 	valueP99     = "p99_us"
 	valueP999    = "p999_us"
 	valueBytes   = "bytes_per_answer"
-	valueForeign = "foreign"      // share of the server's core that others used
-	valueOrigin  = "origin_share" // requests to the origin for each of the clients'
-	valueRenewed = "renewed_share"
+	valueForeign = "foreign"                // share of the server's core that others used
+	valueOrigin  = "origin_share"           // requests to the origin for each of the clients'
+	valueRenewed = "renewed_share"          // answers 304 of the origin for each of the clients' requests
+	valueDisk    = "disk_bytes_per_request" // written to the disk tier
 	valueStart   = "start_ms"
 	valueRSS     = "rss_bytes"
 	valuePeak    = "peak_bytes"
@@ -173,14 +174,23 @@ type ratio struct {
 }
 
 func (r *Results) ratio(scenario, system, against, value string) (ratio, bool) {
-	a, okA := r.median(scenario, system, value)
-	b, okB := r.median(scenario, against, value)
+	return r.quotient(measured{scenario, system}, measured{scenario, against}, value)
+}
+
+// measured is a system in a scenario.
+type measured struct{ scenario, system string }
+
+// quotient is ratio for systems that were measured in different scenarios. The
+// ratio of a round is then between measurements that are minutes apart.
+func (r *Results) quotient(of, by measured, value string) (ratio, bool) {
+	a, okA := r.median(of.scenario, of.system, value)
+	b, okB := r.median(by.scenario, by.system, value)
 	if !okA || !okB || b == 0 {
 		return ratio{}, false
 	}
 	out := ratio{value: a / b}
-	others := r.values(scenario, against, value)
-	for round, v := range r.values(scenario, system, value) {
+	others := r.values(by.scenario, by.system, value)
+	for round, v := range r.values(of.scenario, of.system, value) {
 		other, ok := others[round]
 		if !ok || other == 0 {
 			continue

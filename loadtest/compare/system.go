@@ -35,7 +35,7 @@ type setup struct {
 	Fast            string // a directory on tmpfs, for what others would hold in RAM
 	Slow            string // a directory on the disk
 	MemoryMiB       int64  // of the cache in RAM
-	DiskMiB         int64  // of the cache on disk
+	DiskMiB         int64  // of the cache on disk; without Disk it is written behind the RAM
 	Disk            bool   // hits are to come from disk
 	Cores           int    // that the server may use
 	Connections     int    // that will be opened at most

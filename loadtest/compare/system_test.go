@@ -15,10 +15,11 @@ func setups(dir string) map[string]setup {
 		Port: 4001, AdminPort: 4002, Origin: "127.0.0.1:4003", Dir: dir, Fast: "/fast", Slow: "/slow", MemoryMiB: 1024,
 		Cores: 1, Connections: 1000, Root: true,
 	}
-	disk, purge := ram, ram
+	disk, behind, purge := ram, ram, ram
 	disk.Disk, disk.DiskMiB, disk.MemoryMiB = true, 2048, 64
+	behind.DiskMiB = 4096
 	purge.Tags, purge.Purge, purge.Root = true, true, false
-	return map[string]setup{"ram": ram, "disk": disk, "purge": purge}
+	return map[string]setup{"ram": ram, "disk": disk, "behind": behind, "purge": purge}
 }
 
 func TestConfigurationsRender(t *testing.T) {
@@ -45,6 +46,8 @@ func TestConfigurationsAgree(t *testing.T) {
 	for _, c := range []struct{ system, file, shape, want string }{
 		{Weir, "weir.yaml", "ram", "ram: {size: 1024MiB"},
 		{Weir, "weir.yaml", "disk", "disk: {path: /slow/cache, size: 2048MiB"},
+		{Weir, "weir.yaml", "behind", "ram: {size: 1024MiB, max_object: 4MiB}"},
+		{Weir, "weir.yaml", "behind", "disk: {path: /slow/cache, size: 4096MiB"},
 		{HAProxy, "haproxy.cfg", "ram", "total-max-size 1024\n"},
 		{HAProxy, "haproxy.cfg", "ram", "nbthread 1\n"},
 		{HAProxy, "haproxy.cfg", "ram", "max-object-size 4194304\n"},

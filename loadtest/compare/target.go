@@ -49,10 +49,8 @@ func targets() []target {
 			bound: 1.0, measure: against(hitScenario(diskPrefix, size, 64), Nginx, valueRate),
 		})
 	}
+	out = append(out, originTargets()...)
 	return append(out,
-		target{what: "misses a second, 10 KiB, against nginx", bound: 0.9, measure: against(missScenario, Nginx, valueRate)},
-		target{what: "misses a second, 10 KiB, against Traffic Server", bound: reported, measure: against(missScenario, TrafficServer, valueRate)},
-		target{what: "misses a second, 10 KiB, against HAProxy", bound: reported, measure: against(missScenario, HAProxy, valueRate)},
 		target{
 			what:  "p999 of RAM hits at half of peak load, with misses, evictions and purges, the same load on nginx",
 			bound: 1.0, atMost: true, measure: against(tailSame, Nginx, valueP999),
@@ -77,6 +75,33 @@ func targets() []target {
 	)
 }
 
+// originTargets are those of what the origin is asked for.
+func originTargets() []target {
+	const misses, renewals, mix = "misses a second, 10 KiB, ", "revalidations a second, 1 KiB, ", "mixed workload, requests a second, "
+	return []target{
+		{what: misses + "against nginx", bound: 1.4, measure: against(missScenario, Nginx, valueRate)},
+		{what: misses + "against Traffic Server", bound: 1.35, measure: against(missScenario, TrafficServer, valueRate)},
+		{what: misses + "against HAProxy", bound: 0.8, measure: against(missScenario, HAProxy, valueRate)},
+		{what: "p99 of misses in the closed loop, 10 KiB, against nginx", bound: 1.2, atMost: true, measure: against(missScenario, Nginx, valueP99)},
+		{what: renewals + "against nginx", bound: 1.25, measure: against(renewScenario, Nginx, valueRate)},
+		{what: renewals + "against Varnish", bound: 2, measure: against(renewScenario, Varnish, valueRate)},
+		{what: renewals + "against Traffic Server", bound: 2, measure: against(renewScenario, TrafficServer, valueRate)},
+		{what: renewals + "against HAProxy, which fetches each whole", bound: 0.75, measure: against(renewScenario, HAProxy, valueRate)},
+		{what: misses + "a disk tier written behind, against RAM alone", bound: reported, measure: withDisk(behindMiss, missScenario)},
+		{what: renewals + "a disk tier written behind, against RAM alone", bound: reported, measure: withDisk(behindRenew, renewScenario)},
+		{what: mix + "against nginx", bound: 1, measure: against(mixedScenario, Nginx, valueRate)},
+		{what: mix + "against HAProxy", bound: 0.75, measure: against(mixedScenario, HAProxy, valueRate)},
+	}
+}
+
+// withDisk compares weir with a disk tier and weir without, in requests a
+// second.
+func withDisk(scenario, without string) func(*Results) (ratio, bool) {
+	return func(r *Results) (ratio, bool) {
+		return r.quotient(measured{scenario, Weir}, measured{without, Weir}, valueRate)
+	}
+}
+
 func fullMemoryRatio(r *Results) (ratio, bool) {
 	v, ok := r.median(memoryScenario, Weir, valueRSS)
 	return ratio{value: v / (memoryMiB << 20), rounds: 1}, ok
@@ -89,21 +114,8 @@ func coresRatio(r *Results) (ratio, bool) {
 	if r.Machine.Cores < 4 {
 		value, times = valueCPURate, 2
 	}
-	one, two := r.values(oneCore, Weir, value), r.values(allCores, Weir, value)
-	a, okA := r.median(allCores, Weir, value)
-	b, okB := r.median(oneCore, Weir, value)
-	if !okA || !okB || b == 0 {
-		return ratio{}, false
-	}
-	out := ratio{value: times * a / b}
-	for round, v := range two {
-		other, ok := one[round]
-		if !ok || other == 0 {
-			continue
-		}
-		out.add(times * v / other)
-	}
-	return out, true
+	q, ok := r.quotient(measured{allCores, Weir}, measured{oneCore, Weir}, value)
+	return ratio{value: times * q.value, low: times * q.low, high: times * q.high, rounds: q.rounds}, ok
 }
 
 // verdict tells how a target went.
