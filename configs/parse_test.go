@@ -43,7 +43,7 @@ func TestMinimal(t *testing.T) {
 			Name: "all", Origin: "shop",
 			Match: Match{Hosts: []string{}, Paths: []string{}, Methods: []string{}},
 			TTL: TTL{
-				StaleIfUnreachable: DefaultStaleIfUnreachable, HitForMiss: 2 * time.Minute, Targets: []string{"Weir-Cache-Control", "Cdn-Cache-Control"},
+				StaleIfUnreachable: DefaultStaleIfUnreachable, UnreachableStatus: [][2]int{{502, 504}}, HitForMiss: 2 * time.Minute, Targets: []string{"Weir-Cache-Control", "Cdn-Cache-Control"},
 				ErrorMax: 10 * time.Second, StaleDespite: []string{},
 				Heuristic: Heuristic{Enabled: true, Fraction: 0.1, Max: time.Hour},
 			},
@@ -56,7 +56,7 @@ func TestMinimal(t *testing.T) {
 		CacheName: "weir",
 		Log:       Log{Level: slog.LevelInfo},
 		Limits:    Limits{Connections: 10_000, HeaderSize: 16 << 10},
-		Timeouts:  Timeouts{Header: 10 * time.Second, Idle: 75 * time.Second, Progress: time.Minute, Drain: 30 * time.Second},
+		Timeouts:  Timeouts{Header: 10 * time.Second, Idle: 75 * time.Second, Progress: time.Minute, StaleWait: time.Second, Drain: 30 * time.Second},
 		file:      "weir.yaml",
 	}
 	cfg.ramSize, cfg.diskSize = value{}, value{} // tested in TestCheckMachine

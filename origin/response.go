@@ -40,7 +40,9 @@ type Response struct {
 // waiting. The exchange is then finished. If ok is false nothing has happened: Body
 // yields all of it. It must come before the first Read.
 func (r *Response) Immediate(limit int) (body []byte, ok bool) {
-	b, ok := r.Body.(interface{ Immediate(limit int) ([]byte, bool) })
+	b, ok := r.Body.(interface {
+		Immediate(limit int) ([]byte, bool)
+	})
 	if !ok {
 		return nil, false
 	}
