@@ -62,8 +62,8 @@ func rule(p *configs.Policy) policy.Rule {
 			StaleIfUnreachable: orNever(p.TTL.StaleIfUnreachable), ErrorMax: orNever(p.TTL.ErrorMax),
 			// Never nil: an empty list means none, nil the default.
 			UnreachableStatus: append([][2]int{}, p.TTL.UnreachableStatus...),
-			StaleDespite: despite(p.TTL.StaleDespite),
-			HitForMiss:   p.TTL.HitForMiss, HeuristicFraction: p.TTL.Heuristic.Fraction,
+			StaleDespite:      despite(p.TTL.StaleDespite),
+			HitForMiss:        p.TTL.HitForMiss, HeuristicFraction: p.TTL.Heuristic.Fraction,
 			HeuristicMax: p.TTL.Heuristic.Max, NoHeuristic: !p.TTL.Heuristic.Enabled,
 			// Never nil: an empty list means none, nil the default.
 			Targets: append([]string{}, p.TTL.Targets...),
