@@ -159,6 +159,9 @@ const (
 	ReasonContentType
 	// ReasonQueryReflected: the response holds a parameter that does not count.
 	ReasonQueryReflected
+	// ReasonClockSkew: the response would be stored, but by its Date it is too old:
+	// the clock of its origin is off.
+	ReasonClockSkew
 
 	// Reasons is the number of reasons.
 	Reasons
@@ -173,7 +176,7 @@ var reasonNames = [Reasons]string{
 	ReasonTruncated: "truncated", ReasonUnproven: "unproven-length", ReasonMalformed: "malformed-response",
 	ReasonPurged: "purged", ReasonUnconfirmed: "unconfirmed", ReasonCookie: "cookie", ReasonVaryForwarded: "vary-forwarded",
 	ReasonPathInDoubt: "path-in-doubt", ReasonOverride: "override", ReasonContentType: "content-type",
-	ReasonQueryReflected: "query-reflected", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
+	ReasonQueryReflected: "query-reflected", ReasonClockSkew: "clock-skew", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
 	ReasonNotAdmitted: "not-admitted", ReasonPinnedFull: "pinned-full",
 	ReasonClientGone: "client-gone", ReasonOnlyIfCached: "only-if-cached", ReasonNoPolicy: "no-policy",
 	ReasonBadRequest: "bad-request", ReasonHeaderTooLarge: "header-too-large", ReasonBodyTooLarge: "body-too-large",

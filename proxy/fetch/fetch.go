@@ -161,6 +161,7 @@ func (t *run) roundTrip() state {
 		return stateFail
 	}
 	t.presp.Status, t.presp.Fields = resp.Status, t.q.Rule.KeepSession(&t.q.Request, fields)
+	t.noteDate()
 	switch {
 	case resp.Status == 304 && t.q.Stale != nil:
 		return stateMerge

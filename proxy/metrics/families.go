@@ -40,6 +40,7 @@ const (
 	nameOriginReqs    = "weir_origin_requests_total"
 	nameOriginTime    = "weir_origin_duration_seconds"
 	nameOriginBytes   = "weir_origin_response_bytes_total"
+	nameOriginSkew    = "weir_origin_clock_skew_seconds"
 	nameOffload       = "weir_origin_offload_ratio"
 	nameByteOffload   = "weir_origin_byte_offload_ratio"
 	nameCoalesced     = "weir_coalesced_requests_total"
@@ -96,6 +97,7 @@ var families = []family{
 	{nameOriginReqs, counter, "Requests sent to origins, retries and background refreshes included, by outcome."},
 	{nameOriginTime, histogramKind, "Time from sending a request to an origin until its response ended or failed."},
 	{nameOriginBytes, counter, "Body bytes received from origins."},
+	{nameOriginSkew, gauge, "By how much the Date of the origin's last response was off when it came; negative: behind."},
 	{nameOffload, gauge, "One minus origin requests per client request over the last 5 minutes; 0 without client requests, negative when origins get more than clients send."},
 	{nameByteOffload, gauge, "One minus origin body bytes per client body byte over the last 5 minutes; 0 without client bytes, negative when more is fetched than delivered."},
 	{nameCoalesced, counter, "Client requests that waited for a fetch which another request had started; those that went alone in the end included."},
