@@ -18,7 +18,7 @@ func ParseAge(value string) (seconds int64, ok bool) {
 // initialAge is the corrected initial age of RFC 9111 section 4.2.3, in
 // nanoseconds.
 func initialAge(r *Response) int64 {
-	apparent := clampSeconds((r.ResponseTime-r.Behind)/second-dateOf(r)) * second
+	apparent := clampSeconds(r.arrived()/second-dateOf(r)) * second
 	return min(max(apparent, statedAge(r)+delayOf(r)), maxDelta*second)
 }
 

@@ -9,16 +9,14 @@ func Skew(r *Response) int64 {
 	if !ok {
 		return 0
 	}
-	if behind := date + statedAge(r)/second - floorSecond(r.RequestTime-r.Behind); behind < -1 {
+	if behind := date + statedAge(r)/second - (r.RequestTime-r.Behind)/second; behind < -1 {
 		return behind
 	}
-	if ahead := date - floorSecond(r.ResponseTime-r.Behind); ahead > 1 {
+	if ahead := date - r.arrived()/second; ahead > 1 {
 		return ahead
 	}
 	return 0
 }
-
-func floorSecond(nanos int64) int64 { return nanos / second }
 
 // staleByDate reports whether a response that is too old to be stored would have been
 // stored, and have served others, but for its Date: by the Age that it states, and by
@@ -40,7 +38,7 @@ func (rule *Rule) Received(r *Response) Fields {
 	if !rule.TTL.NoDate || !ok {
 		return r.Fields
 	}
-	received := floorSecond(r.ResponseTime-r.Behind) - statedAge(r)/second
+	received := r.arrived()/second - statedAge(r)/second
 	out := make(Fields, len(r.Fields))
 	for i, f := range r.Fields {
 		switch f.Name {

@@ -36,3 +36,31 @@ func TestSkew(t *testing.T) {
 		}
 	}
 }
+
+// TestSetBackAcrossARestart: what came later than now says is as old as nobody knows,
+// so it serves nobody as fresh, and looks no younger than its lifetime.
+func TestSetBackAcrossARestart(t *testing.T) {
+	now := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC).UnixNano()
+	day, lifetime := int64(24*time.Hour), int64(time.Hour)
+	asker := NewAsker(&Rule{}, &Request{Method: "GET"})
+	for _, c := range []struct {
+		name string
+		came int64
+		age  int64
+		use  Use
+	}{
+		{"came before", now - int64(time.Minute), 60, UseFresh},
+		{"came while the request was under way", now + int64(time.Second), 0, UseFresh},
+		{"came a minute ahead", now + int64(time.Minute), 3600, UseRevalidate},
+		{"came a day ahead", now + day, 3600, UseRevalidate},
+	} {
+		f := Freshness{Born: c.came, Came: c.came, Lifetime: lifetime, Stated: lifetime, StaleWhileRevalidate: -1, StaleIfError: -1}
+		if age, use := f.Age(now), f.Reusable(&asker, OnRequest, now); age != c.age || use != c.use {
+			t.Errorf("%s: age %d and %v, want %d and %v", c.name, age, use, c.age, c.use)
+		}
+		f.Born -= 2 * lifetime
+		if f.Age(now) < 2*lifetime/second-1 {
+			t.Errorf("%s: it was two hours old when it came, and is now %d seconds old", c.name, f.Age(now))
+		}
+	}
+}

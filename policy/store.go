@@ -18,6 +18,12 @@ type Response struct {
 	Behind int64
 }
 
+// arrived is ResponseTime by the wall clock.
+func (r *Response) arrived() int64 { return r.ResponseTime - r.Behind }
+
+// Dated returns the fields of the response, with its arrival as Date where it has none.
+func (r *Response) Dated() Fields { return Dated(r.Fields, r.arrived()) }
+
 // Storage says whether a response may be stored, and as what.
 type Storage struct {
 	// Reason is ReasonNone when the response may be stored, else why not. The rest
@@ -57,7 +63,7 @@ func Decide(rule *Rule, q *Request, r *Response) Storage {
 	}
 	l := lifetimeOf(rule, q, r, &c)
 	s.Freshness, s.Waiting = l.freshness(rule, r, &c)
-	s.Fields = Dated(storedFields(rule, r.Fields, &c), r.ResponseTime-r.Behind)
+	s.Fields = Dated(storedFields(rule, r.Fields, &c), r.arrived())
 	if s.Reason = l.useless(rule, q, &s.Freshness, r, &c); s.staleByDate(r) {
 		s.Reason = ReasonClockSkew
 	}
@@ -106,7 +112,7 @@ func Refresh(rule *Rule, q *Request, status int, stored Fields, fresh *Response)
 // that comes without is for the client that caused the validation (RFC 9111
 // section 7.3).
 func sharable(rule *Rule, fresh *Response) Fields {
-	f := Dated(fresh.Fields, fresh.ResponseTime-fresh.Behind)
+	f := fresh.Dated()
 	if !setsCookie(f) {
 		return f
 	}

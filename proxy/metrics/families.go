@@ -46,6 +46,7 @@ const (
 	nameCoalesced     = "weir_coalesced_requests_total"
 	nameNotCached     = "weir_not_cached_total"
 	nameWithheld      = "weir_withheld_fields_total"
+	nameClockSteps    = "weir_clock_steps_total"
 	nameEvictions     = "weir_evictions_total"
 	nameCorrupt       = "weir_corrupt_records_total"
 	nameTierBytes     = "weir_tier_bytes"
@@ -103,6 +104,7 @@ var families = []family{
 	{nameCoalesced, counter, "Client requests that waited for a fetch which another request had started; those that went alone in the end included."},
 	{nameNotCached, counter, "Responses that were not stored, by reason."},
 	{nameWithheld, counter, "Request fields that were not sent on to an origin, by reason."},
+	{nameClockSteps, counter, "Steps of this machine's clock of half a second and more, sleep included, by direction."},
 	{nameEvictions, counter, "Objects evicted, by tier and reason; fresh: evicted before they were stale."},
 	{nameCorrupt, counter, "Stored records that failed their check and were dropped, by tier."},
 	{nameTierBytes, gauge, "Bytes that a tier holds."},
