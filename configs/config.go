@@ -452,6 +452,9 @@ type TTL struct {
 	// Cache-Control, in order, in canonical MIME form; empty: none.
 	Targets   []string
 	Heuristic Heuristic
+	// TrustDate: the age of a response is counted from its Date, as RFC 9111
+	// section 4.2.3 has it; else from its receipt.
+	TrustDate bool
 }
 
 // Heuristic is the lifetime guessed from Last-Modified (RFC 9111 section 4.2.2).

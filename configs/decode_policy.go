@@ -191,6 +191,7 @@ func decodeTTL(o *object) TTL {
 		t.Targets = words(targets.list("a list of header names"), validHeader, checkTarget)
 	}
 	t.Heuristic = decodeHeuristic(o.key("heuristic"))
+	t.TrustDate = o.key("trust_date").boolean(true)
 	o.done()
 
 	if t.Max > 0 && t.Min > t.Max {

@@ -46,6 +46,7 @@ func TestMinimal(t *testing.T) {
 				StaleIfUnreachable: DefaultStaleIfUnreachable, UnreachableStatus: [][2]int{{502, 504}}, HitForMiss: 2 * time.Minute, Targets: []string{"Weir-Cache-Control", "Cdn-Cache-Control"},
 				ErrorMax: 10 * time.Second, StaleDespite: []string{},
 				Heuristic: Heuristic{Enabled: true, Fraction: 0.1, Max: time.Hour},
+				TrustDate: true,
 			},
 			Key:   Key{Headers: []string{}, Cookies: []string{}},
 			Vary:  Vary{Normalize: true, Ignore: []string{}},

@@ -18,9 +18,13 @@ func ParseAge(value string) (seconds int64, ok bool) {
 // initialAge is the corrected initial age of RFC 9111 section 4.2.3, in
 // nanoseconds.
 func initialAge(r *Response) int64 {
-	apparent := clampSeconds(r.ResponseTime/second-dateOf(r)) * second
-	delay := min(max(r.ResponseTime-r.RequestTime, 0), maxDelta*second)
-	return min(max(apparent, statedAge(r)+delay), maxDelta*second)
+	apparent := clampSeconds(r.arrived()/second-dateOf(r)) * second
+	return min(max(apparent, statedAge(r)+delayOf(r)), maxDelta*second)
+}
+
+// delayOf is how long the origin took for the header, in nanoseconds.
+func delayOf(r *Response) int64 {
+	return min(max(r.ResponseTime-r.RequestTime, 0), maxDelta*second)
 }
 
 // statedAge is the age that the response states, in nanoseconds; 0 without one.

@@ -242,7 +242,7 @@ func dateOf(r *Response) int64 {
 	if date, ok := ParseDateAt(r.Fields.Get("Date"), r.ResponseTime/second); ok {
 		return date
 	}
-	return r.ResponseTime / second
+	return r.arrived() / second
 }
 
 // clampSeconds bounds a time span to what delta-seconds can say.

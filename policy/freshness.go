@@ -82,8 +82,20 @@ const (
 
 // Age is the response's current age in whole seconds (RFC 9111 section 4.2.3),
 // never negative and at most 2^31.
-func (f *Freshness) Age(now int64) int64 {
-	return clampSeconds(subSat(now, f.Born) / second)
+func (f *Freshness) Age(now int64) int64 { return clampSeconds(f.elapsed(now) / second) }
+
+// clockTolerance is how far Came may lie ahead of now, in nanoseconds: a response may
+// come while a request is under way that read the clock before.
+const clockTolerance = 5 * second
+
+// elapsed is how long after Born now is. Where the response came after now, the clock
+// was set back in between, across a restart: nobody knows how old it is, so it counts
+// as stale.
+func (f *Freshness) elapsed(now int64) int64 {
+	if subSat(f.Came, now) > clockTolerance {
+		return max(f.Lifetime, subSat(f.Came, f.Born), 0)
+	}
+	return max(subSat(now, f.Born), 0)
 }
 
 // TTL is the nanoseconds of freshness left; 0 and below is stale.
@@ -91,7 +103,7 @@ func (f *Freshness) TTL(now int64) int64 { return f.left(f.Lifetime, now) }
 
 // left is how much is left of a lifetime.
 func (f *Freshness) left(lifetime, now int64) int64 {
-	return subSat(lifetime, max(subSat(now, f.Born), 0))
+	return subSat(lifetime, f.elapsed(now))
 }
 
 // Reusable decides whether a response may reach a request that did not cause

@@ -175,6 +175,8 @@ type TTL struct {
 	HeuristicMax time.Duration
 	// NoHeuristic switches heuristics off.
 	NoHeuristic bool
+	// NoDate takes the time of receipt in place of the Date of a response.
+	NoDate bool
 	// Targets are the targeted fields (RFC 9213) that win over Cache-Control,
 	// in order; nil means DefaultTargets. Empty, not nil: none.
 	Targets []string

@@ -13,7 +13,16 @@ type Response struct {
 	Fields       Fields
 	RequestTime  int64
 	ResponseTime int64
+	// Behind is by how much the wall clock, which the origin's Date is held
+	// against, is behind those two: it was set back (nanoseconds).
+	Behind int64
 }
+
+// arrived is ResponseTime by the wall clock.
+func (r *Response) arrived() int64 { return r.ResponseTime - r.Behind }
+
+// Dated returns the fields of the response, with its arrival as Date where it has none.
+func (r *Response) Dated() Fields { return Dated(r.Fields, r.arrived()) }
 
 // Storage says whether a response may be stored, and as what.
 type Storage struct {
@@ -54,8 +63,10 @@ func Decide(rule *Rule, q *Request, r *Response) Storage {
 	}
 	l := lifetimeOf(rule, q, r, &c)
 	s.Freshness, s.Waiting = l.freshness(rule, r, &c)
-	s.Fields = Dated(storedFields(rule, r.Fields, &c), r.ResponseTime)
-	s.Reason = l.useless(rule, q, &s.Freshness, r, &c)
+	s.Fields = Dated(storedFields(rule, r.Fields, &c), r.arrived())
+	if s.Reason = l.useless(rule, q, &s.Freshness, r, &c); s.staleByDate(r) {
+		s.Reason = ReasonClockSkew
+	}
 	if (s.Reason == ReasonNone || s.Unstored(r.ResponseTime)) && NoStoreAsked(rule, q) {
 		s.Reason = ReasonRequestNoStore
 	}
@@ -65,12 +76,12 @@ func Decide(rule *Rule, q *Request, r *Response) Storage {
 // Unstored reports whether a response that is not stored may reach those who
 // waited for it all the same: the request's no-store is all that forbids storing
 // it, or it is too old to be stored only because of the time that the origin
-// took.
+// took, or of a Date that is off.
 func (s *Storage) Unstored(now int64) bool {
 	switch s.Reason {
 	case ReasonRequestNoStore:
 		return true
-	case ReasonExpired:
+	case ReasonExpired, ReasonClockSkew:
 		return s.Waiting.ServesOthers(now)
 	}
 	return false
@@ -101,7 +112,7 @@ func Refresh(rule *Rule, q *Request, status int, stored Fields, fresh *Response)
 // that comes without is for the client that caused the validation (RFC 9111
 // section 7.3).
 func sharable(rule *Rule, fresh *Response) Fields {
-	f := Dated(fresh.Fields, fresh.ResponseTime)
+	f := fresh.Dated()
 	if !setsCookie(f) {
 		return f
 	}

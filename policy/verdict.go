@@ -166,6 +166,9 @@ const (
 	ReasonStaleWait
 	// ReasonFallback: the origin failed, and its fallback has answered.
 	ReasonFallback
+	// ReasonClockSkew: the response would be stored, but by its Date it is too old:
+	// the clock of its origin is off.
+	ReasonClockSkew
 
 	// Reasons is the number of reasons.
 	Reasons
@@ -180,7 +183,7 @@ var reasonNames = [Reasons]string{
 	ReasonTruncated: "truncated", ReasonUnproven: "unproven-length", ReasonMalformed: "malformed-response",
 	ReasonPurged: "purged", ReasonUnconfirmed: "unconfirmed", ReasonCookie: "cookie", ReasonVaryForwarded: "vary-forwarded",
 	ReasonPathInDoubt: "path-in-doubt", ReasonOverride: "override", ReasonContentType: "content-type",
-	ReasonQueryReflected: "query-reflected", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
+	ReasonQueryReflected: "query-reflected", ReasonClockSkew: "clock-skew", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
 	ReasonNotAdmitted: "not-admitted", ReasonPinnedFull: "pinned-full",
 	ReasonClientGone: "client-gone", ReasonOnlyIfCached: "only-if-cached", ReasonNoPolicy: "no-policy",
 	ReasonBadRequest: "bad-request", ReasonHeaderTooLarge: "header-too-large", ReasonBodyTooLarge: "body-too-large",

@@ -57,7 +57,7 @@ type exchange struct {
 	ctx   *fasthttp.RequestCtx
 	conn  *clientConn // nil: the request did not come by a listener of the proxy
 	start time.Time
-	now   int64 // unix nanoseconds of start
+	now   int64 // start, or later, by the clock of what is stored
 	// softened is a freshness that a soft purge has changed.
 	softened policy.Freshness
 
@@ -180,7 +180,7 @@ func (p *Proxy) handle(ctx *fasthttp.RequestCtx) {
 func (p *Proxy) exchangeFor(ctx *fasthttp.RequestCtx) *exchange {
 	x := p.pool.Get().(*exchange)
 	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
-	x.now = x.start.UnixNano()
+	x.now = p.clock.At(x.start)
 	x.noteSender()
 	return x
 }

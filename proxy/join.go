@@ -176,7 +176,7 @@ func (x *exchange) mayHave(reason policy.Reason, f, waiting *policy.Freshness) b
 		// those who want no part of a store may share all the same.
 		return false
 	}
-	now := x.p.now().UnixNano()
+	now := x.p.clock.Now()
 	if x.waited {
 		f, now = waiting, waiting.Came
 	}
@@ -202,7 +202,7 @@ func (x *exchange) arrivedMeanwhile() bool {
 	if o == nil || o == x.stale || x.p.store.Purged(o) != invalidation.Valid || !x.p.store.Confirmed(o, x.p.now()) {
 		return false
 	}
-	return o.Kind == tiers.KindVary || o.Freshness.Reusable(&x.asker, policy.OnRequest, x.p.now().UnixNano()) == policy.UseFresh
+	return o.Kind == tiers.KindVary || o.Freshness.Reusable(&x.asker, policy.OnRequest, x.p.clock.Now()) == policy.UseFresh
 }
 
 // again sends the request back to lookup.
@@ -210,7 +210,7 @@ func (x *exchange) again() state {
 	x.dropStale()
 	x.collapsed = false
 	// The time of the request's arrival is behind what arrived meanwhile.
-	x.now = x.p.now().UnixNano()
+	x.now = x.p.clock.Now()
 	return stateLookup
 }
 
@@ -238,7 +238,7 @@ func (x *exchange) lead(f *fetch.Flight, q *fetch.Question) state {
 func (x *exchange) heard(h *fetch.Heard) {
 	x.originTime = h.Took
 	// The answer is younger than the request: its age counts from here.
-	x.now = x.p.now().UnixNano()
+	x.now = x.p.clock.Now()
 	x.fwdStatus, x.retryAfter = h.Status, h.RetryAfter
 }
 
@@ -495,7 +495,7 @@ func (x *exchange) otherVariant(own policy.Key) state {
 	x.collapsed = false
 	x.key, x.found = own, foundVariants
 	x.dropStale()
-	x.now = x.p.now().UnixNano()
+	x.now = x.p.clock.Now()
 	return stateJoin
 }
 

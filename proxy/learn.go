@@ -20,7 +20,8 @@ func (x *exchange) headUpdates(status int, fields policy.Fields, moment stored.M
 	if x.rule.Forgo.Head || x.asker.Personal() || x.asker.NoStore {
 		return
 	}
-	r := &policy.Response{Status: status, Fields: fields, RequestTime: x.now, ResponseTime: x.p.now().UnixNano()}
+	r := &policy.Response{Status: status, Fields: fields, RequestTime: x.now}
+	x.arrivedNow(r)
 	change := policy.HeadUpdates(o.Fields, o.Length, r)
 	if change != policy.HeadSilent && o.Status != 200 && o.Status != 203 {
 		// A GET would not have brought what is stored.
@@ -38,10 +39,17 @@ func (x *exchange) headUpdates(status int, fields policy.Fields, moment stored.M
 	x.p.fetch.LearnFromHead(x.rule, &get, o, r, moment)
 }
 
+// arrivedNow notes that the response has just come.
+func (x *exchange) arrivedNow(r *policy.Response) {
+	now := x.p.now()
+	r.ResponseTime, r.Behind = x.p.clock.At(now), x.p.clock.Behind(now)
+}
+
 // keepPost stores the answer to a POST for later GETs of the target (RFC 9110
 // section 9.3.3), where it may be. The body then comes from the fetch machine.
 func (x *exchange) keepPost(status int, fields policy.Fields, moment stored.Moment) (a fetch.Answer, own fetch.Own, kept bool) {
-	r := policy.Response{Status: status, Fields: fields, RequestTime: x.start.UnixNano(), ResponseTime: x.p.now().UnixNano()}
+	r := policy.Response{Status: status, Fields: fields, RequestTime: x.p.clock.At(x.start)}
+	x.arrivedNow(&r)
 	if !policy.PostReusable(x.rule, &x.req, &r) {
 		return nil, own, false
 	}

@@ -93,7 +93,7 @@ func (x *exchange) passFailed(err error, up *upload) state {
 		}
 	}
 	// The origin took its time to fail: ages count to now.
-	x.now = x.p.now().UnixNano()
+	x.now = x.p.clock.Now()
 	return x.failed(reason, code)
 }
 

@@ -88,6 +88,7 @@ type Proxy struct {
 	log      *slog.Logger
 	now      func() time.Time
 	realTime bool // now is time.Now
+	clock    *stored.Clock
 	cfg      atomic.Pointer[Config]
 	// began is when the proxy was made, unix nanoseconds.
 	began int64
@@ -126,6 +127,7 @@ func New(o Options, c *Config) (*Proxy, error) {
 		opts: o, store: stored.New(o.Tiers, o.Invalidation, o.Now), log: o.Log, now: o.Now, realTime: realTime,
 		began: o.Now().UnixNano(),
 	}
+	p.clock = p.store.Clock()
 	p.fetch = fetch.New(p.store, o.Metrics, o.Log, o.Now)
 	p.pool.New = func() any {
 		return &exchange{p: p, view: new(policy.View), rangeRoom: make([]policy.ByteRange, 0, policy.MaxRanges)}

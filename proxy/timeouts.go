@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"weir/proxy/stored"
 )
 
 // How long a client may take for a header section, and between two requests, is
@@ -155,6 +157,19 @@ func (w *watcher) wait() {
 	}
 }
 
+// notableStep is from where a step of the wall clock is told.
+const notableStep = 500 * time.Millisecond
+
+// noteStep tells of a step of the wall clock. What is stored ages on by the monotonic
+// clock, but dates of origins and of the log are held against the wall clock.
+func (p *Proxy) noteStep(by time.Duration) {
+	if by > -notableStep && by < notableStep {
+		return
+	}
+	p.opts.Metrics.ClockStep(by < 0)
+	p.log.Warn("the clock of this machine was set, or it slept; nothing stored looks younger for it", "seconds", by.Seconds())
+}
+
 // watchConnections holds connections to their time until the proxy stops.
 func (p *Proxy) watchConnections() {
 	round := p.round()
@@ -167,12 +182,14 @@ func (p *Proxy) watchConnections() {
 			return
 		case <-ticker.C:
 		}
-		passed := time.Since(last)
-		last = last.Add(passed)
+		now := time.Now()
+		p.noteStep(stored.Step(last, now))
+		passed := now.Sub(last)
+		last = now
 		p.conns.clock.advance(passed, round)
-		now := p.conns.clock.now()
+		coarse := p.conns.clock.now()
 		p.conns.open.Range(func(k, _ any) bool {
-			k.(*clientConn).hold(now, int64(p.opts.HeaderTimeout), int64(p.opts.IdleTimeout), int64(round))
+			k.(*clientConn).hold(coarse, int64(p.opts.HeaderTimeout), int64(p.opts.IdleTimeout), int64(round))
 			return true
 		})
 	}

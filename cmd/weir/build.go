@@ -65,6 +65,7 @@ func rule(p *configs.Policy) policy.Rule {
 			StaleDespite:      despite(p.TTL.StaleDespite),
 			HitForMiss:        p.TTL.HitForMiss, HeuristicFraction: p.TTL.Heuristic.Fraction,
 			HeuristicMax: p.TTL.Heuristic.Max, NoHeuristic: !p.TTL.Heuristic.Enabled,
+			NoDate: !p.TTL.TrustDate,
 			// Never nil: an empty list means none, nil the default.
 			Targets: append([]string{}, p.TTL.Targets...),
 		},

@@ -165,7 +165,7 @@ func (t *run) stream() state {
 // kept for others, but they were sent to this client (RFC 9111 sections 5.2.2.4
 // and 5.2.2.7). Else nil.
 func (t *run) firstHead(head *tiers.Object) *tiers.Object {
-	sent := policy.Dated(t.presp.Fields, t.presp.ResponseTime)
+	sent := t.presp.Dated()
 	switch {
 	case t.failure: // as it came
 	case t.presp.Status == 206:

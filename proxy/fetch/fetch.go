@@ -150,13 +150,15 @@ func (t *run) release() {
 
 // roundTrip asks the origin and judges the header of its answer.
 func (t *run) roundTrip() state {
-	t.presp.RequestTime = t.m.now().UnixNano()
+	clock := t.m.store.Clock()
+	t.presp.RequestTime = clock.Now()
 	ctx := t.q.Context
 	if ctx == nil {
 		ctx = t.m.base
 	}
 	resp, err := t.q.Upstream.Do(ctx, t.request())
-	t.presp.ResponseTime = t.m.now().UnixNano()
+	arrived := t.m.now()
+	t.presp.ResponseTime, t.presp.Behind = clock.At(arrived), clock.Behind(arrived)
 	t.came = t.m.arrival(t.presp.ResponseTime)
 	t.heard = Heard{Took: time.Duration(t.presp.ResponseTime - t.presp.RequestTime)}
 	if err != nil {
@@ -170,6 +172,7 @@ func (t *run) roundTrip() state {
 		return stateFail
 	}
 	t.presp.Status, t.presp.Fields = resp.Status, t.q.Rule.KeepSession(&t.q.Request, fields)
+	t.noteDate()
 	switch {
 	case resp.Status == 304 && t.q.Stale != nil:
 		return stateMerge
@@ -364,7 +367,7 @@ func (t *run) alone() state {
 	a.Reason, a.RetryAfter = reason, t.presp.Fields.Get("Retry-After")
 	if t.leading {
 		t.own.Done, t.done = t.done, nil
-		t.own.Live, t.own.Fields = t.resp, policy.Dated(t.presp.Fields, t.presp.ResponseTime)
+		t.own.Live, t.own.Fields = t.resp, t.presp.Dated()
 	}
 	t.tell(a)
 	return stateRelease
@@ -421,7 +424,7 @@ func (t *run) sharedUnstored() bool {
 		return false
 	}
 	t.failure = true
-	fields := policy.Dated(t.presp.Fields, t.presp.ResponseTime)
+	fields := t.presp.Dated()
 	t.storage = policy.Storage{Reason: t.storage.Reason, Fields: fields.Except("Set-Cookie", "Set-Cookie2")}
 	return true
 }

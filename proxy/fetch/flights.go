@@ -103,7 +103,7 @@ func (m *Machine) newFlight(k *policy.Key, personal bool) *Flight {
 // answer is here, and is no longer for anybody without validation.
 func (f *Flight) spent() bool {
 	b, ok := f.Answer().(*Body)
-	return ok && !b.Head.Freshness.FreshAt(f.m.now().UnixNano())
+	return ok && !b.Head.Freshness.FreshAt(f.m.store.Clock().Now())
 }
 
 // Answer returns the answer where it is here, else nil.

@@ -62,6 +62,7 @@ type Machine struct {
 	running gate
 	// arrived is what arrival returned last.
 	arrived atomic.Int64
+	skews   skews
 }
 
 // New returns a machine that stores in s.

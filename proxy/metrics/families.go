@@ -45,11 +45,13 @@ const (
 	nameOriginHedges  = "weir_origin_hedges_total"
 	nameServerUp      = "weir_origin_server_up"
 	nameServerReqs    = "weir_origin_server_requests_total"
+	nameOriginSkew    = "weir_origin_clock_skew_seconds"
 	nameOffload       = "weir_origin_offload_ratio"
 	nameByteOffload   = "weir_origin_byte_offload_ratio"
 	nameCoalesced     = "weir_coalesced_requests_total"
 	nameNotCached     = "weir_not_cached_total"
 	nameWithheld      = "weir_withheld_fields_total"
+	nameClockSteps    = "weir_clock_steps_total"
 	nameEvictions     = "weir_evictions_total"
 	nameCorrupt       = "weir_corrupt_records_total"
 	nameTierBytes     = "weir_tier_bytes"
@@ -106,11 +108,13 @@ var families = []family{
 	{nameOriginWaiting, gauge, "Requests that wait for a connection to an origin, since max_connections are in use."},
 	{nameServerUp, gauge, "1 while a server gets requests, or is a backup that would; 0 while it is ejected, probed or down."},
 	{nameServerReqs, counter, "Requests sent to a server, retries, hedges and probes included, by outcome."},
+	{nameOriginSkew, gauge, "By how much the Date of the origin's last response was off when it came; negative: behind."},
 	{nameOffload, gauge, "One minus origin requests per client request over the last 5 minutes; 0 without client requests, negative when origins get more than clients send."},
 	{nameByteOffload, gauge, "One minus origin body bytes per client body byte over the last 5 minutes; 0 without client bytes, negative when more is fetched than delivered."},
 	{nameCoalesced, counter, "Client requests that waited for a fetch which another request had started; those that went alone in the end included."},
 	{nameNotCached, counter, "Responses that were not stored, by reason."},
 	{nameWithheld, counter, "Request fields that were not sent on to an origin, by reason."},
+	{nameClockSteps, counter, "Steps of this machine's clock of half a second and more, sleep included, by direction."},
 	{nameEvictions, counter, "Objects evicted, by tier and reason; fresh: evicted before they were stale."},
 	{nameCorrupt, counter, "Stored records that failed their check and were dropped, by tier."},
 	{nameTierBytes, gauge, "Bytes that a tier holds."},

@@ -3,6 +3,7 @@ package metrics
 import (
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ type originSeries struct {
 	outcomes []atomic.Uint64
 	bytes    atomic.Uint64
 	duration histogram
+	skew     atomic.Int64 // seconds
 	// live is false once the configuration no longer names the origin.
 	live atomic.Bool
 }
@@ -99,6 +101,13 @@ func (r *Registry) OriginBytes(origin int, n int64) {
 	r.origins.bytes.Add(uint64(n))
 }
 
+// OriginSkew notes by how many seconds the Date of an origin's response was off.
+func (r *Registry) OriginSkew(origin int, seconds int64) {
+	if s := r.origins.get(origin); s.skew.Load() != seconds {
+		s.skew.Store(seconds)
+	}
+}
+
 // page returns what is to be shown: the live origins by name, and "other" last
 // when anything was counted there.
 func (t *originTable) page() []*originSeries {
@@ -142,6 +151,10 @@ func (t *originTable) write(w io.Writer) {
 	}
 	for _, s := range page {
 		b = appendSample(b, nameOriginBytes, labels("origin", s.name), s.bytes.Load())
+	}
+	for _, s := range page {
+		b = appendName(b, nameOriginSkew, labels("origin", s.name))
+		b = append(strconv.AppendInt(b, s.skew.Load(), 10), '\n')
 	}
 	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
 }

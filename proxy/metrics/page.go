@@ -71,6 +71,9 @@ func (r *Registry) writeStored(w io.Writer) {
 	for i, reason := range withheldReasons {
 		b = appendSample(b, nameWithheld, labels("reason", reason), r.withheld[i].Load())
 	}
+	for i, direction := range stepDirections {
+		b = appendSample(b, nameClockSteps, labels("direction", direction), r.steps[i].Load())
+	}
 	for i, tier := range r.tiers {
 		for j, reason := range r.evictionReasons {
 			if n := r.evictions[i][j].Load(); n > 0 || r.storing[i].Load() && reason != other {

@@ -45,6 +45,7 @@ type Registry struct {
 
 	notCached []atomic.Uint64
 	withheld  [len(withheldReasons)]atomic.Uint64
+	steps     [len(stepDirections)]atomic.Uint64
 	evictions [][]atomic.Uint64 // by tier, then reason
 	// policyRows is what SetPolicyRows was given.
 	policyRows atomic.Pointer[func() ([]PolicyRow, int64)]
@@ -169,6 +170,18 @@ func (r *Registry) Request(o *Served) {
 	cells.durations.observe(o.Duration)
 	cells.ttfb.observe(o.TTFB)
 	cells.bytes.Add(bytes)
+}
+
+// stepDirections are where the wall clock may be set to.
+var stepDirections = [...]string{"forward", "back"}
+
+// ClockStep counts a step of the wall clock.
+func (r *Registry) ClockStep(back bool) {
+	if back {
+		r.steps[1].Add(1)
+		return
+	}
+	r.steps[0].Add(1)
 }
 
 // Why a field of a request is withheld from the origin.

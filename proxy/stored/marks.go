@@ -2,7 +2,6 @@ package stored
 
 import (
 	"sync/atomic"
-	"time"
 
 	"weir/invalidation"
 	"weir/policy"
@@ -12,7 +11,7 @@ import (
 // Marked returns what is remembered of answers to requests of that kind: that
 // they were for their askers alone.
 func (s *Store) Marked(k *policy.Key, personal bool) (tiers.Mark, bool) {
-	m, ok := s.marks.Get(tiers.MarkKey{Hash: k.Hash, Personal: personal}, s.now().UnixNano())
+	m, ok := s.marks.Get(tiers.MarkKey{Hash: k.Hash, Personal: personal}, s.clock.Now())
 	if !ok {
 		return m, false
 	}
@@ -34,7 +33,7 @@ func (s *Store) Mark(rule *policy.Rule, personal bool, reason policy.Reason, at 
 	if ttl == 0 {
 		ttl = policy.DefaultHitForMiss
 	}
-	m := tiers.Mark{Reason: reason, Until: s.now().Add(time.Duration(ttl)).UnixNano(), Epoch: at.Epoch, Incarnation: at.Incarnation}
+	m := tiers.Mark{Reason: reason, Until: s.clock.Now() + int64(ttl), Epoch: at.Epoch, Incarnation: at.Incarnation}
 	for _, h := range hashes {
 		s.marks.Set(tiers.MarkKey{Hash: h, Personal: personal}, m)
 	}

@@ -38,12 +38,16 @@ type Store struct {
 	facts *invalidation.Node
 	marks *tiers.Marks
 	now   func() time.Time
+	clock *Clock
 }
 
 // New returns what is in t, with the purges of facts, which may be nil.
 func New(t *tiers.Store, facts *invalidation.Node, now func() time.Time) *Store {
-	return &Store{Store: t, facts: facts, marks: tiers.NewMarks(), now: now}
+	return &Store{Store: t, facts: facts, marks: tiers.NewMarks(), now: now, clock: NewClock(now)}
 }
+
+// Clock tells the time by which what is stored ages.
+func (s *Store) Clock() *Clock { return s.clock }
 
 // Facts returns the purges, or nil where nothing is ever purged.
 func (s *Store) Facts() *invalidation.Node { return s.facts }
