@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gopkg.in/yaml.v3"
 )
 
 // Defaults of a policy.
@@ -182,7 +184,11 @@ func decodeTTL(o *object) TTL {
 	t.StaleIfError, _ = span("stale_if_error", 0, 0)
 	t.StaleDespite = decodeStaleDespite(o.key("stale_despite"))
 	t.StaleIfUnreachable, _ = span("stale_if_unreachable", DefaultStaleIfUnreachable, 0)
-	t.UnreachableStatus = decodeStatus(o.key("unreachable_status"), [2]int{502, 504})
+	if v := o.key("unreachable_status"); v.given() && v.y.Kind == yaml.SequenceNode && len(v.y.Content) == 0 {
+		t.UnreachableStatus = [][2]int{} // none
+	} else {
+		t.UnreachableStatus = decodeStatus(v, [2]int{502, 504})
+	}
 	t.ErrorMax, _ = span("error_max", DefaultErrorMax, 0)
 	t.HitForMiss, _ = span("hit_for_miss", DefaultHitForMiss, shortestTTL)
 	targets := o.key("targets")
