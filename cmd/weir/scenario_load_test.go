@@ -44,10 +44,13 @@ func cmdMisses(ts *testscript.TestScript, neg bool, args []string) {
 		limit = patience
 	}
 	var took []time.Duration
-	bad, worst := 0, sample{}
+	bad, failed, worst := 0, 0, sample{}
 	for i, s := range samples {
 		if i < skip {
 			continue
+		}
+		if s.err != nil {
+			failed++
 		}
 		if s.err != nil || s.took > limit {
 			bad++
@@ -59,8 +62,8 @@ func cmdMisses(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	slices.Sort(took)
 	p99 := took[len(took)*99/100]
-	ts.Logf("%d requests: %d failed or took longer than %v; p50 %v, p99 %v, worst %v (error %v)",
-		len(took), bad, limit, took[len(took)/2], p99, worst.took, worst.err)
+	ts.Logf("%d requests: %d failed, %d took longer than %v; p50 %v, p99 %v, worst %v (error %v)",
+		len(took), failed, bad-failed, limit, took[len(took)/2], p99, worst.took, worst.err)
 	if w.healthy == 0 {
 		w.healthy = p99
 	}
