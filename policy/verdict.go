@@ -164,6 +164,8 @@ const (
 	// ReasonStaleWait: the origin had not answered within the time that a request
 	// waits for it while something stale may stand in.
 	ReasonStaleWait
+	// ReasonFallback: the origin failed, and its fallback has answered.
+	ReasonFallback
 
 	// Reasons is the number of reasons.
 	Reasons
@@ -187,7 +189,7 @@ var reasonNames = [Reasons]string{
 	ReasonOriginReset: "origin-reset", ReasonOriginTruncated: "origin-truncated",
 	ReasonOriginHeader: "origin-header-too-large", ReasonOriginMalformed: "origin-malformed",
 	ReasonOriginBusy: "origin-busy", ReasonOriginOther: "origin-error", ReasonOriginStatus: "origin-status",
-	ReasonOriginFailing: "origin-failing", ReasonStaleWait: "stale-wait",
+	ReasonOriginFailing: "origin-failing", ReasonStaleWait: "stale-wait", ReasonFallback: "fallback",
 	ReasonShuttingDown: "shutting-down", ReasonTooManyConnections: "too-many-connections", ReasonInternal: "internal",
 }
 

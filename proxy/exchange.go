@@ -104,6 +104,14 @@ type exchange struct {
 	coalesced bool
 	hasTTL    bool
 	ttl       int64 // nanoseconds
+	// fallback is the origin that is asked in the place of the rule's; empty: that is.
+	fallback string
+	// avoided: the rule's origin was not asked, since it is known to fail; lastResort:
+	// it is now, after its fallbacks.
+	avoided, lastResort bool
+	// probed ends the request's part as the one that finds out whether the rule's
+	// origin is back; nil: it has none.
+	probed func()
 	// originTime is how long the origin needed for its header.
 	originTime time.Duration
 	hops       int
@@ -253,6 +261,10 @@ func (x *exchange) finish() {
 func (x *exchange) drop() {
 	x.endInterims()
 	x.endVigil()
+	if x.probed != nil {
+		x.probed()
+		x.probed = nil
+	}
 	if x.fill != nil {
 		x.fill.Close()
 		x.fill = nil

@@ -453,6 +453,9 @@ func (x *exchange) failed(reason policy.Reason, code int) state {
 		return x.standIn(reason)
 	}
 	x.dropStale()
+	if x.fallsBack(reason) {
+		return statePass
+	}
 	return x.failure(code, reason)
 }
 

@@ -179,6 +179,10 @@ func (x *exchange) toOrigin() state {
 			return x.standIn(policy.ReasonOriginFailing)
 		}
 	}
+	if x.avoids() {
+		x.outcome = outcomeFetched
+		return statePass
+	}
 	if x.req.Method == "HEAD" {
 		// Nothing a HEAD brings can answer a GET; fetching a body that nobody
 		// asked for could be dear. What is stored learns from the answer.

@@ -16,6 +16,10 @@ import (
 // pass sends the request to the origin as it is and its answer back, both as
 // streams with back-pressure. Nothing of it is stored.
 func (x *exchange) pass() state {
+	if x.fallback != "" {
+		x.dropStale()
+		x.reason = policy.ReasonFallback
+	}
 	x.showForwarded()
 	sent := x.req.Clone()
 	fields := fetch.Sent(x.rule, &sent)
@@ -33,7 +37,8 @@ func (x *exchange) pass() state {
 	}
 	ctx, cancel := x.exclusive(up)
 	began, moment := x.p.now(), x.p.store.Moment()
-	resp, err := x.cfg.Origins[x.rule.Origin].Do(ctx, r)
+	_, asked := x.upstream()
+	resp, err := asked.Do(ctx, r)
 	x.originTime = x.p.now().Sub(began)
 	x.endInterims()
 	if err != nil {

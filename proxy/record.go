@@ -109,7 +109,8 @@ func (x *exchange) record(dur time.Duration) {
 			e.HasKey, e.Key = true, x.key.Hash
 		}
 		if x.verdict().Fwd() != "" {
-			e.Origin, e.OriginDuration = x.rule.Origin, x.originTime
+			e.Origin, _ = x.upstream()
+			e.OriginDuration = x.originTime
 		}
 	}
 	p.opts.AccessLog.Log(&e)

@@ -27,7 +27,8 @@ func (x *exchange) source(off, n int64) chunkSource {
 		x.fill.Skip(off)
 		return x.fill
 	case x.live != nil:
-		return &readerSource{r: x.p.fetch.Counted(x.cfg.Origins[x.rule.Origin], x.live.Body)}
+		_, asked := x.upstream()
+		return &readerSource{r: x.p.fetch.Counted(asked, x.live.Body)}
 	}
 	return &readerSource{r: x.obj.NewReader(off, n)}
 }

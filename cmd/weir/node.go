@@ -205,7 +205,7 @@ func (n *node) dataConfig(cfg *configs.Config) (*proxy.Config, error) {
 			p = pool{config: c, pool: made, index: indices[i]}
 		}
 		pools[c.Name] = p
-		data.Origins[c.Name] = fetch.Upstream{Origin: p.pool, Health: p.pool, Index: p.index}
+		data.Origins[c.Name] = fetch.Upstream{Origin: p.pool, Health: p.pool, Index: p.index, Fallback: c.Fallback}
 	}
 	n.retire(pools)
 	return data, nil

@@ -40,6 +40,9 @@ type Upstream struct {
 	// Health is nil for an origin that nobody watches.
 	Health Health
 	Index  int
+	// Fallback is the name of the origin to ask when this one gives no answer; empty:
+	// none.
+	Fallback string
 }
 
 // Failing reports whether the origin is known to fail.
