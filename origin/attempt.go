@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -138,7 +137,7 @@ func (r *roster) goodLocked(now time.Duration, a *attempt, took time.Duration) {
 // comeBackLocked returns m to service.
 func (r *roster) comeBackLocked(now time.Duration, m *member) {
 	m.health.comeBack(&r.conf.eject, now)
-	r.anyOut.Store(slices.ContainsFunc(r.list, func(m *member) bool { return m.health.out }))
+	r.notePresenceLocked()
 	r.becameLocked(m, false)
 	r.wakeLocked(now)
 }

@@ -338,7 +338,7 @@ func round(d time.Duration) string { return d.Round(100 * time.Microsecond).Stri
 // probeBeside sends a copy of a request that may be repeated to an ejected server that
 // is due to be probed. The answer is read, and used for nothing else.
 func (p *Pool) probeBeside(out *outgoing) {
-	if !out.safe() || !p.roster.anyOut.Load() {
+	if !out.safe() || !p.roster.anyOut.Load() || p.retired.Load() {
 		return
 	}
 	y := &exchange{pool: p}

@@ -157,9 +157,6 @@ func (r *roster) lateLocked(now time.Duration, a *attempt, slow time.Duration, w
 func (r *roster) lostLocked(now time.Duration, a *attempt, slow time.Duration, reason string) {
 	h := &a.member.health
 	a.member.mean.add(now, now-a.began)
-	if unsaid, yes := a.member.say(now, "slow"); yes {
-		r.newsLocked(news{url: a.member.url, kind: "slow", reason: reason, unsaid: unsaid})
-	}
 	if h.reason = reason; !h.out && h.lose(&r.conf.eject, now, a.began, slow, reason) {
 		r.judgeLocked(now, a.members, a.member)
 	}
@@ -172,6 +169,9 @@ func (r *roster) lost(now time.Duration, a *attempt, reason string) {
 	defer r.unlock()
 	if !a.counted {
 		a.counted = true
+		if unsaid, yes := a.member.say(now, "slow"); yes {
+			r.newsLocked(news{url: a.member.url, kind: "slow", reason: reason, unsaid: unsaid})
+		}
 		r.lostLocked(now, a, r.patienceLocked(now).slow, reason)
 	}
 }

@@ -127,8 +127,14 @@ func (r *roster) configure(now time.Duration, servers []Server, c rosterConfig) 
 		r.members[s.URL], list[i] = m, m
 	}
 	r.list = list
+	r.notePresenceLocked()
 	r.wakeLocked(now)
 	return list
+}
+
+// notePresenceLocked notes whether any server is ejected.
+func (r *roster) notePresenceLocked() {
+	r.anyOut.Store(slices.ContainsFunc(r.list, func(m *member) bool { return m.health.out }))
 }
 
 // checked takes note of an active check of m.

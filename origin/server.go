@@ -132,7 +132,7 @@ func (s *server) usable(remote netip.AddrPort, opened time.Duration) bool {
 
 // resolve looks the server's name up in the background when that is due.
 func (s *server) resolve() {
-	if !s.addrs.due(s.pool.now()) {
+	if s.pool.retired.Load() || !s.addrs.due(s.pool.now()) {
 		return
 	}
 	go func() {
