@@ -1,5 +1,10 @@
 package origin
 
+// The library's successor to ClientConn, http.ClientConn, opens its connection by
+// itself: it cannot be given one that is there, whose handshake has chosen HTTP/2.
+//
+//lint:file-ignore SA1019 there is no successor that takes an open connection
+
 import (
 	"context"
 	"crypto/tls"
@@ -35,8 +40,11 @@ type sessions struct {
 	conns []*session // in the order in which they were opened
 }
 
+// h2Conn is a connection with HTTP/2.
+type h2Conn = http2.ClientConn
+
 type session struct {
-	*http2.ClientConn
+	*h2Conn
 	name     string
 	stranger bool
 	remote   netip.AddrPort
@@ -73,7 +81,7 @@ func (h *sessions) reserve(name string, usable func(netip.AddrPort, time.Duratio
 	})
 	for _, s := range h.conns {
 		if s.name == name && s.ReserveNewRequest() {
-			return s.ClientConn
+			return s.h2Conn
 		}
 	}
 	return nil
@@ -93,7 +101,7 @@ func (h *sessions) open(c *tls.Conn, s *session, usable func(netip.AddrPort, tim
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s.ClientConn = cc
+	s.h2Conn = cc
 	h.conns = append(h.conns, s)
 	n := 0
 	for i, s := range slices.Backward(h.conns) {
@@ -112,7 +120,7 @@ func (h *sessions) open(c *tls.Conn, s *session, usable func(netip.AddrPort, tim
 func (s *session) giveUp() {
 	s.SetDoNotReuse()
 	if st := s.State(); st.StreamsActive+st.StreamsReserved+st.StreamsPending == 0 {
-		_ = s.ClientConn.Close()
+		_ = s.h2Conn.Close()
 	}
 }
 

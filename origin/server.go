@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http2"
-
 	"weir/origin/http1"
 	"weir/policy"
 )
@@ -54,7 +52,7 @@ type conn struct {
 
 // connect finds a connection for x, or opens one. With HTTP/2 it is a session, on which
 // x has a place.
-func (s *server) connect(x *exchange) (*conn, *http2.ClientConn, *Error) {
+func (s *server) connect(x *exchange) (*conn, *h2Conn, *Error) {
 	name := x.name()
 	x.reused = true
 	if session := s.http2.reserve(name, s.usable); session != nil {
@@ -78,7 +76,7 @@ func (s *server) connect(x *exchange) (*conn, *http2.ClientConn, *Error) {
 }
 
 // dial opens a connection.
-func (s *server) dial(ctx context.Context, x *exchange, name string) (*conn, *http2.ClientConn, *Error) {
+func (s *server) dial(ctx context.Context, x *exchange, name string) (*conn, *h2Conn, *Error) {
 	raw, remote, err := s.addrs.dial(ctx, s.pool.now(), func(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 		return s.pool.dial(ctx, "tcp", addr.String())
 	})

@@ -10,9 +10,23 @@ import (
 
 func TestEndToEnd(t *testing.T) {
 	received := Fields{
-		{"Connection", "a, X-B"}, {"A", "1"}, {"X-B", "2"}, {"C", "3"}, {"Keep-Alive", "x"}, {"Connection", "close"}, {"Te", "x"},
-		{"Trailer", "x"}, {"Transfer-Encoding", "x"}, {"Upgrade", "x"}, {"Proxy-Connection", "x"}, {"Proxy-Authenticate", "x"},
-		{"Proxy-Authentication-Info", "x"}, {"Proxy-Authorization", "x"}, {"content-foo", "y"}, {"C", " 4\t"}, {"Empty", ""},
+		{"Connection", "a, X-B"},
+		{"A", "1"},
+		{"X-B", "2"},
+		{"C", "3"},
+		{"Keep-Alive", "x"},
+		{"Connection", "close"},
+		{"Te", "x"},
+		{"Trailer", "x"},
+		{"Transfer-Encoding", "x"},
+		{"Upgrade", "x"},
+		{"Proxy-Connection", "x"},
+		{"Proxy-Authenticate", "x"},
+		{"Proxy-Authentication-Info", "x"},
+		{"Proxy-Authorization", "x"},
+		{"content-foo", "y"},
+		{"C", " 4\t"},
+		{"Empty", ""},
 	}
 	before := slices.Clone(received)
 	got, err := EndToEnd(received)

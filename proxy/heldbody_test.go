@@ -135,7 +135,8 @@ func (o *rangedOrigin) Do(_ context.Context, r *origin.Request) (*origin.Respons
 	return &origin.Response{
 		Status: http.StatusPartialContent,
 		Fields: policy.Fields{
-			{Name: "Cache-Control", Value: "max-age=3600"}, {Name: "Etag", Value: `"1"`},
+			{Name: "Cache-Control", Value: "max-age=3600"},
+			{Name: "Etag", Value: `"1"`},
 			{Name: "Content-Range", Value: fmt.Sprintf("bytes %d-%d/1000000", first, last)},
 		},
 		ContentLength: int64(last - first + 1), Body: io.NopCloser(bytes.NewReader(make([]byte, last-first+1))),

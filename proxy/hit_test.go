@@ -312,14 +312,22 @@ func BenchmarkHitParallel(b *testing.B) {
 }
 
 func BenchmarkMiss(b *testing.B) {
-	for _, tier := range []string{"ram", "disk"} {
-		b.Run(tier, func(b *testing.B) {
+	date := policy.Field{Name: "Date", Value: "Mon, 30 Nov 2026 08:00:00 GMT"}
+	rich := append(policy.Fields{date}, hitHeader...)
+	plain := policy.Fields{
+		{Name: "Cache-Control", Value: "max-age=600"}, {Name: "Content-Type", Value: "text/html"}, date, {Name: "Etag", Value: `"1"`},
+	}
+	for _, c := range []struct {
+		name   string
+		disk   bool
+		fields policy.Fields
+	}{{"ram", false, rich}, {"ram, no Vary, no tags", false, plain}, {"disk", true, rich}} {
+		b.Run(c.name, func(b *testing.B) {
 			dir := ""
-			if tier == "disk" {
+			if c.disk {
 				dir = b.TempDir()
 			}
-			dated := append(policy.Fields{{Name: "Date", Value: "Mon, 30 Nov 2026 08:00:00 GMT"}}, hitHeader...)
-			h := newBench(b, Options{}, dir, staticOrigin{dated, make([]byte, 10<<10)})
+			h := newBench(b, Options{}, dir, staticOrigin{c.fields, make([]byte, 10<<10)})
 			b.ReportAllocs()
 			ctx := h.request(browserRequest)
 			uri := bytes.Clone(ctx.Request.Header.RequestURI())
@@ -331,6 +339,36 @@ func BenchmarkMiss(b *testing.B) {
 			}
 			h.p.fetch.Wait()
 		})
+	}
+}
+
+// confirming answers what is asked under a condition with a 304, and all else whole.
+type confirming struct{ staticOrigin }
+
+func (o confirming) Do(ctx context.Context, r *origin.Request) (*origin.Response, error) {
+	if !r.Fields.Has("If-None-Match") {
+		return o.staticOrigin.Do(ctx, r)
+	}
+	return &origin.Response{Status: 304, Fields: o.fields, Body: wholeBody{bytes.NewReader(nil)}}, nil
+}
+
+// BenchmarkRevalidation is a stored object that the origin confirms for each request.
+func BenchmarkRevalidation(b *testing.B) {
+	fields := policy.Fields{
+		{Name: "Cache-Control", Value: "no-cache"},
+		{Name: "Content-Type", Value: "text/html"},
+		{Name: "Date", Value: "Mon, 30 Nov 2026 08:00:00 GMT"},
+		{Name: "Etag", Value: `"1"`},
+	}
+	h := newBench(b, Options{}, "", confirming{staticOrigin{fields, make([]byte, 1<<10)}})
+	ctx := h.request(browserRequest)
+	h.do(ctx)
+	h.p.fetch.Wait()
+	b.ReportAllocs()
+	for b.Loop() {
+		if s := h.do(ctx); !strings.Contains(s, "fwd-status=304") {
+			b.Fatalf("Cache-Status %q: that was no revalidation", s)
+		}
 	}
 }
 

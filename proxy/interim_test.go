@@ -90,8 +90,12 @@ func (o *hintingOrigin) Do(_ context.Context, r *origin.Request) (*origin.Respon
 	}
 	for i := range o.hints {
 		if err := r.Interim(103, policy.Fields{
-			{Name: "Link", Value: fmt.Sprintf("<%s?%d>", r.Target, i)}, {Name: "Connection", Value: "X-Hop"}, {Name: "X-Hop", Value: "1"},
-			{Name: "Proxy-Connection", Value: "keep-alive"}, {Name: "Transfer-Encoding", Value: "chunked"}, {Name: "Content-Length", Value: "5"},
+			{Name: "Link", Value: fmt.Sprintf("<%s?%d>", r.Target, i)},
+			{Name: "Connection", Value: "X-Hop"},
+			{Name: "X-Hop", Value: "1"},
+			{Name: "Proxy-Connection", Value: "keep-alive"},
+			{Name: "Transfer-Encoding", Value: "chunked"},
+			{Name: "Content-Length", Value: "5"},
 		}); err != nil {
 			return nil, err
 		}

@@ -189,25 +189,35 @@ func TestAnswers(t *testing.T) {
 		do   func() (*origin.Response, error)
 		want func(a Answer) bool
 	}{
-		{"stored", func() (*origin.Response, error) { return text(200, "x", "Cache-Control: max-age=60"), nil },
-			func(a Answer) bool { b, ok := a.(*Body); return ok && b.Stored }},
-		{"private", func() (*origin.Response, error) { return text(200, "x", "Cache-Control: private"), nil },
-			func(a Answer) bool { b, ok := a.(*Alone); return ok && b.Reason == policy.ReasonPrivate }},
+		{
+			"stored", func() (*origin.Response, error) { return text(200, "x", "Cache-Control: max-age=60"), nil },
+			func(a Answer) bool { b, ok := a.(*Body); return ok && b.Stored },
+		},
+		{
+			"private", func() (*origin.Response, error) { return text(200, "x", "Cache-Control: private"), nil },
+			func(a Answer) bool { b, ok := a.(*Alone); return ok && b.Reason == policy.ReasonPrivate },
+		},
 		{"failed", func() (*origin.Response, error) {
 			return nil, &origin.Error{Kind: origin.Refused, Origin: "o", Err: broken}
 		}, func(a Answer) bool {
 			b, ok := a.(*Failed)
 			return ok && b.Code == 502 && b.Reason == policy.ReasonOriginRefused
 		}},
-		{"a failure of the origin's own", func() (*origin.Response, error) { return text(503, "sorry", "Retry-After: 7"), nil },
+		{
+			"a failure of the origin's own", func() (*origin.Response, error) { return text(503, "sorry", "Retry-After: 7"), nil },
 			func(a Answer) bool {
 				b, ok := a.(*Body)
 				return ok && b.Failure && b.Public && !b.Stored && b.RetryAfter == "7"
-			}},
-		{"a 304 to no condition", func() (*origin.Response, error) { return text(304, ""), nil },
-			func(a Answer) bool { b, ok := a.(*Failed); return ok && b.Reason == policy.ReasonOriginMalformed }},
-		{"a panic", func() (*origin.Response, error) { panic("on purpose") },
-			func(a Answer) bool { b, ok := a.(*Failed); return ok && b.Reason == policy.ReasonInternal }},
+			},
+		},
+		{
+			"a 304 to no condition", func() (*origin.Response, error) { return text(304, ""), nil },
+			func(a Answer) bool { b, ok := a.(*Failed); return ok && b.Reason == policy.ReasonOriginMalformed },
+		},
+		{
+			"a panic", func() (*origin.Response, error) { panic("on purpose") },
+			func(a Answer) bool { b, ok := a.(*Failed); return ok && b.Reason == policy.ReasonInternal },
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

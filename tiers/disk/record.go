@@ -67,11 +67,6 @@ func (h *recHeader) length() int64 {
 	return recHeaderSize + int64(h.keyLen) + int64(h.metaLen) + int64(h.bodyLn)
 }
 
-// bodyOffset is where the body starts within the record.
-func (h *recHeader) bodyOffset() int64 {
-	return recHeaderSize + int64(h.keyLen) + int64(h.metaLen)
-}
-
 func align(n int64) int64 { return (n + recAlign - 1) &^ (recAlign - 1) }
 
 // place names where a header stands; it is part of its checksum.
