@@ -118,7 +118,7 @@ func b2i(b bool) int {
 }
 
 // avoidFor is how long an address that could not be reached is tried last.
-const avoidFor = 10 * time.Second
+const avoidFor = time.Minute
 
 // reached notes whether a connection to addr could be made.
 func (a *addresses) reached(now time.Duration, addr netip.AddrPort, ok bool) {

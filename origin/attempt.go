@@ -33,6 +33,7 @@ type attempt struct {
 	seen    uint32        // stage when last looked at
 	seenAt  time.Duration // when that was new
 	overdue bool          // it takes longer than is usual
+	lates   int           // how often its body was found to have stalled
 	counted bool          // what it says about its server has been recorded
 	raced   bool          // another server has been asked beside
 }

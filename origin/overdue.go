@@ -110,8 +110,13 @@ func (r *roster) lookAtLocked(now time.Duration, a *attempt, p patience) (l late
 	}
 	waited := now - a.seenAt
 	if stage > 0 {
-		// The body: nothing can be repeated any more, but others are warned.
-		if waited >= p.slow && stage%2 == 1 && a.stalls.Load() {
+		// The body: nothing can be repeated any more, but others are warned. It counts
+		// again as long as it lasts, since a server that holds a few such exchanges
+		// may be given no others.
+		if stage%2 == 1 && a.stalls.Load() && waited >= time.Duration(a.lates+1)*p.slow {
+			if a.lates++; a.lates > 1 {
+				a.counted = false
+			}
 			r.lateLocked(now, a, p.slow, "a response body has stalled")
 		}
 		return l

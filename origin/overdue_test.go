@@ -221,6 +221,24 @@ func TestStalledBodies(t *testing.T) {
 	}
 }
 
+// One body that stalls is enough in the end, while other servers answer.
+func TestOneStalledBody(t *testing.T) {
+	r := newTestRoster(t, servers(2)...)
+	r.list[1].inUse = 50
+	a := r.begin(1)
+	a.stalls.Store(true)
+	a.stage.Store(3)
+	r.rivals(watchRound)
+	for range 29 {
+		r.ok(r.list[1], 2)
+		r.rivals(100 * time.Millisecond)
+	}
+	r.want("up up")
+	r.ok(r.list[1], 2)
+	r.rivals(200 * time.Millisecond)
+	r.want("ejected up")
+}
+
 func TestWatchEnds(t *testing.T) {
 	r := newTestRoster(t, servers(1)...)
 	a := r.begin(1)
