@@ -296,14 +296,16 @@ func (x *exchange) rival(m *member, w why) {
 	c, p := &x.out.race, x.pool
 	now := p.now()
 	left := x.attempt.left - (now - x.began)
-	y := &exchange{pool: p, out: x.out.copy(), server: p.serverOf(m), left: left, asked: now}
-	y.attempt = attempt{members: x.members, left: left, target: x.target}
 	c.mu.Lock()
 	if c.first != x {
 		c.mu.Unlock()
 		p.roster.free(now, m)
 		return
 	}
+	// The copy is made while x is known to be under way: behind it the fields are the
+	// caller's again, and may by then be those of another request.
+	y := &exchange{pool: p, out: x.out.copy(), server: p.serverOf(m), left: left, asked: now}
+	y.attempt = attempt{members: x.members, left: left, target: x.target}
 	c.rival, c.why, c.resp, c.err, c.came = y, w, nil, nil, make(chan struct{})
 	ctx := c.ctx
 	c.mu.Unlock()

@@ -102,14 +102,10 @@ func (o *outgoing) safe() bool {
 
 // copy returns a copy that shares nothing with the caller of Do. The request is safe.
 func (o *outgoing) copy() *outgoing {
-	c := &outgoing{
+	return &outgoing{
 		id: o.id, method: strings.Clone(o.method), host: strings.Clone(o.host), target: strings.Clone(o.target),
-		zero: o.zero, stranger: o.stranger, fields: make(policy.Fields, len(o.fields)),
+		zero: o.zero, stranger: o.stranger, fields: o.fields.Clone(),
 	}
-	for i, f := range o.fields {
-		c.fields[i] = policy.Field{Name: strings.Clone(f.Name), Value: strings.Clone(f.Value)}
-	}
-	return c
 }
 
 // repeatable reports why the request may be sent again after a failure of kind k.
