@@ -61,7 +61,7 @@ func (x *exchange) await(f *fetch.Flight) state {
 	x.waited = true
 	if x.stale != nil && x.mayStandIn(x.stale, policy.OnFailure) {
 		if !x.readyWithin(f, min(x.p.opts.FollowerTimeout, x.cfg.StaleWait)) {
-			return x.standIn(policy.ReasonStaleWait)
+			return x.hasWaited()
 		}
 	} else if !x.readyWithin(f, x.p.opts.FollowerTimeout) {
 		return x.goAlone()
@@ -81,6 +81,15 @@ func (x *exchange) readyWithin(f *fetch.Flight, d time.Duration) bool {
 	}
 }
 
+// hasWaited ends a bounded wait for the origin: the stale object stands in, unless it
+// was purged meanwhile.
+func (x *exchange) hasWaited() state {
+	if x.mayStandIn(x.stale, policy.OnFailure) {
+		return x.standIn(policy.ReasonStaleWait)
+	}
+	return x.again()
+}
+
 // leadBehind leads a flight and waits for it no longer than a follower would: the
 // stale object then stands in, and the flight goes on.
 func (x *exchange) leadBehind(f *fetch.Flight) state {
@@ -95,7 +104,7 @@ func (x *exchange) leadBehind(f *fetch.Flight) state {
 	x.endInterims()
 	if !ready {
 		f.Abandon()
-		return x.standIn(policy.ReasonStaleWait)
+		return x.hasWaited()
 	}
 	return x.took(f.Answer(), f.TakeOwn())
 }
@@ -483,8 +492,8 @@ func (x *exchange) occasion(reason policy.Reason) policy.Occasion {
 // mayStandIn reports whether the stale object may be served in place of what the
 // origin does not give.
 func (x *exchange) mayStandIn(o *tiers.Object, on policy.Occasion) bool {
-	if x.unconfirmed {
-		return false // it may have been purged
+	if x.unconfirmed || x.p.store.Purged(o) == invalidation.Invalid {
+		return false // it may have been purged, or was while the origin was waited for
 	}
 	return x.freshness(o).Reusable(&x.asker, on, x.now) != policy.UseRevalidate
 }
