@@ -67,17 +67,22 @@ var ErrFound = errors.New("findings")
 
 // Run lets faults over weir for a while, prints what was found, and returns ErrFound where that is something.
 func Run(ctx context.Context, cfg Config) error {
+	_, err := run(ctx, cfg)
+	return err
+}
+
+func run(ctx context.Context, cfg Config) (*findings, error) {
 	if cfg.Hold == 0 {
 		cfg.Hold = 8 * time.Second
 	}
 	for _, name := range cfg.Faults {
 		if !slices.Contains(FaultNames(), name) {
-			return fmt.Errorf("no fault %q (valid: %s)", name, strings.Join(FaultNames(), ", "))
+			return nil, fmt.Errorf("no fault %q (valid: %s)", name, strings.Join(FaultNames(), ", "))
 		}
 	}
 	dir, err := os.MkdirTemp("", "weir-chaos-")
 	if err != nil {
-		return fmt.Errorf("cannot make a directory for the run: %w", err)
+		return nil, fmt.Errorf("cannot make a directory for the run: %w", err)
 	}
 	b := &bench{Config: cfg, found: newFindings(), floors: newFloors(), done: map[string]*tally{}, plan: sizing(ramSize)}
 	err = b.run(ctx, dir)
@@ -87,9 +92,9 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	if err != nil || cfg.Keep {
 		_, _ = fmt.Fprintf(b.Out, "\nweir's log and configuration: %s\n", dir)
-		return err
+		return b.found, err
 	}
-	return os.RemoveAll(dir)
+	return b.found, os.RemoveAll(dir)
 }
 
 func (b *bench) run(ctx context.Context, dir string) (err error) {

@@ -11,7 +11,7 @@ import (
 // from them are below.
 const (
 	ramSize        = 32 << 20
-	maxConnections = 48 // to each server of the shop
+	maxConnections = 128 // to each server of the shop
 	originTimeout  = 2 * time.Second
 	queueWait      = time.Second
 	connections    = 2000 // limits.connections

@@ -56,7 +56,7 @@ func (o *object) requestText() string {
 }
 
 func readNothing(ctx context.Context, b *bench, d *draw) error {
-	together(ctx, d, 100+d.who*30, func(ctx context.Context, rng *rand.Rand, _ int) {
+	together(ctx, d, 150+d.who*40, func(ctx context.Context, rng *rand.Rand, _ int) {
 		c, end, err := dial(ctx, b.place.data)
 		if err != nil {
 			return
@@ -161,7 +161,7 @@ func (b *bench) leaveOnce(ctx context.Context, rng *rand.Rand) {
 }
 
 func uploadSlowly(ctx context.Context, b *bench, d *draw) error {
-	together(ctx, d, 80+d.who*30, func(ctx context.Context, rng *rand.Rand, _ int) {
+	together(ctx, d, 150+d.who*40, func(ctx context.Context, rng *rand.Rand, _ int) {
 		for ctx.Err() == nil {
 			b.uploadOnce(ctx, rng)
 			sleep(ctx, 100*time.Millisecond)
@@ -282,7 +282,7 @@ func crowd(ctx context.Context, b *bench, d *draw) error {
 		defer g.be(good)
 	}
 	together(ctx, d, connections*5/4, func(ctx context.Context, rng *rand.Rand, _ int) {
-		sleep(ctx, time.Duration(rng.IntN(3000))*time.Millisecond)
+		sleep(ctx, time.Duration(rng.IntN(1000))*time.Millisecond)
 		for ctx.Err() == nil {
 			hard, _ := b.floors.of(&o)
 			b.raw(ctx, &o, hard, func(r io.Reader) io.Reader { return r })
@@ -293,7 +293,7 @@ func crowd(ctx context.Context, b *bench, d *draw) error {
 }
 
 func misses(ctx context.Context, b *bench, d *draw) error {
-	together(ctx, d, 60+d.who*20, func(ctx context.Context, rng *rand.Rand, _ int) {
+	together(ctx, d, 80+d.who*40, func(ctx context.Context, rng *rand.Rand, _ int) {
 		for ctx.Err() == nil {
 			o := b.large(rng, 4<<20)
 			hard, _ := b.floors.of(&o)

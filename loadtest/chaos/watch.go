@@ -188,7 +188,7 @@ func said(s string) string {
 // quiet waits until weir, which nobody asks for anything, is back where it was; what is not by then is a finding.
 func (b *bench) quiet(ctx context.Context, within time.Duration, spare int) {
 	begin, last := time.Now(), ""
-	limit := begin.Add(b.within(within))
+	limit := begin.Add(b.pulse.within(within, quietStretch))
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	defer func() {
@@ -240,7 +240,7 @@ func (b *bench) settle(ctx context.Context) error {
 func (b *bench) recovered(ctx context.Context, round int) {
 	t := newTransport(b.place.data, true)
 	defer t.CloseIdleConnections()
-	limit := time.Now().Add(b.within(quietWithin))
+	limit := time.Now().Add(b.pulse.within(quietWithin, quietStretch))
 	for i := range 12 {
 		o := object{group: i % groups, host: groupHost(i % groups)}
 		for try := 0; ; try++ {
