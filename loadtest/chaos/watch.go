@@ -49,6 +49,8 @@ type state struct {
 	atOrigin   int
 	waiting    int
 	goroutines int
+	inMemory   int64 // bytes of bodies in flight
+	inSpool    int64
 	diskUp     bool
 	ready      bool
 	diskSays   string
@@ -90,6 +92,10 @@ func readMetrics(text []byte) (s state) {
 			s.clients = int(n)
 		case "go_goroutines":
 			s.goroutines = int(n)
+		case "weir_memory_in_flight_bytes":
+			s.inMemory = int64(n)
+		case "weir_spool_bytes":
+			s.inSpool = int64(n)
 		case "weir_ready":
 			s.ready = n == 1
 		}
@@ -153,7 +159,18 @@ func (b *bench) trouble(spare int) (k kind, text string) {
 	if err != nil {
 		return kindDied, err.Error()
 	}
-	sockets := f.sockets - b.origin.connections()
+	f.sockets -= b.origin.connections()
+	if k, text = b.compare(&s, &f, spare); text != "" {
+		return k, text
+	}
+	if n, err := b.weir.memory(); err == nil && n > b.plan {
+		return kindMemory, fmt.Sprintf("%d MiB resident in quiet, the plan is %d MiB", n>>20, b.plan>>20)
+	}
+	return 0, ""
+}
+
+// compare returns what of a state, and of the files without the connections to the origin, is not as at first.
+func (b *bench) compare(s *state, f *files, spare int) (k kind, text string) {
 	switch {
 	case s.inFlight > 0 || s.flights > 0:
 		return kindHang, fmt.Sprintf("%d requests and %d flights under way", s.inFlight, s.flights)
@@ -161,8 +178,8 @@ func (b *bench) trouble(spare int) (k kind, text string) {
 		return kindPermits, fmt.Sprintf("%d in flight and %d waiting at origins", s.atOrigin, s.waiting)
 	case b.base.goroutines > 0 && s.goroutines > b.base.goroutines+slackRoutines+spare:
 		return kindRoutines, fmt.Sprintf("%d goroutines, %d at first", s.goroutines, b.base.goroutines)
-	case b.base.sockets > 0 && sockets > b.base.sockets+slackSockets:
-		return kindFiles, fmt.Sprintf("%d sockets besides those to the origin, %d at first", sockets, b.base.sockets)
+	case b.base.sockets > 0 && f.sockets > b.base.sockets+slackSockets:
+		return kindFiles, fmt.Sprintf("%d sockets besides those to the origin, %d at first", f.sockets, b.base.sockets)
 	case f.deleted > slackDeleted && !b.weir.vanished.Load():
 		return kindFiles, fmt.Sprintf("%d files are open that have been removed", f.deleted)
 	case f.other > slackFiles:
@@ -171,9 +188,10 @@ func (b *bench) trouble(spare int) (k kind, text string) {
 		return kindRecovered, "the disk tier is not up" + said(s.diskSays)
 	case !s.ready:
 		return kindRecovered, "not ready"
-	}
-	if n, err := b.weir.memory(); err == nil && n > b.plan {
-		return kindMemory, fmt.Sprintf("%d MiB resident in quiet, the plan is %d MiB", n>>20, b.plan>>20)
+	case s.inMemory > 0:
+		return kindMemory, fmt.Sprintf("%d bytes of bodies are said to be in flight", s.inMemory)
+	case s.inSpool > 0:
+		return kindDisk, fmt.Sprintf("%d bytes are said to be in the spool", s.inSpool)
 	}
 	return 0, ""
 }
