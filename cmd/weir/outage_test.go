@@ -202,8 +202,9 @@ func TestOutages(t *testing.T) {
 		if p95 > limit {
 			t.Errorf("%s: from the second request of an object on the p95 is %v, want %v at most", row.name, p95, limit)
 		}
-		// Pauses between probes double from 100 ms to 2 s.
-		if probes := 5 + int(*outageLength/(2*time.Second)); most > 1 || asked < 1 || asked > probes {
+		// Pauses between probes double from 100 ms to 2 s, and what is reset is sent once
+		// more within the budget.
+		if probes := 5 + int(*outageLength/(2*time.Second)) + 3*(1+int(*outageLength/(10*time.Second))); most > 1 || asked < 1 || asked > probes {
 			t.Errorf("%s: the origin was asked %d times, %d at once; want 1 to %d times, one at a time", row.name, asked, most, probes)
 		}
 	}
