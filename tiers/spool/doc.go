@@ -10,7 +10,7 @@
 //     used again only when nobody reads or writes it;
 //   - no call waits for the device longer than a few seconds: a device that does not
 //     answer is left alone until it does;
-//   - nothing is left behind by a process that was killed.
+//   - its file has no name, so that nothing is left behind by a process that was killed.
 //
 // What it refuses: a File larger than a sixteenth of the spool, so that one body
 // cannot take it from all others.

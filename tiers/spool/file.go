@@ -71,7 +71,7 @@ func (f *File) Append(p []byte) error {
 	err := f.s.do(func() error {
 		defer f.idle()
 		for _, s := range spans {
-			if _, err := f.s.f.WriteAt(s.p, s.at); err != nil {
+			if _, err := f.s.f.Load().WriteAt(s.p, s.at); err != nil {
 				return err
 			}
 		}
@@ -123,7 +123,7 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	err := f.s.do(func() error {
 		defer f.idle()
 		for _, s := range spans {
-			if _, err := f.s.f.ReadAt(s.p, s.at); err != nil {
+			if _, err := f.s.f.Load().ReadAt(s.p, s.at); err != nil {
 				return err
 			}
 		}

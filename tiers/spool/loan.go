@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // ErrCut ends a body that neither memory nor the spool has room for.
@@ -25,6 +26,7 @@ const PieceSize = 32 << 10
 type Loan struct {
 	budget *Budget
 	size   int64
+	idle   func() // is called when the last reader has left; nil: nothing is
 	// state is twice the number of readers, and one more once the body is disowned.
 	state atomic.Int64
 
@@ -41,9 +43,10 @@ type Loan struct {
 }
 
 // NewLoan lends body, which must not be changed. Disowned says that it is nobody's
-// from the start.
-func (b *Budget) NewLoan(body []byte, disowned bool) *Loan {
-	l := &Loan{budget: b, size: int64(len(body)), body: body, readers: make(map[*LoanReader]struct{})}
+// from the start. Idle, which may be nil, is called when the last reader has left,
+// each time.
+func (b *Budget) NewLoan(body []byte, disowned bool, idle func()) *Loan {
+	l := &Loan{budget: b, size: int64(len(body)), body: body, idle: idle, readers: make(map[*LoanReader]struct{})}
 	if disowned {
 		l.state.Store(1)
 	}
@@ -56,6 +59,22 @@ func (l *Loan) Disown() {
 		l.count()
 	}
 }
+
+// Memory returns the body while it is in memory, else nil.
+func (l *Loan) Memory() []byte {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.body
+}
+
+// Holds reports whether the loan is of the memory at that address, and has it still.
+func (l *Loan) Holds(address uintptr) bool {
+	body := l.Memory()
+	return body != nil && uintptr(unsafe.Pointer(unsafe.SliceData(body))) == address
+}
+
+// Busy reports whether the loan has readers.
+func (l *Loan) Busy() bool { return l.state.Load() > 1 }
 
 // count makes the loan count. It is called when the state becomes that of a disowned
 // loan with readers; uncount follows when it no longer is.
@@ -162,6 +181,9 @@ func (r *LoanReader) Next() ([]byte, error) {
 	return p[:n], nil
 }
 
+// Skip moves the reader to off before its first Next.
+func (r *LoanReader) Skip(off int64) { r.off = off }
+
 // Close gives the reader back. It may be called more than once, by the goroutine that
 // uses the reader.
 func (r *LoanReader) Close() {
@@ -177,9 +199,13 @@ func (r *LoanReader) Close() {
 		GiveBack(r.buf)
 		r.buf = nil
 	}
-	if now := l.state.Add(-2); now == 1 {
-		l.count()
-		l.release()
+	if now := l.state.Add(-2); now > 1 {
+		return
+	}
+	l.count()
+	l.release()
+	if l.idle != nil {
+		l.idle()
 	}
 }
 

@@ -53,45 +53,70 @@ const (
 // concurrent use.
 type Spool struct {
 	o    Options
-	f    *os.File
-	used atomic.Int64 // blocks
+	f    atomic.Pointer[os.File] // nil before it is open
+	used atomic.Int64            // blocks
 	// restsUntil is when the device is tried again after a failure, unix nanoseconds;
 	// silent counts the calls that it has not answered in time, and not since.
 	restsUntil atomic.Int64
 	silent     atomic.Int64
+	opening    atomic.Bool
 
 	mu     sync.Mutex // protects the fields below
 	free   []uint32   // blocks below next that belong to no File
 	next   uint32     // blocks from here on were never used
 	warned time.Time
 	closed bool
+	err    error // the last trouble
 	// idle will truncate the file, unless it is used again; shrinking: it does so now.
 	idle      *time.Timer
 	shrinking bool
 }
 
-// Open makes the file and tries to write to it.
-func Open(o Options) (*Spool, error) {
+// New returns a spool, whose file is made behind New, since that may take as long as
+// the device likes. Until that has worked, and while it does not, there is no room.
+func New(o Options) *Spool {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.patience == 0 {
 		o.patience = devicePatience
 	}
-	f, err := nameless(o.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a spool file in %s: %w", o.Dir, err)
-	}
-	s := &Spool{o: o, f: f}
-	if err := s.do(func() error { _, err := f.WriteAt(make([]byte, 4<<10), 0); return err }); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("cannot write to a spool file in %s: %w", o.Dir, err)
-	}
-	return s, nil
+	s := &Spool{o: o}
+	s.opening.Store(true)
+	go s.open()
+	return s
+}
+
+// open makes the file, and tries to write to it.
+func (s *Spool) open() {
+	defer s.opening.Store(false)
+	_ = s.do(func() error {
+		f, err := nameless(s.o.Dir)
+		if err != nil {
+			return fmt.Errorf("cannot make a spool file in %s: %w", s.o.Dir, err)
+		}
+		if _, err := f.WriteAt(make([]byte, 4<<10), 0); err != nil {
+			_ = f.Close()
+			return fmt.Errorf("cannot write to a spool file in %s: %w", s.o.Dir, err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.closed {
+			return f.Close()
+		}
+		if !s.f.CompareAndSwap(nil, f) {
+			return f.Close()
+		}
+		s.err = nil
+		return nil
+	})
 }
 
 // nameless makes a file and takes its name away.
 func nameless(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
 	f, err := os.CreateTemp(dir, "weir-spool-*")
 	if err != nil {
 		return nil, err
@@ -101,6 +126,19 @@ func nameless(dir string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// Path returns the directory of the spool's file.
+func (s *Spool) Path() string { return s.o.Dir }
+
+// Trouble returns what is wrong with the device, or nil.
+func (s *Spool) Trouble() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.f.Load() != nil && s.up() {
+		return nil
+	}
+	return s.err
 }
 
 // Used returns how many bytes are spooled, Size how many may be.
@@ -119,9 +157,23 @@ func (s *Spool) Size() int64 {
 	return s.o.Size
 }
 
-// Up reports whether the spool takes more at present, as far as its device goes.
+// Up reports whether the spool takes more at present, as far as its device goes. A
+// file that could not be made is tried again.
 func (s *Spool) Up() bool {
-	return s != nil && s.silent.Load() == 0 && time.Now().UnixNano() >= s.restsUntil.Load()
+	if s == nil || !s.up() {
+		return false
+	}
+	if s.f.Load() != nil {
+		return true
+	}
+	if !s.opening.Swap(true) {
+		go s.open()
+	}
+	return false
+}
+
+func (s *Spool) up() bool {
+	return s.silent.Load() == 0 && time.Now().UnixNano() >= s.restsUntil.Load()
 }
 
 // do runs f, which uses the device, and waits for it as long as there is patience. An
@@ -161,6 +213,7 @@ func (s *Spool) trouble(err error) {
 	now := time.Now()
 	s.restsUntil.Store(now.Add(restAfter).UnixNano())
 	s.mu.Lock()
+	s.err = err
 	warn := now.Sub(s.warned) >= warnEvery
 	if warn {
 		s.warned = now
@@ -206,7 +259,7 @@ func (s *Spool) give(blocks []uint32) {
 		return
 	}
 	if s.closed {
-		_ = s.f.Close()
+		s.closeFile()
 		return
 	}
 	if s.next > keepBlocks && s.idle == nil {
@@ -225,7 +278,7 @@ func (s *Spool) shrink() {
 	}
 	s.shrinking = true
 	s.mu.Unlock()
-	err := s.f.Truncate(0)
+	err := s.f.Load().Truncate(0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.shrinking = false
@@ -233,7 +286,13 @@ func (s *Spool) shrink() {
 		s.free, s.next = nil, 0
 	}
 	if s.closed {
-		_ = s.f.Close()
+		s.closeFile()
+	}
+}
+
+func (s *Spool) closeFile() {
+	if f := s.f.Load(); f != nil {
+		_ = f.Close()
 	}
 }
 
@@ -252,6 +311,6 @@ func (s *Spool) Close() {
 		s.idle.Stop()
 	}
 	if s.used.Load() == 0 && !s.shrinking {
-		_ = s.f.Close()
+		s.closeFile()
 	}
 }

@@ -13,11 +13,14 @@ import (
 
 func open(t *testing.T, size int64) *Spool {
 	t.Helper()
-	s, err := Open(Options{Dir: t.TempDir(), Size: size})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := New(Options{Dir: t.TempDir(), Size: size})
 	t.Cleanup(s.Close)
+	for !s.Up() {
+		if err := s.Trouble(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
 	return s
 }
 
@@ -153,9 +156,30 @@ func TestSilentDevice(t *testing.T) {
 	}
 }
 
-func TestSpoolNeedsAPlace(t *testing.T) {
-	if _, err := Open(Options{Dir: t.TempDir() + "/none", Size: MinSize}); err == nil {
-		t.Error("a directory that is not there will do")
+// TestSpoolComesBack: where no file can be made there is no room, the trouble says
+// why, and once one can be made there is.
+func TestSpoolComesBack(t *testing.T) {
+	dir := t.TempDir() + "/place"
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := New(Options{Dir: dir, Size: MinSize})
+	defer s.Close()
+	for s.Trouble() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	if s.Up() || s.newFile(0) != nil {
+		t.Error("a spool without a file has room")
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	s.restsUntil.Store(0)
+	for s.newFile(0) == nil {
+		time.Sleep(time.Millisecond)
+	}
+	if err := s.Trouble(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -167,7 +191,7 @@ func TestLoan(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 12 {
 		body := bodyOf(uint64(i), 1<<20)
-		l := b.NewLoan(bytes.Clone(body), false)
+		l := b.NewLoan(bytes.Clone(body), false, nil)
 		half := make(chan struct{})
 		for range 3 {
 			r := l.Reader(100, 1<<20-200, nil)
@@ -221,7 +245,7 @@ func TestLoanIsCut(t *testing.T) {
 	cut := make(chan int, 8)
 	var readers []*LoanReader
 	for i := range 4 {
-		l := b.NewLoan(make([]byte, 1<<20), true)
+		l := b.NewLoan(make([]byte, 1<<20), true, nil)
 		readers = append(readers, l.Reader(0, 1<<20, func() { cut <- i }))
 	}
 	first, second := <-cut, <-cut
