@@ -45,11 +45,11 @@ type bench struct {
 	fresh   atomic.Int64
 	purges  *http.Transport
 	watcher *http.Transport
-	plan    int64 // of memory
 	base    baseline
 
 	mostClients          atomic.Int64 // connections at once in this round
-	mostMemory, mostDisk int64        // the watcher's, until it has ended
+	mostMemory, mostPlan int64        // of memory, and the plan then; the watcher's, until it has ended
+	mostDisk             int64        // the watcher's, until it has ended
 	checks, rounds       int
 	lookAgain            bool // stacks are wanted
 	done                 map[string]*tally
@@ -84,7 +84,7 @@ func run(ctx context.Context, cfg Config) (*findings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a directory for the run: %w", err)
 	}
-	b := &bench{Config: cfg, found: newFindings(), floors: newFloors(), done: map[string]*tally{}, plan: sizing(ramSize)}
+	b := &bench{Config: cfg, found: newFindings(), floors: newFloors(), done: map[string]*tally{}}
 	err = b.run(ctx, dir)
 	b.report(b.Out)
 	if err == nil && b.found.total() > 0 {
