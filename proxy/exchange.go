@@ -173,6 +173,7 @@ func (p *Proxy) handle(ctx *fasthttp.RequestCtx) {
 	x := p.exchangeFor(ctx)
 	x.begin()
 	x.run()
+	p.farewell.say(ctx)
 	lendBody(ctx)
 }
 

@@ -96,8 +96,9 @@ type Proxy struct {
 	server, proxied *fasthttp.Server
 	pool            sync.Pool // of *exchange
 
-	conns   connections
-	watcher watcher
+	conns    connections
+	watcher  watcher
+	farewell farewell
 	// withheldNames are the fields that the log has told of.
 	withheldNames withheldNames
 }
