@@ -57,7 +57,7 @@ func (x *exchange) avoids() bool {
 func (x *exchange) mayFallBack() bool {
 	switch x.req.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return !x.hasBody()
+		return !x.head.HasBody()
 	}
 	return false
 }

@@ -1,4 +1,4 @@
-package proxy
+package front
 
 import (
 	"context"
@@ -28,19 +28,22 @@ func (f *farewell) say(ctx *fasthttp.RequestCtx) {
 // Leave makes the next answer on each connection that is open now end it. Clients
 // that come back are served as before, on connections that last: those that look
 // at nothing but answers would otherwise need one for each request.
-func (p *Proxy) Leave() { p.farewell.before.Store(time.Now().UnixNano()) }
+func (s *Server) Leave() { s.farewell.before.Store(time.Now().UnixNano()) }
 
 // SendAway makes every answer end its connection, and gives clients so long to see
 // one: it returns when no connection is open, when d is over or when ctx ends. A
 // connection that is open then has been idle for d, or is being answered. It is
 // for when the listeners are closed, before Shutdown.
-func (p *Proxy) SendAway(ctx context.Context, d time.Duration) {
-	p.farewell.before.Store(math.MaxInt64)
+func (s *Server) SendAway(ctx context.Context, d time.Duration) {
+	s.farewell.before.Store(math.MaxInt64)
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for p.Connections() > 0 {
+	for {
+		if open, _ := s.Connections(); open == 0 {
+			return
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
