@@ -181,7 +181,7 @@ func (b *bench) round(ctx context.Context, drawn []*draw) error {
 	}
 	b.found.during(b.rounds, names)
 	_, _ = fmt.Fprintf(b.Out, "round %d, %5.1fs: %s\n", b.rounds, time.Since(b.found.began).Seconds(), strings.Join(texts, "; "))
-	before := b.found.total()
+	before := b.found.snapshot()
 	t := b.startTraffic(b.rounds)
 	var wg sync.WaitGroup
 	errs := make(chan error, len(drawn))
@@ -206,8 +206,8 @@ func (b *bench) round(ctx context.Context, drawn []*draw) error {
 		}
 	}
 	b.quiet(ctx, quietWithin, int(b.mostClients.Swap(0)))
-	if n := b.found.total() - before; n > 0 {
-		_, _ = fmt.Fprintf(b.Out, "  %d findings\n", n)
+	if text := b.found.since(before); text != "" {
+		_, _ = fmt.Fprintf(b.Out, "  found: %s\n", text)
 	}
 	if b.lookAgain {
 		// What is stuck is in the stacks, and must not be found again in each round that follows.
