@@ -169,6 +169,14 @@ const (
 	// ReasonClockSkew: the response would be stored, but by its Date it is too old:
 	// the clock of its origin is off.
 	ReasonClockSkew
+	// ReasonTooManyWaiters: as many requests wait for the same fetch as may.
+	ReasonTooManyWaiters
+	// ReasonAllWait: so many requests wait for origins that what is left of the
+	// connections is for what is stored.
+	ReasonAllWait
+	// ReasonOverloaded: the machine has more to do than it can, and what would go to an
+	// origin is turned away first.
+	ReasonOverloaded
 
 	// Reasons is the number of reasons.
 	Reasons
@@ -194,6 +202,7 @@ var reasonNames = [Reasons]string{
 	ReasonOriginBusy: "origin-busy", ReasonOriginOther: "origin-error", ReasonOriginStatus: "origin-status",
 	ReasonOriginFailing: "origin-failing", ReasonStaleWait: "stale-wait", ReasonFallback: "fallback",
 	ReasonShuttingDown: "shutting-down", ReasonTooManyConnections: "too-many-connections", ReasonInternal: "internal",
+	ReasonTooManyWaiters: "too-many-waiters", ReasonAllWait: "too-many-waiting", ReasonOverloaded: "overloaded",
 }
 
 // String is the reason's name, a token (RFC 9110 section 5.6.2).

@@ -18,6 +18,7 @@ import (
 	"weir/proxy/accesslog"
 	"weir/proxy/fetch"
 	"weir/proxy/metrics"
+	"weir/proxy/shed"
 	"weir/proxy/stored"
 	"weir/tiers"
 )
@@ -78,6 +79,9 @@ type Options struct {
 	// FollowerTimeout bounds how long a request waits for the header of
 	// another's fetch before it goes alone.
 	FollowerTimeout time.Duration
+	// MaxWaiters bounds how many requests wait for the same fetch; 0 means half of
+	// MaxConnections.
+	MaxWaiters int
 }
 
 // Proxy serves. Make one with New, hand it listeners with Serve.
@@ -95,6 +99,9 @@ type Proxy struct {
 	// server answers plain and TLS listeners, proxied those with PROXY headers.
 	server, proxied *fasthttp.Server
 	pool            sync.Pool // of *exchange
+
+	room     *shed.Room
+	overload *shed.Overload
 
 	conns   connections
 	watcher watcher
@@ -128,7 +135,11 @@ func New(o Options, c *Config) (*Proxy, error) {
 		began: o.Now().UnixNano(),
 	}
 	p.clock = p.store.Clock()
-	p.fetch = fetch.New(p.store, o.Metrics, o.Log, o.Now)
+	if o.MaxWaiters == 0 {
+		o.MaxWaiters = (o.MaxConnections + 1) / 2
+	}
+	p.fetch = fetch.New(p.store, o.Metrics, o.Log, o.Now, o.MaxWaiters)
+	p.room, p.overload = shed.NewRoom(o.MaxConnections), shed.NewOverload(o.Log)
 	p.pool.New = func() any {
 		return &exchange{p: p, view: new(policy.View), rangeRoom: make([]policy.ByteRange, 0, policy.MaxRanges)}
 	}
@@ -253,6 +264,12 @@ func (p *Proxy) Connections() int64 { open, _ := p.conns.counts(); return int64(
 func (p *Proxy) RefusedConnections() uint64 { _, refused := p.conns.counts(); return refused }
 
 func (p *Proxy) Flights() int64 { return p.fetch.Running() }
+
+// Waiting is the number of requests that wait for origins.
+func (p *Proxy) Waiting() int64 { return p.room.Waiting() }
+
+// Shedding is the share of the requests to origins that overload turns away.
+func (p *Proxy) Shedding() float64 { return p.overload.Share() }
 
 // quietLogger drops what fasthttp would print about single connections: such
 // lines are written by whoever connects.

@@ -172,6 +172,8 @@ func (p *Proxy) noteStep(by time.Duration) {
 
 // watchConnections holds connections to their time until the proxy stops.
 func (p *Proxy) watchConnections() {
+	p.overload.Start(p.fetch.Context())
+	defer p.overload.Wait()
 	round := p.round()
 	ticker := time.NewTicker(round)
 	defer ticker.Stop()

@@ -46,7 +46,7 @@ func (t *run) request() *origin.Request {
 	var room [256]byte
 	return &origin.Request{
 		Method: "GET", Host: string(t.q.Request.Host), Target: string(t.q.Rule.AppendTarget(room[:0], &t.q.Request)),
-		Fields: fields, Interim: t.q.Interim, Waiting: &t.people,
+		Fields: fields, Interim: t.q.Interim, Waiting: &t.people, StandIn: t.q.StandIn,
 	}
 }
 
