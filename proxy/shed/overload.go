@@ -3,7 +3,6 @@ package shed
 import (
 	"context"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"runtime/metrics"
 	"sync/atomic"
@@ -61,7 +60,11 @@ func (o *Overload) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		o.share.Store(uint32(c.next(d.median()) * whole))
+		delay, ok := d.median()
+		if !ok {
+			continue
+		}
+		o.share.Store(uint32(c.next(delay) * whole))
 		o.tell(&c)
 	}
 }
@@ -114,7 +117,7 @@ func (c *control) next(delay time.Duration) float64 {
 	ratio := float64(delay) / float64(target)
 	switch {
 	case c.above >= sustained:
-		c.share = min(mostShed, c.share+0.05*min(ratio, 4))
+		c.share = min(mostShed, c.share+0.05*min(ratio, 6))
 	case c.above > 0:
 	case ratio > 0.25:
 		c.share *= 0.98
@@ -159,24 +162,31 @@ func (c *control) news() news {
 type delays struct {
 	sample []metrics.Sample
 	last   []uint64
+	rounds int // since last
 }
 
 func newDelays() *delays {
 	d := &delays{sample: []metrics.Sample{{Name: "/sched/latencies:seconds"}}}
+	d.rounds = mostRounds
 	d.median()
 	return d
 }
 
-// fewest is of how many waits a median means something. The runtime counts one in
-// eight.
-const fewest = 16
+const (
+	// fewest is of how many waits a median means something. The runtime counts one in
+	// eight.
+	fewest = 16
+	// mostRounds is after how many rounds with fewer waits than that nobody waits.
+	mostRounds = 4
+)
 
-// median returns the median of the waits since the last call. Half of the goroutines
-// that got to run waited for longer: a queue stands.
-func (d *delays) median() time.Duration {
+// median returns the median of the waits since it last returned one. Half of the
+// goroutines that got to run waited for longer: a queue stands. It reports false where
+// there were too few.
+func (d *delays) median() (time.Duration, bool) {
 	metrics.Read(d.sample)
 	if d.sample[0].Value.Kind() != metrics.KindFloat64Histogram {
-		return 0 // this runtime does not say
+		return 0, true // this runtime does not say
 	}
 	h := d.sample[0].Value.Float64Histogram()
 	if len(d.last) != len(h.Counts) {
@@ -186,16 +196,18 @@ func (d *delays) median() time.Duration {
 	for i, n := range h.Counts {
 		total += n - d.last[i]
 	}
-	seen, median := uint64(0), 0.0
+	if d.rounds++; total < fewest && d.rounds < mostRounds {
+		return 0, false
+	}
+	d.rounds = 0
+	left, median := (total+1)/2, 0.0
 	for i, n := range h.Counts {
-		seen += n - d.last[i]
+		here := n - d.last[i]
 		d.last[i] = n
-		if median == 0 && total >= fewest && 2*seen >= total {
-			median = h.Buckets[i] // its lower bound
+		if left > 0 && here >= left && total >= fewest {
+			median = max(0, h.Buckets[i]) // its lower bound
 		}
+		left -= min(left, here)
 	}
-	if math.IsInf(median, 0) || median < 0 {
-		return 0
-	}
-	return time.Duration(median * float64(time.Second))
+	return time.Duration(median * float64(time.Second)), true
 }
