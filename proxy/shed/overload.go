@@ -32,6 +32,9 @@ func (o *Overload) Sheds() bool {
 	return s > 0 && rand.Uint32N(whole) < s
 }
 
+// Set makes the share that is turned away that one.
+func (o *Overload) Set(share float64) { o.share.Store(uint32(share * whole)) }
+
 // Share returns the share that is turned away, from 0 to 1.
 func (o *Overload) Share() float64 { return float64(o.share.Load()) / whole }
 
@@ -64,7 +67,7 @@ func (o *Overload) watch(ctx context.Context) {
 		if !ok {
 			continue
 		}
-		o.share.Store(uint32(c.next(delay) * whole))
+		o.Set(c.next(delay))
 		o.tell(&c)
 	}
 }
