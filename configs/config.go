@@ -221,6 +221,8 @@ type Hedge struct {
 
 // Eject is origins.*.eject.
 type Eject struct {
+	// Off: failures of requests take no server out.
+	Off bool
 	// Failures is how many in a row are too many.
 	Failures int
 	// Ratio, from 0 to 1, is how many of at least ten answers within Window are.

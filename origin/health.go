@@ -32,6 +32,8 @@ func (s State) String() string { return stateNames[s] }
 
 // Eject says when a server that fails gets no requests for some time.
 type Eject struct {
+	// Off: failures of requests take no server out, and leave it its share of them.
+	Off bool
 	// Failures in a row are too many.
 	Failures int
 	// Ratio of failures among at least ten answers within Window is too much.
@@ -138,9 +140,9 @@ func (h *health) lose(e *Eject, now, began, slow time.Duration, reason string) b
 // judge decides whether the server fails too often.
 func (h *health) judge(e *Eject, now time.Duration) bool {
 	n := h.results.sums(now)
-	h.failing = h.check.down || h.row >= e.Failures ||
+	h.failing = h.check.down || !e.Off && (h.row >= e.Failures ||
 		n[0] >= ratioLeast && float64(n[1]) >= e.Ratio*float64(n[0]) ||
-		h.onProbation(now) && h.row > 0
+		h.onProbation(now) && h.row > 0)
 	return h.failing
 }
 

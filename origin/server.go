@@ -128,18 +128,37 @@ func (s *server) usable(remote netip.AddrPort, opened time.Duration) bool {
 	return (age <= 0 || s.pool.now()-opened < age) && s.addrs.current(remote)
 }
 
-// resolve looks the server's name up in the background when that is due.
-func (s *server) resolve() {
-	if s.pool.retired.Load() || !s.addrs.due(s.pool.now()) {
+// resolve looks the server's name up when that is due: in the background while what is
+// known holds, else x waits for that.
+func (s *server) resolve(x *exchange) {
+	if s.pool.retired.Load() {
 		return
 	}
-	go func() {
-		ctx, cancel := context.WithTimeout(s.pool.base, s.pool.conf.ConnectTimeout)
-		defer cancel()
-		if err := s.addrs.look(ctx, s.pool.now()); err != nil {
-			s.pool.roster.complain(s.pool.now(), s.member, Connect.String(), err.Error())
-		}
-	}()
+	look, known := s.addrs.due(s.pool.now())
+	if look {
+		go s.lookUp()
+	}
+	if known == nil {
+		return
+	}
+	begin := time.Now()
+	ctx, cancel := context.WithCancel(x.parent)
+	defer cancel()
+	x.dialing(cancel)
+	select {
+	case <-known:
+	case <-ctx.Done():
+	}
+	x.dialing(nil)
+	x.left -= time.Since(begin)
+}
+
+func (s *server) lookUp() {
+	ctx, cancel := context.WithTimeout(s.pool.base, s.pool.conf.ConnectTimeout)
+	defer cancel()
+	if err := s.addrs.look(ctx, s.pool.now()); err != nil {
+		s.pool.roster.complain(s.pool.now(), s.member, Connect.String(), err.Error())
+	}
 }
 
 // checkUntil asks the server from time to time whether it works, until ctx ends.

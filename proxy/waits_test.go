@@ -29,10 +29,10 @@ func TestOverloadTurnsAway(t *testing.T) {
 	b := newBench(t, Options{Now: func() time.Time { return now }}, "", o)
 	step := func(request string, status int, want string, asked int64) {
 		t.Helper()
-		ctx := b.request(request + "\nHost: h.example")
-		got := b.do(ctx)
+		r := b.request(request + "\nHost: h.example")
+		got := b.do(r)
 		b.p.fetch.Wait()
-		code, later := ctx.Response.StatusCode(), string(ctx.Response.Header.Peek("Retry-After"))
+		code, later := r.Code(), r.Sent("Retry-After")
 		if code != status || !strings.Contains(got, want) || o.asked.Load() != asked {
 			t.Errorf("%s: %d, %q, the origin was asked %d times; want %d, %q, %d", request, code, got, o.asked.Load(), status, want, asked)
 		}

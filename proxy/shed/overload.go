@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/metrics"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -14,7 +15,9 @@ import (
 type Overload struct {
 	share atomic.Uint32 // in whole's parts
 	log   *slog.Logger
-	done  chan struct{}
+
+	mu   sync.Mutex    // protects done
+	done chan struct{} // closed when the watch has ended; nil before it began
 }
 
 // whole is a share of 1.
@@ -22,7 +25,7 @@ const whole = 1 << 16
 
 // NewOverload returns an Overload that turns nothing away until Start.
 func NewOverload(log *slog.Logger) *Overload {
-	return &Overload{log: log, done: make(chan struct{})}
+	return &Overload{log: log}
 }
 
 // Sheds reports whether to turn this request away. It costs a load while there is no
@@ -41,16 +44,30 @@ func (o *Overload) Share() float64 { return float64(o.share.Load()) / whole }
 // round is how often the delay is looked at.
 const round = 50 * time.Millisecond
 
-// Start begins to watch, until ctx ends. It is called once.
+// Start begins to watch, until ctx ends. When it has been called before, or ctx is over,
+// it does nothing.
 func (o *Overload) Start(ctx context.Context) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.done != nil || ctx.Err() != nil {
+		return
+	}
+	o.done = make(chan struct{})
 	go func() {
 		defer close(o.done)
 		o.watch(ctx)
 	}()
 }
 
-// Wait returns when what Start began has ended.
-func (o *Overload) Wait() { <-o.done }
+// Wait returns when what Start began has ended, as its context has.
+func (o *Overload) Wait() {
+	o.mu.Lock()
+	done := o.done
+	o.mu.Unlock()
+	if done != nil {
+		<-done
+	}
+}
 
 func (o *Overload) watch(ctx context.Context) {
 	tick := time.NewTicker(round)

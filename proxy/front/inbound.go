@@ -1,4 +1,4 @@
-package proxy
+package front
 
 import "bytes"
 
@@ -17,7 +17,7 @@ type inbound struct {
 	announced int64
 	left      int64  // bytes of a body with a length to come
 	tail      string // is handed on next
-	fault     *fault // ends everything
+	fault     *Fault // ends everything
 
 	// ahead, from off on, was read beyond the end of a head or a body.
 	ahead []byte
@@ -178,13 +178,4 @@ func (in *inbound) requestLine() []byte {
 		return in.partial[:min(len(in.partial), maxFirst)]
 	}
 	return bytes.TrimRight(in.first, "\r")
-}
-
-// framedAlike reports whether fasthttp takes the request's body for as long as the
-// connection's inbound does. It always should; a body that is read in two ways would
-// be somebody's next request.
-func (x *exchange) framedAlike() bool {
-	k := x.conn
-	return k == nil || k.in.announced == max(int64(x.ctx.Request.Header.ContentLength()), -1) ||
-		k.in.announced == 0 && !x.hasBody()
 }

@@ -1,4 +1,4 @@
-package proxy
+package front
 
 import (
 	"net"
@@ -109,11 +109,10 @@ func (c *lastDeadline) SetReadDeadline(t time.Time) error {
 // TestCloseEndsTheReadThatBegins: the origin wants no more of an upload when the Read of it has begun for the origin's
 // pool, and is about to set its deadline. That one must not take the place of the one that ends the Read.
 func TestCloseEndsTheReadThatBegins(t *testing.T) {
-	b := newBench(t, Options{ProgressTimeout: time.Minute}, "", staticOrigin{})
 	c := &lastDeadline{}
 	ctx := new(fasthttp.RequestCtx)
 	ctx.Init2(c, quietLogger{}, false)
-	up := &upload{x: &exchange{p: b.p, cfg: b.p.Config(), ctx: ctx}, r: strings.NewReader("abc"), length: 9}
+	up := &upload{ctx: ctx, r: strings.NewReader("abc"), length: 9, timeout: time.Minute}
 	if err := up.Close(); err != nil {
 		t.Fatal(err)
 	}

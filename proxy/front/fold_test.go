@@ -1,9 +1,8 @@
-package proxy
+package front
 
 import (
 	"bufio"
 	"bytes"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -13,26 +12,6 @@ import (
 
 	"weir/policy"
 )
-
-// serverHeader is a response header as the proxy's server hands it to the handler.
-func serverHeader(t testing.TB) *fasthttp.ResponseHeader {
-	t.Helper()
-	h := new(fasthttp.ResponseHeader)
-	s := (&Proxy{}).newServer()
-	s.Handler = func(ctx *fasthttp.RequestCtx) { ctx.Response.Header.CopyTo(h) }
-	s.HeaderReceived, s.ExpectHandler, s.ConnState = nil, nil, nil
-	c, served := net.Pipe()
-	done := make(chan error, 1)
-	go func() { done <- s.ServeConn(served) }()
-	if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := new(bytes.Buffer).ReadFrom(c); err != nil {
-		t.Fatal(err)
-	}
-	<-done
-	return h
-}
 
 // headerLines are the status line and the field lines as they leave: those of one name in order, the names sorted. The
 // length is left out: each answer sets it.
@@ -78,7 +57,7 @@ func written(t testing.TB, h *fasthttp.ResponseHeader) []string {
 	t.Helper()
 	var resp fasthttp.Response
 	h.CopyTo(&resp.Header)
-	if resp.SkipBody = bodiless(h.StatusCode()); !resp.SkipBody {
+	if resp.SkipBody = Bodiless(h.StatusCode()); !resp.SkipBody {
 		resp.SetBodyRaw([]byte("hello"))
 	}
 	var raw bytes.Buffer
@@ -109,7 +88,7 @@ func sameLines(t testing.TB, folded, plain *fasthttp.ResponseHeader) {
 
 // TestFolded: a folded header has the lines of one that is not, whatever is in it.
 func TestFolded(t *testing.T) {
-	base := serverHeader(t)
+	base := firstHeader()
 	some := policy.Fields{{Name: "Cache-Control", Value: "max-age=60"}, {Name: "Vary", Value: "Accept"}}
 	with := func(more ...policy.Field) policy.Fields { return append(slices.Clone(some), more...) }
 	for _, c := range []struct {
@@ -165,7 +144,7 @@ func TestFolded(t *testing.T) {
 
 // TestFoldInjectsNothing: whatever was checked before, a name or a value with a line end in it becomes no second line.
 func TestFoldInjectsNothing(t *testing.T) {
-	base := serverHeader(t)
+	base := firstHeader()
 	for _, bad := range []string{"a\r\nInjected: yes", "a\nInjected: yes", "a\rInjected: yes", "\r\n\r\nInjected: yes", "a\x00\r\nInjected: yes"} {
 		for _, fields := range []policy.Fields{
 			{{Name: "X-First", Value: bad}, {Name: "X-Second", Value: "b"}},
@@ -196,7 +175,7 @@ func TestFoldInjectsNothing(t *testing.T) {
 
 // TestFoldedAny compares the two ways to a header on whatever an origin may send.
 func TestFoldedAny(t *testing.T) {
-	base := serverHeader(t)
+	base := firstHeader()
 	folded := 0
 	name := rapid.OneOf(
 		rapid.SampledFrom([]string{

@@ -1,12 +1,9 @@
-package proxy
+package front
 
 import (
-	"context"
 	"net"
 	"time"
 
-	"weir/policy"
-	"weir/proxy/fetch"
 	"weir/proxy/listen"
 )
 
@@ -20,7 +17,7 @@ import (
 // vigil is an exchange with an origin that ends when its client leaves.
 type vigil struct {
 	conn net.Conn
-	end  context.CancelCauseFunc
+	end  func()
 	// secure: what is unread may be the end of the TLS session.
 	secure bool
 	// pipelined: bytes of a next request were here when this one began.
@@ -35,23 +32,16 @@ type vigil struct {
 // quarter of a second apart: every second one looks.
 const lookEvery = int64(400 * time.Millisecond)
 
-// exclusive returns the context of an exchange with an origin whose answer can serve
-// this client alone. It ends when the client leaves, until endVigil.
-func (x *exchange) exclusive(up *upload) (context.Context, func()) {
-	ctx, end := context.WithCancelCause(x.p.fetch.Context())
-	if k := x.conn; k != nil {
+// WhenGone implements Session.
+func (h *http1) WhenGone(gone func()) {
+	k := h.conn
+	switch {
+	case k == nil:
+	case gone != nil:
 		_, secure := k.Conn.(secured)
-		k.vigil.Store(&vigil{
-			conn: k.Conn, end: end, secure: secure, pipelined: k.in.hasAhead(), up: up, looked: k.clock.now(),
-		})
-	}
-	return ctx, func() { end(nil) }
-}
-
-// endVigil leaves the exchange with the origin to go on without the client.
-func (x *exchange) endVigil() {
-	if x.conn != nil && x.conn.vigil.Load() != nil {
-		x.conn.vigil.Store(nil)
+		k.vigil.Store(&vigil{conn: k.Conn, end: gone, secure: secure, pipelined: k.in.hasAhead(), up: h.body, looked: k.clock.now()})
+	case k.vigil.Load() != nil:
+		k.vigil.Store(nil)
 	}
 }
 
@@ -66,7 +56,7 @@ func (v *vigil) look(now int64) {
 	}
 	v.looked = now
 	if v.gone(listen.Look(v.conn)) {
-		v.end(fetch.ErrClientGone)
+		v.end()
 	}
 }
 
@@ -79,14 +69,8 @@ func (v *vigil) gone(p listen.Peer) bool {
 		return true
 	case !p.Ended:
 		return false
-	case v.secure, v.up != nil && !v.up.done.Load():
+	case v.secure, v.up != nil && !v.up.Whole():
 		return true
 	}
 	return !p.Unread && !v.pipelined
-}
-
-// provedAlone reports whether the answer to a request that goes alone is known to be
-// for nobody else, nor for the store.
-func (x *exchange) provedAlone() bool {
-	return x.stale == nil && (x.refused || x.alone && x.reason != policy.ReasonExpired)
 }

@@ -1,4 +1,4 @@
-package proxy
+package front
 
 import (
 	"strings"
@@ -12,10 +12,6 @@ import (
 // each, and written so. Most fields of a stored response never change: folded into
 // one, they are one copy. The folded field has the name of one of them, and a value
 // that holds the others as the lines that they will be.
-//
-// Fasthttp takes the line ends out of what it is given as a value, and rightly. So
-// the field is set with room for the value, and the value is written there: Peek
-// returns the header's own memory. TestFolded holds that it does.
 type folded struct {
 	name  string
 	value []byte
@@ -58,22 +54,6 @@ func fold(fields policy.Fields) (f folded, ok bool) {
 		}
 	}
 	return f, true
-}
-
-// set sets the fields in h, which must be as fasthttp resets it, or a copy of such
-// a header. It reports false when fasthttp does not do as it did; h is of no use then.
-func (f *folded) set(h *fasthttp.ResponseHeader, code int) bool {
-	h.SetStatusCode(code)
-	for i := range f.single {
-		h.Set(f.single[i].Name, f.single[i].Value)
-	}
-	h.SetBytesV(f.name, f.value)
-	room := h.Peek(f.name)
-	if len(room) != len(f.value) {
-		return false
-	}
-	copy(room, f.value)
-	return true
 }
 
 // setFolded is setHeader with the fields folded where that is possible.

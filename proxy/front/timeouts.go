@@ -1,11 +1,9 @@
-package proxy
+package front
 
 import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"weir/proxy/stored"
 )
 
 // How long a client may take for a header section, and between two requests, is
@@ -117,9 +115,9 @@ func (c *coarseClock) advance(passed, round time.Duration) {
 }
 
 // round is how often connections are looked at.
-func (p *Proxy) round() time.Duration {
+func (s *Server) round() time.Duration {
 	r := 250 * time.Millisecond
-	for _, limit := range []time.Duration{p.opts.HeaderTimeout, p.opts.IdleTimeout} {
+	for _, limit := range []time.Duration{s.o.HeaderTimeout, s.o.IdleTimeout} {
 		if limit > 0 {
 			r = min(r, max(limit/8, 5*time.Millisecond))
 		}
@@ -128,28 +126,34 @@ func (p *Proxy) round() time.Duration {
 }
 
 // watcher is the goroutine that holds connections to their time. It begins with the
-// first listener; one that comes while the proxy stops begins none.
+// first listener; one that comes after the end begins none.
 type watcher struct {
-	mu   sync.Mutex    // protects done
-	done chan struct{} // closed when it has ended; nil before it began
+	mu      sync.Mutex    // protects what follows
+	done    chan struct{} // closed when it has ended; nil before it began
+	stopped bool
+	ended   chan struct{} // closed by the first stop
 }
 
-func (w *watcher) start(p *Proxy) {
+func (w *watcher) start(s *Server) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.done != nil || p.fetch.Context().Err() != nil {
+	if w.done != nil || w.stopped {
 		return
 	}
 	w.done = make(chan struct{})
 	go func() {
 		defer close(w.done)
-		p.watchConnections()
+		s.watchConnections()
 	}()
 }
 
-// wait returns when it has ended. The proxy's base context must be over.
-func (w *watcher) wait() {
+// stop returns when it has ended.
+func (w *watcher) stop() {
 	w.mu.Lock()
+	if !w.stopped {
+		w.stopped = true
+		close(w.ended)
+	}
 	done := w.done
 	w.mu.Unlock()
 	if done != nil {
@@ -157,41 +161,26 @@ func (w *watcher) wait() {
 	}
 }
 
-// notableStep is from where a step of the wall clock is told.
-const notableStep = 500 * time.Millisecond
-
-// noteStep tells of a step of the wall clock. What is stored ages on by the monotonic
-// clock, but dates of origins and of the log are held against the wall clock.
-func (p *Proxy) noteStep(by time.Duration) {
-	if by > -notableStep && by < notableStep {
-		return
-	}
-	p.opts.Metrics.ClockStep(by < 0)
-	p.log.Warn("the clock of this machine was set, or it slept; nothing stored looks younger for it", "seconds", by.Seconds())
-}
-
-// watchConnections holds connections to their time until the proxy stops.
-func (p *Proxy) watchConnections() {
-	p.overload.Start(p.fetch.Context())
-	defer p.overload.Wait()
-	round := p.round()
+// watchConnections holds connections to their time until the server is closed.
+func (s *Server) watchConnections() {
+	round := s.round()
 	ticker := time.NewTicker(round)
 	defer ticker.Stop()
 	last := time.Now()
 	for {
 		select {
-		case <-p.fetch.Context().Done():
+		case <-s.watcher.ended:
 			return
 		case <-ticker.C:
 		}
 		now := time.Now()
-		p.noteStep(stored.Step(last, now))
+		s.o.Stepped(last, now)
 		passed := now.Sub(last)
 		last = now
-		p.conns.clock.advance(passed, round)
-		coarse := p.conns.clock.now()
-		p.conns.open.Range(func(k, _ any) bool {
-			k.(*clientConn).hold(coarse, int64(p.opts.HeaderTimeout), int64(p.opts.IdleTimeout), int64(round))
+		s.conns.clock.advance(passed, round)
+		coarse := s.conns.clock.now()
+		s.conns.open.Range(func(k, _ any) bool {
+			k.(*clientConn).hold(coarse, int64(s.o.HeaderTimeout), int64(s.o.IdleTimeout), int64(round))
 			return true
 		})
 	}

@@ -1,17 +1,12 @@
-package proxy
+package front
 
 import (
-	"bytes"
 	"crypto/tls"
 	"io"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
-
-	"weir/policy"
 )
 
 // clientConn is one open connection as fasthttp sees it. What it reads was divided
@@ -32,8 +27,8 @@ type clientConn struct {
 	// The fields below belong to whoever serves the connection.
 	bodyDeadline bool // the read deadline is that of a body
 	in           inbound
-	from         policy.Sender // without Proxies; zero before the first request
-	body         []byte        // of the answer whose header is about to be written; see lendBody
+	session      http1
+	body         []byte // of the answer whose header is about to be written; see joinBody
 	vec          [2][]byte
 	bufs         net.Buffers
 }
@@ -120,10 +115,7 @@ func (k *clientConn) Read(p []byte) (int, error) {
 		n = in.take(q[:n], fresh)
 		if was == sectionHead {
 			if in.fault != nil {
-				// Fasthttp answers errors only where it has read something, and
-				// this is no beginning of anything.
-				p[0] = '?'
-				return 1, in.fault
+				return somethingRead(p), in.fault
 			}
 			k.headRead(n)
 		}
@@ -142,35 +134,3 @@ func (k *clientConn) headRead(n int) {
 		k.serve()
 	}
 }
-
-// lendBody takes a large body in memory from fasthttp, which then writes the header
-// alone: the connection sends the two in one system call. Fasthttp would do that on
-// a *net.TCPConn only; on others it copies the beginning of the body and makes two.
-func lendBody(ctx *fasthttp.RequestCtx) {
-	resp := &ctx.Response
-	if resp.SkipBody || ctx.IsHead() || resp.IsBodyStream() {
-		return
-	}
-	if k := clientOf(ctx.Conn()); k != nil && k.tcp != nil {
-		if body := resp.Body(); len(body) > writeBuffer/4 {
-			// The length in the header is the body's all the same.
-			k.body, resp.SkipBody = body, true
-		}
-	}
-}
-
-// Write implements net.Conn. What ends a header takes the body along that is to
-// follow it.
-func (k *clientConn) Write(p []byte) (int, error) {
-	if k.body == nil || !bytes.HasSuffix(p, headEnd) {
-		return k.Conn.Write(p)
-	}
-	k.vec[0], k.vec[1] = p, k.body
-	k.body = nil
-	k.bufs = k.vec[:]
-	n, err := k.bufs.WriteTo(k.tcp)
-	k.bufs, k.vec[0], k.vec[1] = nil, nil, nil
-	return min(int(n), len(p)), err
-}
-
-var headEnd = []byte("\r\n\r\n")

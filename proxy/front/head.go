@@ -1,4 +1,4 @@
-package proxy
+package front
 
 import (
 	"bytes"
@@ -7,16 +7,6 @@ import (
 
 	"weir/policy"
 )
-
-// fault is why what a client sent is no request. The connection ends with the
-// answer, since two parsers could disagree about where the next request begins.
-type fault struct {
-	status int
-	text   string
-}
-
-// Error implements error.
-func (f *fault) Error() string { return f.text }
 
 // head is the head of a request as far as it has come: what it says of the framing,
 // and whether it is as RFC 9112 has it. The zero head waits for a request line.
@@ -35,7 +25,7 @@ type head struct {
 
 // line takes the next line, without its LF, and reports whether it is the last one,
 // the empty line. It does not keep b.
-func (h *head) line(b []byte) (last bool, f *fault) {
+func (h *head) line(b []byte) (last bool, f *Fault) {
 	n := len(b) - 1
 	if n < 0 || b[n] != '\r' {
 		return false, bad("a line of the request's head ends in a bare LF")
@@ -58,11 +48,15 @@ func (h *head) line(b []byte) (last bool, f *fault) {
 	return false, h.field(b)
 }
 
-func bad(text string) *fault { return &fault{status: fasthttp.StatusBadRequest, text: text} }
+func bad(text string) *Fault { return &Fault{fasthttp.StatusBadRequest, text} }
+
+func otherVersion() *Fault {
+	return &Fault{fasthttp.StatusHTTPVersionNotSupported, "this server speaks HTTP/1.1 and HTTP/1.0"}
+}
 
 // requestLine checks "method SP request-target SP HTTP-version" (RFC 9112 section 3).
 // What the target means is checked later, when policy looks at it.
-func (h *head) requestLine(b []byte) *fault {
+func (h *head) requestLine(b []byte) *Fault {
 	i := bytes.IndexByte(b, ' ')
 	if i <= 0 || !allTokenBytes(b[:i]) {
 		return bad("the request does not begin with a method and one space")
@@ -80,7 +74,7 @@ func (h *head) requestLine(b []byte) *fault {
 	case string(version) == "HTTP/1.0":
 		h.http10 = true
 	case isVersion(version):
-		return &fault{status: fasthttp.StatusHTTPVersionNotSupported, text: "this server speaks HTTP/1.1 and HTTP/1.0"}
+		return otherVersion()
 	default:
 		return bad("the request line does not end in a version of HTTP")
 	}
@@ -97,7 +91,7 @@ func isVersion(b []byte) bool {
 }
 
 // field checks a field line (RFC 9112 section 5) and notes what it says of the framing.
-func (h *head) field(b []byte) *fault {
+func (h *head) field(b []byte) *Fault {
 	name, value, text := splitField(b)
 	if text != "" {
 		return bad(text)
@@ -128,7 +122,7 @@ func (h *head) field(b []byte) *fault {
 // maxLengthDigits keeps a Content-Length within an int64.
 const maxLengthDigits = 18
 
-func (h *head) contentLength(value []byte) *fault {
+func (h *head) contentLength(value []byte) *Fault {
 	if h.sized {
 		return bad("Content-Length is given more than once")
 	}
@@ -145,7 +139,7 @@ func (h *head) contentLength(value []byte) *fault {
 	return nil
 }
 
-func (h *head) transferEncoding(value []byte) *fault {
+func (h *head) transferEncoding(value []byte) *Fault {
 	if h.coded {
 		return bad("Transfer-Encoding is given more than once")
 	}
@@ -157,7 +151,7 @@ func (h *head) transferEncoding(value []byte) *fault {
 }
 
 // whole checks what only the whole head shows.
-func (h *head) whole() *fault {
+func (h *head) whole() *Fault {
 	switch {
 	case h.coded && h.sized:
 		return bad("Content-Length and Transfer-Encoding are given together")

@@ -1,4 +1,4 @@
-package proxy
+package front
 
 import (
 	"net"
@@ -28,21 +28,10 @@ type interims struct {
 	over    bool
 }
 
-func (x *exchange) passInterims() *interims {
-	x.interims = &interims{conn: x.ctx.Conn(), http11: x.ctx.Request.Header.IsHTTP11()}
-	return x.interims
-}
+func newInterims(conn net.Conn, http11 bool) *interims { return &interims{conn: conn, http11: http11} }
 
-// endInterims returns when nothing is being written to the client any more.
-func (x *exchange) endInterims() {
-	if x.interims != nil {
-		x.interims.end()
-		x.interims = nil
-	}
-}
-
-// got takes a response and does not wait for the client. After end it does nothing.
-func (in *interims) got(code int, received policy.Fields) error {
+// Got implements Interims.
+func (in *interims) Got(code int, received policy.Fields) error {
 	if !in.http11 || code == fasthttp.StatusSwitchingProtocols {
 		// An HTTP/1.0 client knows no interim responses.
 		return nil
@@ -64,7 +53,8 @@ func (in *interims) got(code int, received policy.Fields) error {
 	return nil
 }
 
-func (in *interims) end() {
+// End implements Interims.
+func (in *interims) End() {
 	in.mu.Lock()
 	in.over = true
 	writer := in.writer

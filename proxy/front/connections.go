@@ -1,4 +1,4 @@
-package proxy
+package front
 
 import (
 	"crypto/tls"
@@ -75,8 +75,8 @@ func (n *connections) refuseLocked(key string, bound int) {
 	}
 }
 
-// state is told by fasthttp what becomes of a connection. It may say twice that
-// one is closed.
+// state is told by fasthttp what becomes of a connection. It may say twice that one
+// is closed.
 func (n *connections) state(c net.Conn, s fasthttp.ConnState) {
 	k := clientOf(c)
 	if k == nil {
@@ -114,7 +114,7 @@ func (n *connections) counts() (open int, refused uint64) {
 // boundedListener hands out the connections that are admitted.
 type boundedListener struct {
 	net.Listener
-	p         *Proxy
+	s         *Server
 	byAddress bool
 }
 
@@ -125,25 +125,25 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		k, status := l.p.conns.admit(c, l.byAddress)
+		k, status := l.s.conns.admit(c, l.byAddress)
 		if status == 0 {
 			return k.forServer(), nil
 		}
-		l.p.turnAway(c, status)
+		l.s.turnAway(c, status)
 	}
 }
 
 // turnAway answers a connection that is one too many, without waiting for its
 // request: the answer fits the socket's buffer. One with TLS is only closed,
 // since a handshake would have to be waited for.
-func (p *Proxy) turnAway(c net.Conn, status int) {
+func (s *Server) turnAway(c net.Conn, status int) {
 	if _, isTLS := c.(interface{ ConnectionState() tls.ConnectionState }); !isTLS {
 		body := fmt.Sprintf("%d %s\ntoo many connections are open\n", status, fasthttp.StatusMessage(status))
 		// A client that is gone learns nothing.
 		_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nCache-Control: no-store\r\nContent-Type: text/plain; charset=utf-8\r\n"+
-			"Date: %s\r\nCache-Status: %s; detail=%s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-			status, fasthttp.StatusMessage(status), fasthttp.AppendHTTPDate(nil, p.now()),
-			p.cfg.Load().CacheName, policy.ReasonTooManyConnections, len(body), body)
+			"Date: %s\r\nRetry-After: 1\r\nCache-Status: %s; detail=%s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+			status, fasthttp.StatusMessage(status), fasthttp.AppendHTTPDate(nil, s.o.Now()),
+			s.o.Name(), policy.ReasonTooManyConnections, len(body), body)
 	}
 	_ = c.Close()
 }
