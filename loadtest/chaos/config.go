@@ -80,7 +80,7 @@ func (s settings) text(p *place, o *origin) string {
 	fmt.Fprintf(&b, "tiers: {ram: {size: %dMiB}, disk: {path: %q, size: %dMiB, purge_log: 4MiB, read_timeout: 500ms}}\n", ramSize>>20, p.cache(), p.diskSize>>20)
 	b.WriteString("log: {level: warn}\n")
 	fmt.Fprintf(&b, "limits: {connections: %d, spool: {size: %dMiB}}\n", connections, spoolSize>>20)
-	b.WriteString("timeouts: {header: 3s, idle: 20s, progress: 6s, drain: 2s}\n")
+	b.WriteString("timeouts: {header: 3s, idle: 20s, progress: 6s, drain: 2s, lame_duck: 200ms}\n")
 	servers := []string{"http://" + o.gates[0].addr, "http://" + o.gates[1].addr}
 	if s.swapped {
 		servers[0], servers[1] = servers[1], servers[0]
