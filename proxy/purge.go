@@ -50,6 +50,8 @@ func (x *exchange) purge() state {
 	switch {
 	case errors.As(err, &faults):
 		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, "nothing was purged: "+faults.Error())
+	case errors.As(err, new(*invalidation.Exhausted)):
+		return x.refusal(fasthttp.StatusTooManyRequests, policy.ReasonMethod, "nothing was purged: "+err.Error())
 	case err != nil:
 		return x.refusal(fasthttp.StatusInternalServerError, policy.ReasonInternal, "nothing was purged: "+err.Error())
 	}

@@ -64,6 +64,7 @@ type Options struct {
 
 	// Fault injection of the tests.
 	indexFS    vfs.FS
+	space      func(dir string) (space, error)
 	writeFault func(n int) error
 	read       func(f *os.File, b []byte, off int64) (int, error)
 	tick       time.Duration
@@ -110,6 +111,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OnWrite == nil {
 		o.OnWrite = func(time.Duration) {}
+	}
+	if o.space == nil {
+		o.space = spaceOf
 	}
 	if o.indexFS == nil {
 		o.indexFS = vfs.Default

@@ -27,6 +27,7 @@ func (s *Store) recover() error {
 	if err := s.loadSegments(); err != nil {
 		return err
 	}
+	s.clearRoom()
 	s.segs.next = max(s.segs.next, clean.Next, 1)
 	floor := s.segs.next
 	if t := *s.segs.table.Load(); len(t) > 0 {

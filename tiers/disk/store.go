@@ -47,6 +47,11 @@ type Store struct {
 	gate    *gate
 	room    room
 
+	// readOnly: the device took nothing when the store was opened.
+	readOnly bool
+	// squeezed: the oldest segment is to go, for want of room on the device.
+	squeezed atomic.Bool
+
 	unsynced []*segment // adopted at Open; then syncAdopted's
 
 	vanished chan struct{} // closed by the keeper
@@ -76,7 +81,11 @@ func Open(o Options) (*Store, error) {
 	s := &Store{o: o, lock: lock, vanished: make(chan struct{}), stop: make(chan struct{}), written: make(chan struct{}), evictReq: make(chan struct{}, 1), gate: newGate(o.ReadTimeout, o.read)}
 	s.chunks.New = func() any { b := make([]byte, o.ChunkSize); return &b }
 	s.scratch.New = func() any { return new([]byte) }
-	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis, freed: s.room.signal, checkpoint: o.checkpoint}
+	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis, freed: s.room.signal, checkpoint: o.checkpoint, roomy: s.roomForSegment}
+	if s.segs.opened, err = os.Stat(segDir); err != nil {
+		_ = lock.unlock()
+		return nil, fmt.Errorf("cannot open the disk store: %w", err)
+	}
 	s.room.init()
 	s.segs.table.Store(&segTable{})
 	removeLeftovers(o.Dir)
@@ -131,6 +140,9 @@ func (s *Store) Healthy() error {
 	}
 	return nil
 }
+
+// Readable reports whether what is stored can be found, as far as the index knows it.
+func (s *Store) Readable() bool { return s.idx.Load() != nil }
 
 // Vanished is closed once the directory is found to be another one than was opened, or none: somebody removed it, or its
 // file system went away. The store stays offline then. All that is left to do is to close it and to open another.
