@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"weir/policy"
@@ -149,7 +151,18 @@ func (s *Store) openDisk(o disk.Options) (*disk.Store, error) {
 	o.OnEvict = s.evictedDisk
 	// From the first eviction on, which may come before Open returns.
 	o.Classes = classesOf(s.admission.policies())
-	return disk.Open(o)
+	d, err := disk.Open(o)
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, os.ErrPermission) {
+		// What is there may be of use all the same.
+		o.ReadOnly, o.Fresh = true, false
+		r, rerr := disk.Open(o)
+		if rerr != nil {
+			return nil, fmt.Errorf("%w; and it cannot be read: %w", err, rerr)
+		}
+		s.log.Error("disk tier is READ-ONLY: what it holds is served, and nothing is written", "path", o.Dir, "objects", r.Stats().Objects, "error", err)
+		return r, nil
+	}
+	return d, err
 }
 
 func (s *Store) evictedRAM(o *Object) {

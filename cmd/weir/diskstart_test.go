@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,22 +18,6 @@ import (
 // soon is how fast a start must answer. It is a second for weir; the rest is what a
 // machine that is busy with other tests takes.
 const soon = 5 * time.Second
-
-// purgeTag purges and returns the answer.
-func (p *builtProcess) purgeTag(t *testing.T, tag string) (status int, body string) {
-	t.Helper()
-	began := time.Now()
-	resp, err := http.Post(p.admin+"/v1/purge", "application/json", strings.NewReader(fmt.Sprintf(`{"tags": [%q]}`, tag)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if took := time.Since(began); err != nil || took > 15*time.Second {
-		t.Errorf("a purge took %v, error %v", took, err)
-	}
-	return resp.StatusCode, string(b)
-}
 
 // cache returns the Cache-Status of a GET. Its Host is the same after a restart, when
 // the port is another one.
@@ -126,9 +109,7 @@ func TestStartOnAFullDisk(t *testing.T) {
 			t.Errorf("killed %v: nothing is left on disk: %+v", kill, s.Tiers[1])
 		}
 		origin.wantDiskHits(t, p, fmt.Sprintf("full-%v", kill))
-		if status, body := p.purgeTag(t, "x"); status != http.StatusOK {
-			t.Errorf("purge: %d %s", status, body)
-		}
+		p.purge(t, `{"tags": ["x"]}`)
 		waitFor(t, "purges in the log", func() bool { return p.status(t).Purges.Log == "written" })
 		if err := os.Remove(filepath.Join(mount, "foreign")); err != nil {
 			t.Fatal(err)
@@ -178,15 +159,8 @@ func TestStartOnAFrozenDisk(t *testing.T) {
 	if s := p.status(t); s.Tiers[1].State != "opening" || s.Ready {
 		t.Errorf("%+v, ready %v", s.Tiers[1], s.Ready)
 	}
-	resp, err := http.Post(p.admin+"/v1/purge", "application/json", bytes.NewReader([]byte(`{"prefixes": ["/gone"]}`)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var result struct{ ID, Warning string }
-	err = json.NewDecoder(resp.Body).Decode(&result)
-	resp.Body.Close()
-	if err != nil || resp.StatusCode != http.StatusOK || result.Warning == "" {
-		t.Errorf("%s %+v %v", resp.Status, result, err)
+	if result := p.purge(t, `{"prefixes": ["/gone"]}`); result.Warning == "" {
+		t.Errorf("%+v does not say that it is not in the log", result)
 	}
 	thaw()
 	thawed := time.Now()
@@ -244,4 +218,74 @@ func frozenMount(t *testing.T) (mount string, thaw func()) {
 		_ = unix.Unmount(mount, unix.MNT_DETACH)
 	})
 	return mount, thaw
+}
+
+// TestStartOnAReadOnlyDisk: what a read-only file system holds is served, purges bind
+// it, and it is written again soon after it can be (FAULTS F15).
+func TestStartOnAReadOnlyDisk(t *testing.T) {
+	if !inMountNamespace(t) {
+		return
+	}
+	mount := t.TempDir()
+	if err := unix.Mount("tmpfs", mount, "tmpfs", 0, "size=64m"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Unmount(mount, unix.MNT_DETACH) }()
+	origin := newCountingOrigin()
+	defer origin.Close()
+	p := startSelf(t, fmt.Sprintf(diskFullConfig, filepath.Join(mount, "cache"), origin.URL))
+	for _, kill := range []bool{false, true} {
+		kept, gone, later := fmt.Sprintf("/kept/%v", kill), fmt.Sprintf("/gone/%v", kill), fmt.Sprintf("/later/%v", kill)
+		p.cache(t, "/first")
+		p.cache(t, kept)
+		p.cache(t, gone)
+		waitFor(t, "objects on disk", func() bool { return p.status(t).Tiers[1].Objects >= 3 })
+		if kill {
+			p.kill()
+		} else {
+			p.stop(t)
+		}
+		if err := unix.Mount("", mount, "", unix.MS_REMOUNT|unix.MS_RDONLY, "size=64m"); err != nil {
+			t.Fatal(err)
+		}
+		p = p.startsSoon(t)
+		p.waitState(t, "read-only")
+		if got := p.cache(t, kept); !strings.Contains(got, "hit") || !strings.Contains(got, "detail=disk") {
+			t.Errorf("killed %v: what a read-only disk holds: %s", kill, got)
+		}
+		if got := p.cache(t, later); strings.Contains(got, "hit") {
+			t.Error(got)
+		}
+		if got := p.purge(t, fmt.Sprintf(`{"prefixes": [%q]}`, gone)); got.Warning == "" {
+			t.Errorf("%+v does not say that it is not in the log", got)
+		}
+		if got := p.cache(t, gone); strings.Contains(got, "hit") {
+			t.Errorf("killed %v: what was purged: %s", kill, got)
+		}
+		if err := unix.Mount("", mount, "", unix.MS_REMOUNT, "size=64m"); err != nil {
+			t.Fatal(err)
+		}
+		writable := time.Now()
+		p.waitState(t, "open")
+		if took := time.Since(writable); took > 5*time.Second {
+			t.Errorf("written again %v after it could be", took)
+		}
+		waitFor(t, "purges in the log", func() bool { return p.status(t).Purges.Log == "written" })
+		origin.wantDiskHits(t, p, fmt.Sprintf("writable-%v", kill))
+	}
+	p.stop(t)
+}
+
+// purge purges what the body says.
+func (p *builtProcess) purge(t *testing.T, body string) (result struct{ ID, Warning string }) {
+	t.Helper()
+	resp, err := http.Post(p.admin+"/v1/purge", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&result); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("%s: %s %+v %v", body, resp.Status, result, err)
+	}
+	return result
 }

@@ -145,6 +145,7 @@ func (ix *index) openDB(o Options) (err error) {
 	}()
 	fs := guardFS{o.indexFS, ix}
 	opts := indexOptions(fs, o.Size, ix.cache, memTableSize(o.Size), &indexLog{ix: ix, log: o.Log})
+	opts.DisableAutomaticCompactions = o.ReadOnly
 	db, err := pebble.Open(ix.dir, opts)
 	if err != nil {
 		ix.cache.Unref()

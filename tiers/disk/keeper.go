@@ -30,7 +30,10 @@ func (s *Store) keepLoop() {
 			return
 		}
 		s.indexBytes.Store(s.measureIndex())
-		if s.canShrink() && s.short(0) {
+		if s.writable() {
+			return
+		}
+		if !s.readOnly && s.canShrink() && s.short(0) {
 			s.squeezed.Store(true) // others have taken what is kept free
 		}
 		s.evict()
@@ -74,7 +77,7 @@ func (s *Store) heal() bool {
 			ok = false
 		}
 	}
-	if s.wfault.Load() != nil {
+	if s.wfault.Load() != nil && !s.readOnly {
 		if err := s.probeOrRelieve(); err != nil {
 			ok = false
 		} else {

@@ -71,14 +71,11 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	segDir := filepath.Join(o.Dir, "segments")
-	if err := os.MkdirAll(segDir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot create the disk store: %w", err)
-	}
-	lock, err := lockDir(o.Dir)
+	lock, err := openDir(o, segDir)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, lock: lock, vanished: make(chan struct{}), stop: make(chan struct{}), written: make(chan struct{}), evictReq: make(chan struct{}, 1), gate: newGate(o.ReadTimeout, o.read)}
+	s := &Store{o: o, readOnly: o.ReadOnly, lock: lock, vanished: make(chan struct{}), stop: make(chan struct{}), written: make(chan struct{}), evictReq: make(chan struct{}, 1), gate: newGate(o.ReadTimeout, o.read)}
 	s.chunks.New = func() any { b := make([]byte, o.ChunkSize); return &b }
 	s.scratch.New = func() any { return new([]byte) }
 	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis, freed: s.room.signal, checkpoint: o.checkpoint, roomy: s.roomForSegment}
@@ -88,9 +85,15 @@ func Open(o Options) (*Store, error) {
 	}
 	s.room.init()
 	s.segs.table.Store(&segTable{})
-	removeLeftovers(o.Dir)
-	if o.Fresh {
+	switch {
+	case o.ReadOnly:
+		s.o.indexFS = newOverlay(o.indexFS)
+		s.wfault.Store(&errReadOnlyStore)
+	case o.Fresh:
+		removeLeftovers(o.Dir)
 		err = discard(o.Dir)
+	default:
+		removeLeftovers(o.Dir)
 	}
 	if err == nil {
 		err = s.loadClasses()
@@ -104,6 +107,17 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// openDir locks the directory of a store, which it makes when there is none.
+func openDir(o Options, segDir string) (*dirLock, error) {
+	if o.ReadOnly {
+		return lockToRead(o.Dir)
+	}
+	if err := os.MkdirAll(segDir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot create the disk store: %w", err)
+	}
+	return lockDir(o.Dir)
 }
 
 func (s *Store) nowMillis() int64 { return s.o.Now().UnixMilli() }
@@ -227,10 +241,10 @@ func (s *Store) closeIndex(next uint32) error {
 	if ix == nil {
 		return nil
 	}
-	if err := ix.close(true); err != nil {
+	if err := ix.close(!s.readOnly); err != nil {
 		return err
 	}
-	if ix.failure() != nil || !s.counted.Load() || s.wfault.Load() != nil {
+	if s.readOnly || ix.failure() != nil || !s.counted.Load() || s.wfault.Load() != nil {
 		return nil // the next start does the longer way
 	}
 	return writeClean(s.o.Dir, ix.dir, cleanMark{
