@@ -62,7 +62,7 @@ const makeRoomPatience = 2 * time.Second
 
 // MakeRoom gives up the oldest segment, for others who write to the same device, and reports whether it did.
 func (s *Store) MakeRoom() bool {
-	if s.enter() != nil {
+	if s.readOnly || len(*s.segs.table.Load()) == 0 || s.enter() != nil {
 		return false
 	}
 	defer s.leave()
