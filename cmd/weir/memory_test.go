@@ -130,6 +130,7 @@ func fetchVerified(url, rng string, seed selfcheck.Seed, off, n int64) error {
 type builtProcess struct {
 	cmd        *exec.Cmd
 	url, admin string
+	bin, file  string
 }
 
 func startProcess(b testing.TB, config string) *builtProcess {
@@ -147,6 +148,17 @@ func startProcess(b testing.TB, config string) *builtProcess {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		b.Fatal(err)
 	}
+	return runProcess(b, bin, file)
+}
+
+// again starts a process of the same program with the same configuration.
+func (p *builtProcess) again(b testing.TB) *builtProcess {
+	b.Helper()
+	return runProcess(b, p.bin, p.file)
+}
+
+func runProcess(b testing.TB, bin, file string) *builtProcess {
+	b.Helper()
 	cmd := exec.CommandContext(context.Background(), bin, "serve", "-c", file)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
@@ -156,7 +168,7 @@ func startProcess(b testing.TB, config string) *builtProcess {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	p := &builtProcess{cmd: cmd}
+	p := &builtProcess{cmd: cmd, bin: bin, file: file}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		b.Fatalf("weir did not get ready: %v", err)
