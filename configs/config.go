@@ -600,6 +600,9 @@ type Timeouts struct {
 	// StaleWait is how long a request waits for the origin while something stale may
 	// stand in.
 	StaleWait time.Duration
+	// LameDuck is how long everything is served still after SIGTERM, while readiness
+	// says that the process is about to leave.
+	LameDuck time.Duration
 	// Drain is how long requests in flight may take at shutdown.
 	Drain time.Duration
 }

@@ -57,7 +57,7 @@ func TestMinimal(t *testing.T) {
 		CacheName: "weir",
 		Log:       Log{Level: slog.LevelInfo},
 		Limits:    Limits{Connections: 10_000, HeaderSize: 16 << 10, MemoryInFlight: 64 << 20, Spool: Spool{"", 1 << 30}},
-		Timeouts:  Timeouts{Header: 10 * time.Second, Idle: 75 * time.Second, Progress: time.Minute, StaleWait: time.Second, Drain: 30 * time.Second},
+		Timeouts:  Timeouts{Header: 10 * time.Second, Idle: 75 * time.Second, Progress: time.Minute, StaleWait: time.Second, LameDuck: 5 * time.Second, Drain: 30 * time.Second},
 		file:      "weir.yaml",
 	}
 	cfg.ramSize, cfg.diskSize = value{}, value{} // tested in TestCheckMachine

@@ -273,7 +273,7 @@ func hold(ctx context.Context, address, text string) {
 
 func crowd(ctx context.Context, b *bench, d *draw) error {
 	o := object{group: 2, host: groupHost(2), size: 3000}
-	o.target = fmt.Sprintf("/g2/hot%d;size=3000;max-age=1;stale-if-error=600", b.fresh.Add(1))
+	o.target = fmt.Sprintf("/g2/hot%d;size=3000;tag=g2;max-age=1;stale-if-error=600", b.fresh.Add(1))
 	hard, _ := b.floors.of(&o)
 	b.raw(ctx, &o, hard, func(r io.Reader) io.Reader { return r })
 	sleep(ctx, 1500*time.Millisecond)

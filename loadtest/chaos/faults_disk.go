@@ -54,19 +54,34 @@ func (b *bench) fill() (free func(), err error) {
 }
 
 func full(ctx context.Context, b *bench, _ *draw) error {
-	free, err := b.fill()
-	if err != nil {
-		return err
+	var free func()
+	filled := until(ctx, func() (ok bool) {
+		var err error
+		free, err = b.fill()
+		return err == nil
+	})
+	if filled {
+		<-ctx.Done()
+		free()
 	}
-	defer free()
-	<-ctx.Done()
 	return nil
+}
+
+// until tries until it works, or ctx ends: another fault may be in the way for a while.
+func until(ctx context.Context, works func() bool) bool {
+	for !works() {
+		if ctx.Err() != nil {
+			return false
+		}
+		sleep(ctx, 10*time.Millisecond)
+	}
+	return true
 }
 
 func inodes(ctx context.Context, b *bench, _ *draw) error {
 	dir := filepath.Join(b.place.disk(), "inodes")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("cannot take inodes: %w", err)
+	if !until(ctx, func() bool { return os.MkdirAll(dir, 0o755) == nil }) {
+		return nil // another fault was in the way all the time
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	for i := 0; ctx.Err() == nil; i++ {
@@ -99,12 +114,14 @@ func chmod(ctx context.Context, b *bench, d *draw) error {
 	if d.who%2 == 0 {
 		dir = filepath.Join(dir, "segments")
 	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return fmt.Errorf("cannot change permissions: %w", err)
-	}
-	if err := os.Chmod(dir, 0); err != nil {
-		return fmt.Errorf("cannot change permissions: %w", err)
+	var info fs.FileInfo
+	changed := until(ctx, func() bool {
+		var err error
+		info, err = os.Stat(dir)
+		return err == nil && os.Chmod(dir, 0) == nil
+	})
+	if !changed {
+		return nil
 	}
 	<-ctx.Done()
 	if err := os.Chmod(dir, info.Mode().Perm()); err != nil && !os.IsNotExist(err) {
