@@ -11,11 +11,6 @@ import (
 	"time"
 )
 
-// Resolver looks names up. *net.Resolver is one.
-type Resolver interface {
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-}
-
 // addresses is what the name of a server stands for. No request relies on what is older
 // than every (see due); connections to an address that the name no longer has are not
 // used for another request (see current).

@@ -40,6 +40,23 @@ type attempt struct {
 	raced   bool          // another server has been asked beside
 }
 
+// why says what made a request be sent once more.
+type why uint8
+
+const (
+	whyConnect why = iota // no connection was made
+	whyReset              // the connection broke, or what came was no answer
+	whyStatus             // the answer was a 5xx
+	whySlow               // no answer came in time
+	whyHedge              // configured hedging; no retry
+	numWhys
+)
+
+var whyNames = [numWhys]string{"connect", "reset", "status", "slow", "hedge"}
+
+// String returns the name in the metrics.
+func (w why) String() string { return whyNames[w] }
+
 // contender is who makes an attempt.
 type contender interface {
 	// rival begins another attempt beside it, at a server whose permit is taken.

@@ -18,8 +18,7 @@ import (
 type server struct {
 	pool   *Pool
 	member *member // the same as the roster knows it
-	scheme string
-	addr   string // host:port
+	addr   string  // host:port
 	addrs  *addresses
 	tls    *tls.Config // nil for http; ServerName is filled in per connection
 	http1  http1.Config
@@ -28,7 +27,7 @@ type server struct {
 }
 
 func newServer(p *Pool, scheme, addr string, tlsConf *tls.Config) *server {
-	s := &server{pool: p, scheme: scheme, addr: addr, addrs: newAddresses(p.conf.Resolver, addr, p.conf.Resolve)}
+	s := &server{pool: p, addr: addr, addrs: newAddresses(p.conf.Resolver, addr, p.conf.Resolve)}
 	s.http1 = http1.Config{
 		MaxHeader: int(p.conf.MaxHeaderBytes), Between: p.conf.BetweenBytesTimeout,
 		Now: func() time.Duration { return p.now() },
@@ -58,7 +57,7 @@ func (s *server) connect(x *exchange) (*conn, *h2Conn, *Error) {
 	if session := s.http2.reserve(name, s.usable); session != nil {
 		return nil, session, nil
 	}
-	if c := s.take(name, x); c != nil {
+	if c := s.take(name, x.broke, idempotent(x.out.method) && x.out.up.replayable()); c != nil {
 		return c, nil, nil
 	}
 	x.reused = false
@@ -183,6 +182,9 @@ func (s *server) checkUntil(ctx context.Context) {
 		}
 	}
 }
+
+// probeReads is how much of a body a probe or a check reads to see that it flows.
+const probeReads = 1 << 20
 
 // check asks once, and returns why the answer is not good, or "".
 func (s *server) check(ctx context.Context) string {
