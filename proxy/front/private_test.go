@@ -25,7 +25,9 @@ import (
 // served is a client's connection to a server whose requests handle answers. The connection has no buffers.
 func served(t *testing.T, handle func(Session)) (c net.Conn, r *bufio.Reader) {
 	t.Helper()
-	s := New(Options{Handle: handle, Expects: func(Session) bool { return true }, Log: slog.New(slog.DiscardHandler), MaxHeader: 4 << 10})
+	s := New(Options{
+		Handle: handle, Expects: func(Session) bool { return true }, Log: slog.New(slog.DiscardHandler), Limits: Limits{MaxHeader: 4 << 10},
+	})
 	ours, theirs := net.Pipe()
 	var clock coarseClock
 	done := make(chan struct{})

@@ -26,7 +26,11 @@ type Options struct {
 	Stepped func(before, now time.Time)
 	Log     *slog.Logger
 	Now     func() time.Time
+	Limits
+}
 
+// Limits bound what clients may take of connections, memory and time.
+type Limits struct {
 	// MaxConnections bounds client connections over all listeners; 0 means
 	// fasthttp's default of 256 Ki for each.
 	MaxConnections int
