@@ -261,7 +261,7 @@ func TestBodyLeavesWithItsHeader(t *testing.T) {
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		if plain.writes > 0 || k.body != nil {
+		if plain.writes > 0 || k.joined.body != nil {
 			t.Errorf("a body of %d bytes left in %d writes of its own", len(body), plain.writes)
 		}
 	}
@@ -274,13 +274,13 @@ func TestBodyLeavesWithItsHeader(t *testing.T) {
 	}()
 	left := &writesConn{Conn: ours}
 	k := newClientConn(left, netip.Addr{}, &clock, 0)
-	k.body = []byte("abc")
-	if _, err := k.Write([]byte("HTTP/1.1 200 OK\r\nA: b")); err != nil || left.writes != 1 || k.body == nil {
-		t.Errorf("half a header: %v, %d writes, body %q", err, left.writes, k.body)
+	k.joined.body = []byte("abc")
+	if _, err := k.Write([]byte("HTTP/1.1 200 OK\r\nA: b")); err != nil || left.writes != 1 || k.joined.body == nil {
+		t.Errorf("half a header: %v, %d writes, body %q", err, left.writes, k.joined.body)
 	}
 	k.idle()
-	if all := <-read; k.body != nil || all != "HTTP/1.1 200 OK\r\nA: b" { // it ends only when the connection does
-		t.Errorf("the client got %q, and %q is left", all, k.body)
+	if all := <-read; k.joined.body != nil || all != "HTTP/1.1 200 OK\r\nA: b" { // it ends only when the connection does
+		t.Errorf("the client got %q, and %q is left", all, k.joined.body)
 	}
 }
 
