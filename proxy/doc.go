@@ -28,6 +28,7 @@
 //	        -> Lookup                  a 304 renewed a body that is not at hand
 //	Pass    -> Deliver
 //	        -> Take                    the answer to a POST that GETs may have
+//	        -> Pass                    a fallback is asked in place of an answer that is an error
 //	Follow, Take, Pass -> Fail         the origin gave no answer
 //	Fail    -> Deliver                 what is stale stands in
 //	        -> Pass                    a fallback is asked

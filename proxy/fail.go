@@ -1,7 +1,5 @@
 package proxy
 
-import "weir/policy"
-
 // fail lets the stale object stand in where it may, then asks a fallback, else gives
 // up.
 func (x *exchange) fail() state {
@@ -14,18 +12,4 @@ func (x *exchange) fail() state {
 		return statePass
 	}
 	return x.failure(x.code, reason)
-}
-
-// occasion is what a failure is to what is stale: some are an outage.
-func (x *exchange) occasion(reason policy.Reason) policy.Occasion {
-	switch reason {
-	case policy.ReasonOriginRefused, policy.ReasonOriginConnect, policy.ReasonOriginTLS, policy.ReasonOriginTimeout,
-		policy.ReasonOriginReset, policy.ReasonOriginBusy:
-		return policy.OnOutage
-	case policy.ReasonOriginStatus:
-		if x.rule.TTL.Unreachable(x.fwdStatus) {
-			return policy.OnOutage
-		}
-	}
-	return policy.OnFailure
 }

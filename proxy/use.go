@@ -59,3 +59,16 @@ func (x *exchange) standIn(reason policy.Reason) state {
 	x.stale, x.reason = nil, reason
 	return x.hit(o, outcomeStandIn)
 }
+
+// occasion is what a failure is to what is stale: some are an outage.
+func (x *exchange) occasion(reason policy.Reason) policy.Occasion {
+	switch reason {
+	case policy.ReasonOriginRefused, policy.ReasonOriginConnect, policy.ReasonOriginTLS, policy.ReasonOriginTimeout,
+		policy.ReasonOriginReset, policy.ReasonOriginBusy:
+		return policy.OnOutage
+	case policy.ReasonOriginStatus:
+		on, _ := policy.OnStatus(x.rule, x.fwdStatus)
+		return on
+	}
+	return policy.OnFailure
+}

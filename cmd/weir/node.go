@@ -162,6 +162,7 @@ func (n *node) openTiers() error {
 		o.Disk.OnRead, o.Disk.OnWrite = n.metrics.DiskRead, n.metrics.DiskWrite
 	}
 	o.Policies = policyStorage(n.cfg)
+	o.InFlight = inFlight(n.cfg, n.log)
 	t, err := tiers.Open(o)
 	if errors.Is(err, disk.ErrLocked) {
 		return fmt.Errorf("another weir uses the disk tier's directory %s (from the key tiers.disk.path); "+
@@ -451,6 +452,7 @@ func (n *node) Status() any {
 		}
 		s.Tiers = append(s.Tiers, t)
 	}
+	s.InFlight = inFlightStatus(n.tiers.InFlight())
 	n.clusterStatus(&s)
 	return s.Normalized()
 }
