@@ -559,6 +559,8 @@ type Limits struct {
 	Connections int
 	// ConnectionsPerIP is the same for one address; 0 is no limit.
 	ConnectionsPerIP int
+	// Waiters is how many requests wait for the same fetch.
+	Waiters int
 	// HeaderSize bounds the request line and header, in bytes.
 	HeaderSize int64
 	// BodySize bounds a request body, in bytes; 0 is no limit.
@@ -600,6 +602,9 @@ type Timeouts struct {
 	// StaleWait is how long a request waits for the origin while something stale may
 	// stand in.
 	StaleWait time.Duration
+	// LameDuck is how long everything is served still after SIGTERM, while readiness
+	// says that the process is about to leave.
+	LameDuck time.Duration
 	// Drain is how long requests in flight may take at shutdown.
 	Drain time.Duration
 }

@@ -50,7 +50,8 @@ func Reloadable(old, next *Config) (effective *Config, needRestart []string) {
 	merged.Limits = old.Limits
 	noteSettings(old.Timeouts.settings(), next.Timeouts.settings(), note)
 	merged.Timeouts = old.Timeouts
-	merged.Timeouts.Drain = next.Timeouts.Drain
+	merged.Timeouts.StaleWait = next.Timeouts.StaleWait
+	merged.Timeouts.LameDuck, merged.Timeouts.Drain = next.Timeouts.LameDuck, next.Timeouts.Drain
 	return &merged, needRestart
 }
 
@@ -151,6 +152,7 @@ func (l Limits) settings() []setting {
 	return []setting{
 		{"limits.connections", strconv.Itoa(l.Connections)},
 		{"limits.connections_per_ip", strconv.Itoa(l.ConnectionsPerIP)},
+		{"limits.waiters", strconv.Itoa(l.Waiters)},
 		{"limits.header_size", formatSize(l.HeaderSize)},
 		{"limits.body_size", body},
 		{"limits.memory_in_flight", formatSize(l.MemoryInFlight)},
@@ -158,7 +160,8 @@ func (l Limits) settings() []setting {
 	}
 }
 
-// settings leaves out drain, which is looked at only when weir stops.
+// settings leaves out stale_wait, which belongs to requests, and lame_duck and
+// drain, which are looked at only when weir stops.
 func (t Timeouts) settings() []setting {
 	return []setting{
 		{"timeouts.header", formatDuration(t.Header)},

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 const reloadBase = `
@@ -62,7 +63,7 @@ policies:
 cluster: {node: n, listen: "127.0.0.1:4248"}
 cache_name: edge
 limits: {connections: 5, connections_per_ip: 1, header_size: 32KiB, body_size: 1GiB}
-timeouts: {header: 1s, idle: 2s, progress: 3s, drain: 4s}
+timeouts: {header: 1s, idle: 2s, progress: 3s, stale_wait: 5s, lame_duck: 6s, drain: 4s}
 `)
 	effective, notes := Reloadable(old, next)
 	for i, want := range []string{
@@ -79,6 +80,7 @@ timeouts: {header: 1s, idle: 2s, progress: 3s, drain: 4s}
 		"cache_name: weir stays until a restart; the file says edge",
 		"limits.connections: 10000 stays until a restart; the file says 5",
 		"limits.connections_per_ip: 0 stays until a restart; the file says 1",
+		"limits.waiters: 5000 stays until a restart; the file says 3",
 		"limits.header_size: 16KiB stays until a restart; the file says 32KiB",
 		"limits.body_size: none stays until a restart; the file says 1GiB",
 		"timeouts.header: 10s stays until a restart; the file says 1s",
@@ -89,11 +91,12 @@ timeouts: {header: 1s, idle: 2s, progress: 3s, drain: 4s}
 			t.Fatalf("note %d of %q: want %q", i, notes, want)
 		}
 	}
-	if len(notes) != 18 {
+	if len(notes) != 19 {
 		t.Errorf("%d notes: %q", len(notes), notes)
 	}
 	want := *old
-	want.Policies, want.Timeouts.Drain, want.Warnings = next.Policies, next.Timeouts.Drain, next.Warnings
+	want.Policies, want.Warnings = next.Policies, next.Warnings
+	want.Timeouts.StaleWait, want.Timeouts.LameDuck, want.Timeouts.Drain = 5*time.Second, 6*time.Second, 4*time.Second
 	want.files, want.ramSize, want.diskSize, want.places = next.files, next.ramSize, next.diskSize, next.places
 	if !reflect.DeepEqual(effective, &want) {
 		t.Errorf("got\n%+v\nwant\n%+v", effective, &want)

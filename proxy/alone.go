@@ -6,6 +6,13 @@ import "weir/policy"
 // if it may be. Where nothing is stored that could be renewed, the client's conditions
 // go along.
 func (x *exchange) goAlone() state {
+	if !x.core.room.Enter() {
+		return x.turnedAway(policy.ReasonAllWait)
+	}
+	defer x.core.room.Leave()
+	if x.core.overload.Sheds() {
+		return x.turnedAway(policy.ReasonOverloaded)
+	}
 	q := x.question()
 	q.Ranged, q.Conditional = x.fetchesPart(), x.stale == nil && x.req.Conditional()
 	x.toldOrigin = q.Conditional

@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"context"
+	"time"
 
+	"weir/policy"
 	"weir/proxy/fetch"
 	"weir/proxy/front"
 	"weir/tiers"
@@ -12,8 +14,17 @@ import (
 func (x *exchange) question() fetch.Question {
 	x.showForwarded()
 	q := fetch.Question{Rule: x.rule, Upstream: x.cfg.Origins[x.rule.Origin], Request: x.req, Key: x.key, Stale: x.stale}
-	q.Request.Method = "GET"
+	q.Request.Method, q.StandIn = "GET", x.standInAfter()
 	return q
+}
+
+// standInAfter is how long the request waits for a connection to the origin when
+// something stale may stand in; 0: nothing may.
+func (x *exchange) standInAfter() time.Duration {
+	if x.stale == nil || !x.mayStandIn(x.stale, policy.OnOutage) {
+		return 0
+	}
+	return x.cfg.StaleWait
 }
 
 // showForwarded puts the fields into the request that tell the origin who asked
@@ -113,6 +124,9 @@ func (x *exchange) refresh(o *tiers.Object) {
 }
 
 func (x *exchange) refreshes(o *tiers.Object, done func()) bool {
+	if x.core.overload.Sheds() {
+		return false
+	}
 	// What the object holds open is the exchange's.
 	if o = x.ownHold(o); o == nil {
 		return false
@@ -125,7 +139,7 @@ func (x *exchange) refreshes(o *tiers.Object, done func()) bool {
 		return false
 	}
 	q := x.question()
-	q.Stale = o
+	q.Stale, q.StandIn = o, 0 // nobody waits
 	q.Done = done
 	f.Behind(&q)
 	return true

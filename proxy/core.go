@@ -12,6 +12,7 @@ import (
 	"weir/proxy/accesslog"
 	"weir/proxy/fetch"
 	"weir/proxy/metrics"
+	"weir/proxy/shed"
 	"weir/proxy/stored"
 )
 
@@ -56,6 +57,10 @@ type core struct {
 	// followerTimeout bounds how long a request waits for the header of another's
 	// fetch before it goes alone.
 	followerTimeout time.Duration
+
+	// room bounds who waits for origins, overload what goes to them.
+	room     *shed.Room
+	overload *shed.Overload
 
 	cfg  atomic.Pointer[Config]
 	pool sync.Pool // of *exchange

@@ -29,9 +29,10 @@
 //	Pass    -> Deliver
 //	        -> Take                    the answer to a POST that GETs may have
 //	        -> Pass                    a fallback is asked in place of an answer that is an error
-//	Follow, Take, Pass -> Fail         the origin gave no answer
+//	Join, Follow, Alone, Take, Pass -> Fail   there is no answer, or no room to wait for one
 //	Fail    -> Deliver                 what is stale stands in
 //	        -> Pass                    a fallback is asked
+//	        -> Lookup                  the fetch was given up for those who have something stale
 //	any     -> Refuse                  weir answers by itself
 //	Deliver, Refuse -> Finish          the only exit
 //

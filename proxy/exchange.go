@@ -110,6 +110,8 @@ type exchange struct {
 	flight *fetch.Flight
 	told   fetch.Answer
 	own    fetch.Own
+	// failed is why there is no answer, for Fail.
+	failed policy.Reason
 
 	// What Deliver delivers: obj alone (its body in memory or on disk), obj
 	// with fill (the head of a response whose body still arrives), or live.

@@ -18,6 +18,10 @@ const maxHops = 8
 func (x *exchange) join() state {
 	// What waiting or leading makes of the request is a fetch, until it is more.
 	x.outcome = outcomeFetched
+	if !x.core.room.Enter() {
+		return x.turnedAway(policy.ReasonAllWait)
+	}
+	defer x.core.room.Leave()
 	x.hops++
 	if x.hops > maxHops || x.mustGoAlone() {
 		return stateAlone
@@ -30,6 +34,10 @@ func (x *exchange) join() state {
 		if x.arrivedMeanwhile() {
 			f.GiveUp()
 			return x.again()
+		}
+		if x.core.overload.Sheds() {
+			f.GiveUp()
+			return x.turnedAway(policy.ReasonOverloaded)
 		}
 		if x.stale != nil && x.mayStandIn(x.stale, policy.OnFailure) {
 			return x.leadBehind(f)
@@ -51,26 +59,45 @@ func (x *exchange) join() state {
 		x.follows(f)
 		return stateFollow
 	}
+	if !f.Follow() {
+		return x.turnedAway(policy.ReasonTooManyWaiters)
+	}
 	x.follows(f)
+	x.waited = true
 	return x.await(f)
 }
 
 // await waits for the answer to another's question, or for a while where something
-// stale may stand in by the word of the response or the rule.
+// stale may stand in by the word of the response or the rule. Where it may only when
+// the origin fails, the flight ends with that; but its own asker may have nothing
+// stale, so that is looked at, too.
 func (x *exchange) await(f *fetch.Flight) state {
-	x.waited = true
-	if x.stale != nil && x.mayStandIn(x.stale, policy.OnFailure) {
-		if !x.readyWithin(f, min(x.core.followerTimeout, x.cfg.StaleWait)) {
-			return x.hasWaited()
+	left, ready := x.core.followerTimeout, false
+	stands := x.stale != nil && x.mayStandIn(x.stale, policy.OnFailure)
+	yields := x.stale != nil && x.mayStandIn(x.stale, policy.OnOutage)
+	for failing := false; !ready && left > 0 && !failing; {
+		step := left
+		if yields {
+			step = min(left, x.cfg.StaleWait)
 		}
-	} else if !x.readyWithin(f, x.core.followerTimeout) {
-		return stateAlone
+		left -= step
+		ready = x.readyWithin(f, step)
+		up := x.cfg.Origins[x.rule.Origin]
+		failing = stands || yields && up.Failing()
 	}
-	return stateFollow
+	f.Unfollow()
+	switch {
+	case ready:
+		return stateFollow
+	case stands:
+		return x.hasWaited()
+	case left > 0:
+		return x.giveUp()
+	}
+	return stateAlone
 }
 
 func (x *exchange) readyWithin(f *fetch.Flight, d time.Duration) bool {
-	defer f.Follow()()
 	wait := time.NewTimer(d)
 	defer wait.Stop()
 	select {
@@ -98,6 +125,7 @@ func (x *exchange) leadBehind(f *fetch.Flight) state {
 		f.GiveUp()
 		return x.again() // it has changed meanwhile
 	}
+	q.StandIn = 0 // it goes on
 	q.Interim = x.passInterims().Got
 	f.LeadBehind(&q)
 	ready := x.readyWithin(f, x.cfg.StaleWait)

@@ -15,6 +15,13 @@ import (
 // pass sends the request to the origin as it is and its answer back, both as
 // streams with back-pressure. Nothing of it is stored.
 func (x *exchange) pass() state {
+	if !x.core.room.Enter() {
+		return x.turnedAway(policy.ReasonAllWait)
+	}
+	defer x.core.room.Leave()
+	if x.core.overload.Sheds() {
+		return x.turnedAway(policy.ReasonOverloaded)
+	}
 	if x.fallback != "" {
 		x.dropStale()
 		x.reason = policy.ReasonFallback
@@ -27,7 +34,7 @@ func (x *exchange) pass() state {
 	}
 	r := &origin.Request{
 		Method: x.req.Method, Host: string(x.req.Host), Target: x.targetSent(), Fields: fields,
-		Interim: x.passInterims().Got,
+		Interim: x.passInterims().Got, StandIn: x.standInAfter(),
 	}
 	var up front.Body
 	if x.head.HasBody() {

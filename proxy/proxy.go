@@ -13,6 +13,7 @@ import (
 	"weir/proxy/fetch"
 	"weir/proxy/front"
 	"weir/proxy/metrics"
+	"weir/proxy/shed"
 	"weir/proxy/stored"
 	"weir/tiers"
 )
@@ -38,6 +39,9 @@ type Options struct {
 	// FollowerTimeout bounds how long a request waits for the header of
 	// another's fetch before it goes alone.
 	FollowerTimeout time.Duration
+	// MaxWaiters bounds how many requests wait for the same fetch; 0 means half of
+	// MaxConnections.
+	MaxWaiters int
 }
 
 // Proxy serves. Make one with New, hand it listeners with Serve.
@@ -72,7 +76,11 @@ func New(o Options, cfg *Config) (*Proxy, error) {
 		now: o.Now, realTime: realTime, began: o.Now().UnixNano(), followerTimeout: o.FollowerTimeout,
 	}
 	c.clock = c.store.Clock()
-	c.fetch = fetch.New(c.store, o.Metrics, o.Log, o.Now)
+	if o.MaxWaiters == 0 {
+		o.MaxWaiters = (o.MaxConnections + 1) / 2
+	}
+	c.fetch = fetch.New(c.store, o.Metrics, o.Log, o.Now, o.MaxWaiters)
+	c.room, c.overload = shed.NewRoom(o.MaxConnections), shed.NewOverload(o.Log)
 	c.pool.New = func() any {
 		return &exchange{core: c, view: new(policy.View), rangeRoom: make([]policy.ByteRange, 0, policy.MaxRanges)}
 	}
@@ -116,6 +124,7 @@ func (p *Proxy) SetConfig(c *Config) error {
 // listeners at once. Proxied says that its connections begin with PROXY
 // headers.
 func (p *Proxy) Serve(ln net.Listener, proxied bool) error {
+	p.overload.Start(p.fetch.Context())
 	return p.front.Serve(ln, proxied)
 }
 
@@ -137,8 +146,16 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	}
 	p.fetch.Stop()
 	p.front.Close()
+	p.overload.Wait()
 	return err
 }
+
+// Leave makes the next answer on each connection that is open now end it.
+func (p *Proxy) Leave() { p.front.Leave() }
+
+// SendAway makes every answer end its connection, and gives clients so long to see
+// one. It comes before Shutdown, when the listeners are closed.
+func (p *Proxy) SendAway(ctx context.Context, d time.Duration) { p.front.SendAway(ctx, d) }
 
 // InFlight is the number of requests being answered, Connections the number of
 // open client connections, Flights that of fetches under way.
@@ -151,6 +168,12 @@ func (p *Proxy) Connections() int64 { open, _ := p.front.Connections(); return i
 func (p *Proxy) RefusedConnections() uint64 { _, refused := p.front.Connections(); return refused }
 
 func (p *Proxy) Flights() int64 { return p.fetch.Running() }
+
+// Waiting is the number of requests that wait for origins.
+func (p *Proxy) Waiting() int64 { return p.room.Waiting() }
+
+// Shedding is the share of the requests to origins that overload turns away.
+func (p *Proxy) Shedding() float64 { return p.overload.Share() }
 
 // notableStep is from where a step of the wall clock is told.
 const notableStep = 500 * time.Millisecond

@@ -42,7 +42,7 @@ func (x *exchange) onlyIfCached() state {
 // fails notes that the origin gave no answer, and with what the client is answered if
 // nothing else does.
 func (x *exchange) fails(reason policy.Reason, code int) state {
-	x.reason, x.code = reason, code
+	x.failed, x.code = reason, code
 	return stateFail
 }
 
@@ -50,7 +50,17 @@ func (x *exchange) fails(reason policy.Reason, code int) state {
 func (x *exchange) failure(code int, reason policy.Reason) state {
 	x.outcome, x.reason, x.tier = outcomeFailed, reason, policy.TierNone
 	x.code, x.refuseText = code, failureText(reason)
+	if code == http.StatusServiceUnavailable && x.retryAfter == "" && reason != policy.ReasonOriginStatus {
+		x.retryAfter = x.retryLater()
+	}
 	return stateRefuse
+}
+
+// retryLater returns a Retry-After for an answer of weir's own: one of a few seconds, so
+// that a crowd does not come back at the same moment.
+func (x *exchange) retryLater() string {
+	seconds := [...]string{"1", "2", "3"}
+	return seconds[x.start.Nanosecond()/1000%len(seconds)]
 }
 
 func failureText(r policy.Reason) string {
@@ -75,6 +85,12 @@ func failureText(r policy.Reason) string {
 		return "the origin's answer is malformed"
 	case policy.ReasonOriginBusy:
 		return "all connections to the origin are in use"
+	case policy.ReasonTooManyWaiters:
+		return "too many requests wait for the same page"
+	case policy.ReasonAllWait:
+		return "too many requests wait for origins"
+	case policy.ReasonOverloaded:
+		return "this cache has more to do than it can"
 	case policy.ReasonOriginStatus, policy.ReasonOriginFailing, policy.ReasonStaleWait:
 		return "the origin failed to answer"
 	case policy.ReasonBodyTooLarge:

@@ -64,7 +64,7 @@ func (x *exchange) standIn(reason policy.Reason) state {
 func (x *exchange) occasion(reason policy.Reason) policy.Occasion {
 	switch reason {
 	case policy.ReasonOriginRefused, policy.ReasonOriginConnect, policy.ReasonOriginTLS, policy.ReasonOriginTimeout,
-		policy.ReasonOriginReset, policy.ReasonOriginBusy:
+		policy.ReasonOriginReset, policy.ReasonOriginBusy, policy.ReasonTooManyWaiters, policy.ReasonAllWait, policy.ReasonOverloaded:
 		return policy.OnOutage
 	case policy.ReasonOriginStatus:
 		on, _ := policy.OnStatus(x.rule, x.fwdStatus)

@@ -118,7 +118,20 @@ func configure(ts *testscript.TestScript, file, as string) {
 		ts.Fatalf("%s: $%s is not set", file, v)
 		return ""
 	})
-	ts.Check(os.WriteFile(as, []byte(text), 0o600))
+	ts.Check(os.WriteFile(as, []byte(hasty(text)), 0o600))
+}
+
+// hasty is a configuration without a lame duck, which would cost each scenario five
+// seconds, unless it says how long that lasts. No line gets another number.
+func hasty(config string) string {
+	const setting = "lame_duck: 0s"
+	switch {
+	case strings.Contains(config, "lame_duck"):
+		return config
+	case strings.Contains(config, "\ntimeouts: {"):
+		return strings.Replace(config, "\ntimeouts: {", "\ntimeouts: {"+setting+", ", 1)
+	}
+	return config + "timeouts: {" + setting + "}\n"
 }
 
 // addresses picks the listeners from the line that says ready: the one behind

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +44,7 @@ import (
 //	settle W                 waits until no request and no fetch is under way
 //	start C W TARGET [opts]  begins a request on a new connection; get C ... waits for the response's end too
 //	raw C W BYTES            sends BYTES, a Go string without its quotes, on a new connection; send C BYTES sends more
+//	crowd W N BYTES          opens N connections, sends BYTES on each, as raw does, and leaves them as they are
 //	misses W PREFIX N EVERY [SKIP]
 //	                         sends N GETs of PREFIX1, PREFIX2 ..., one EVERY (20ms); of those behind the first SKIP at most
 //	                         one in a hundred may fail, or take longer than 250ms and twice the p99 of the first
@@ -144,6 +146,7 @@ var scenarioCommands = map[string]func(ts *testscript.TestScript, neg bool, args
 	"get":       cmdGet,
 	"raw":       cmdRaw,
 	"send":      cmdSend,
+	"crowd":     cmdCrowd,
 	"misses":    cmdMisses,
 	"next":      cmdNext,
 	"resume":    cmdResume,
@@ -161,6 +164,7 @@ type world struct {
 	origins map[string]*scriptedOrigin
 	weirs   map[string]*process
 	clients map[string]*client
+	crowd   []net.Conn
 	names   []string      // of clients, in the order in which they began
 	healthy time.Duration // the p99 of the first "misses"
 	dns     *nameServer   // nil without one
@@ -193,6 +197,9 @@ func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*w
 func (w *world) tearDown() (faults []string) {
 	for _, c := range w.clients {
 		c.close()
+	}
+	for _, c := range w.crowd {
+		_ = c.Close()
 	}
 	for _, o := range w.origins {
 		// Before weir, so that no fetch waits at a barrier while it drains.

@@ -12,8 +12,8 @@ import (
 )
 
 // newHTTP1 returns a server of HTTP/1.1 behind the listeners.
-func newHTTP1(o *Options, conns *connections) *fasthttp.Server {
-	s := server1{o}
+func newHTTP1(o *Options, conns *connections, bye *farewell) *fasthttp.Server {
+	s := server1{o, bye}
 	return &fasthttp.Server{
 		Handler:      s.handle,
 		ErrorHandler: s.malformed,
@@ -65,12 +65,16 @@ type http1 struct {
 var _ Session = (*http1)(nil)
 
 // server1 makes sessions of what fasthttp has read.
-type server1 struct{ o *Options }
+type server1 struct {
+	o   *Options
+	bye *farewell
+}
 
 // handle is fasthttp's entry.
 func (s server1) handle(ctx *fasthttp.RequestCtx) {
 	h := s.session(ctx)
 	s.o.Handle(h)
+	s.bye.say(ctx)
 	if h.conn.tcp != nil {
 		h.conn.joined.take(ctx)
 	}

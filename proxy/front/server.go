@@ -18,6 +18,7 @@ type Server struct {
 	plain, proxied *fasthttp.Server
 	conns          connections
 	watcher        watcher
+	farewell       farewell
 }
 
 // New makes a server. It serves nothing until Serve.
@@ -28,7 +29,7 @@ func New(o Options) *Server {
 		name: o.Name, bodyTime: o.ProgressTimeout, byIP: make(map[netip.Addr]int),
 	}
 	s.watcher = watcher{o: &s.o, conns: &s.conns, ended: make(chan struct{})}
-	s.plain, s.proxied = newHTTP1(&s.o, &s.conns), newHTTP1(&s.o, &s.conns)
+	s.plain, s.proxied = newHTTP1(&s.o, &s.conns, &s.farewell), newHTTP1(&s.o, &s.conns, &s.farewell)
 	return s
 }
 
