@@ -50,7 +50,8 @@ func Reloadable(old, next *Config) (effective *Config, needRestart []string) {
 	merged.Limits = old.Limits
 	noteSettings(old.Timeouts.settings(), next.Timeouts.settings(), note)
 	merged.Timeouts = old.Timeouts
-	merged.Timeouts.Drain = next.Timeouts.Drain
+	merged.Timeouts.StaleWait = next.Timeouts.StaleWait
+	merged.Timeouts.LameDuck, merged.Timeouts.Drain = next.Timeouts.LameDuck, next.Timeouts.Drain
 	return &merged, needRestart
 }
 
@@ -141,15 +142,25 @@ func (l Limits) settings() []setting {
 	if l.BodySize > 0 {
 		body = formatSize(l.BodySize)
 	}
+	spool := "none"
+	if l.Spool.Size > 0 {
+		spool = formatSize(l.Spool.Size)
+		if l.Spool.Path != "" {
+			spool += " in " + l.Spool.Path
+		}
+	}
 	return []setting{
 		{"limits.connections", strconv.Itoa(l.Connections)},
 		{"limits.connections_per_ip", strconv.Itoa(l.ConnectionsPerIP)},
 		{"limits.header_size", formatSize(l.HeaderSize)},
 		{"limits.body_size", body},
+		{"limits.memory_in_flight", formatSize(l.MemoryInFlight)},
+		{"limits.spool", spool},
 	}
 }
 
-// settings leaves out drain, which is looked at only when weir stops.
+// settings leaves out stale_wait, which belongs to requests, and lame_duck and
+// drain, which are looked at only when weir stops.
 func (t Timeouts) settings() []setting {
 	return []setting{
 		{"timeouts.header", formatDuration(t.Header)},

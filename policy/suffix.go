@@ -18,6 +18,9 @@ func (r *Rule) typeFits(q *Request, resp *Response) bool {
 	case resp.Status == 204, resp.Status >= 300 && resp.Status < 400, resp.Status == 404, resp.Status == 410:
 		return true
 	}
+	if len(r.Match.Paths) == 0 {
+		return true
+	}
 	path := appendURI(nil, q.Path, &pathClasses)
 	promised := ""
 	for _, pattern := range r.Match.Paths {

@@ -1,11 +1,11 @@
 package proxy
 
 import (
+	"net/http"
 	"strconv"
 
-	"github.com/valyala/fasthttp"
-
 	"weir/policy"
+	"weir/proxy/front"
 	"weir/tiers"
 )
 
@@ -22,7 +22,7 @@ func (x *exchange) deliver() state {
 			age = -1
 		}
 	}
-	if (o.Status == fasthttp.StatusOK || x.part.size > 0) && (x.live == nil || x.judgeLive) {
+	if (o.Status == http.StatusOK || x.part.size > 0) && (x.live == nil || x.judgeLive) {
 		switch x.precondition() {
 		case policy.NotModified:
 			return x.notModified(show, prep, age)
@@ -31,9 +31,9 @@ func (x *exchange) deliver() state {
 		}
 	}
 	if prep != nil {
-		prep.header.CopyTo(&x.ctx.Response.Header)
+		x.answer.Header = prep.header
 	} else {
-		setFolded(&x.ctx.Response.Header, o.Status, show.answerFields(o))
+		x.answer.Code, x.answer.Fields = o.Status, show.answerFields(o)
 	}
 	x.annotate(show, age)
 	x.giveBack()
@@ -69,7 +69,7 @@ func (x *exchange) giveBack() {
 	}
 	var ok bool
 	if x.location, ok = x.rule.GiveBack(x.location[:0], &x.req, location); ok {
-		x.ctx.Response.Header.SetCanonical(nameLocation, x.location)
+		x.answer.Location = x.location
 	}
 }
 
@@ -77,7 +77,7 @@ func (x *exchange) giveBack() {
 // sent (RFC 9110 section 14.2).
 func (x *exchange) rangeable() bool {
 	o := x.obj
-	return x.req.Range != nil && x.req.Method == "GET" && o.Status == fasthttp.StatusOK && o.Length >= 0 &&
+	return x.req.Range != nil && x.req.Method == "GET" && o.Status == http.StatusOK && o.Length >= 0 &&
 		x.live == nil && (x.req.IfRange == nil || o.Validators.IfRange(x.req.IfRange))
 }
 
@@ -89,12 +89,9 @@ func (x *exchange) ranges() ([]policy.ByteRange, policy.RangeOutcome) {
 
 // contentRange makes the header that of a 206 with one range.
 func (x *exchange) contentRange(r policy.ByteRange, size int64) {
-	h := &x.ctx.Response.Header
-	h.SetStatusCode(fasthttp.StatusPartialContent)
-	h.SetStatusMessage(messagePartial)
-	x.code = fasthttp.StatusPartialContent
-	x.status = policy.AppendContentRange(x.status[:0], r, size)
-	h.SetCanonical(nameContentRange, x.status)
+	x.code, x.answer.Code = http.StatusPartialContent, http.StatusPartialContent
+	x.extent = policy.AppendContentRange(x.extent[:0], r, size)
+	x.answer.ContentRange = x.extent
 }
 
 // precondition evaluates the client's conditions on what is about to be sent
@@ -120,45 +117,32 @@ func (x *exchange) precondition() policy.Precondition {
 func (x *exchange) notModified(show *shown, prep *prepared, age int64) state {
 	x.setNotModified(show, prep)
 	x.annotate(show, age)
-	x.code = fasthttp.StatusNotModified
-	x.ctx.Response.SkipBody = true
+	x.code = http.StatusNotModified
 	return stateFinish
 }
 
 func (x *exchange) preconditionFailed() state {
-	x.code, x.refuseText = fasthttp.StatusPreconditionFailed, "the condition in the request does not hold"
+	x.code, x.refuseText = http.StatusPreconditionFailed, "the condition in the request does not hold"
 	return stateRefuse
 }
 
 func (x *exchange) unsatisfiable() state {
-	h := &x.ctx.Response.Header
-	size := x.obj.Length
-	x.code, x.refuseText = fasthttp.StatusRequestedRangeNotSatisfiable,
-		"the resource is "+strconv.FormatInt(size, 10)+" bytes long"
-	x.refuse()
-	h.SetCanonical(nameContentRange, []byte("bytes */"+strconv.FormatInt(size, 10)))
-	return stateFinish
+	size := strconv.FormatInt(x.obj.Length, 10)
+	x.code, x.refuseText = http.StatusRequestedRangeNotSatisfiable, "the resource is "+size+" bytes long"
+	x.answer.ContentRange = []byte("bytes */" + size)
+	return stateRefuse
 }
 
 // send puts n bytes of the body from off behind the header; n is -1 when the
 // length is not known.
 func (x *exchange) send(off, n int64) state {
-	resp := &x.ctx.Response
-	if x.req.Method == "HEAD" || bodiless(x.code) {
-		resp.SkipBody = true
-		switch {
-		case bodiless(x.code):
-		case n >= 0:
-			resp.Header.SetContentLength(int(n))
-		default:
-			noLength(&resp.Header)
-		}
+	x.answer.Length = n
+	if x.req.Method == "HEAD" || front.Bodiless(x.code) {
 		return stateFinish
 	}
-	// Fast path: the body is in memory. fasthttp writes it from where it is.
+	// Fast path: the body is in memory, and is written from where it is.
 	if body, ok := x.inMemory(off, n); ok {
-		resp.SetBodyRaw(body)
-		x.bodyBytes = n
+		x.answer.Body, x.bodyBytes = body, n
 		return stateFinish
 	}
 	return x.stream(x.source(off, n), n)
@@ -184,19 +168,14 @@ func (x *exchange) inMemory(off, n int64) ([]byte, bool) {
 	return body[off : off+n], true
 }
 
-// lend leaves x.obj open until the answer is written: fasthttp closes what is
-// kept with the request when it makes room for the next one, or gives the
-// context back.
+// lend leaves x.obj open until the answer is written.
 func (x *exchange) lend() {
-	x.ctx.SetUserValue(lentKey{}, lent{x.obj})
+	x.answer.Release = lent{x.obj}
 	x.lent = true
 }
 
-type (
-	lentKey struct{}
-	// lent is an object that is closed after its body was written.
-	lent struct{ o *tiers.Object }
-)
+// lent is an object that is closed after its body was written.
+type lent struct{ o *tiers.Object }
 
 // Close implements io.Closer.
 func (l lent) Close() error {
@@ -206,16 +185,6 @@ func (l lent) Close() error {
 
 // stream sends a body piece by piece after the handler has returned.
 func (x *exchange) stream(src chunkSource, n int64) state {
-	s := &bodyStream{x: x, left: n, src: src}
-	x.streaming = true
-	if n < 0 && !x.ctx.Request.Header.IsHTTP11() {
-		return x.sendUntilClose(s)
-	}
-	resp := &x.ctx.Response
-	resp.ImmediateHeaderFlush = true
-	resp.SetBodyStream(s, int(n))
+	x.answer.Stream, x.answer.Length = &bodyStream{x: x, left: n, src: src}, n
 	return stateFinish
 }
-
-// bodiless: these never have a body (RFC 9110 sections 15.3.5, 15.3.6, 15.4.5).
-func bodiless(code int) bool { return code == 204 || code == 304 || code < 200 }

@@ -3,19 +3,21 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"weir/invalidation"
 	"weir/policy"
+	"weir/proxy/front"
 	"weir/tiers"
 )
 
@@ -29,14 +31,19 @@ type lendBench struct {
 
 func newLendBench(t *testing.T) *lendBench {
 	b, n := diskBench(t, t.TempDir(), &countingOrigin{}, func() {})
-	l := &lendBench{bench: b, n: n, lent: make(chan *tiers.Object, 64)}
-	handle := b.p.server.Handler
-	b.p.server.Handler = func(ctx *fasthttp.RequestCtx) {
-		handle(ctx)
-		v, _ := ctx.UserValue(lentKey{}).(lent)
-		l.lent <- v.o
-	}
-	return l
+	return &lendBench{bench: b, n: n, lent: make(chan *tiers.Object, 64)}
+}
+
+// lendSession tells of what its answer borrows.
+type lendSession struct {
+	front.Session
+	lent chan *tiers.Object
+}
+
+func (s lendSession) Send(a *front.Answer) {
+	v, _ := a.Release.(lent)
+	s.Session.Send(a)
+	s.lent <- v.o
 }
 
 // lentSize is above what RAM keeps and within one record on disk, chunkedSize is of several chunks.
@@ -51,16 +58,43 @@ func bodyOf(seed uint64, size int) []byte {
 	return b
 }
 
-// client opens a connection whose every byte waits for its reader; served is closed when the proxy is done with it.
-func (l *lendBench) client() (c net.Conn, served chan struct{}) {
-	c, at := net.Pipe()
-	l.t.Cleanup(func() { _ = c.Close() })
-	served = make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = l.p.server.ServeConn(at) // whatever it says of a client that leaves
-	}()
-	return c, served
+// toldPipe says when it is closed.
+type toldPipe struct {
+	pipe
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (p *toldPipe) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return p.pipe.Close()
+}
+
+// client opens a connection whose every byte waits for its reader; served is closed when the proxy is done with it. Before
+// each request look is called, where it is not nil.
+func (l *lendBench) client(look func()) (c net.Conn, served chan struct{}) {
+	srv := front.New(front.Options{Log: slog.New(slog.DiscardHandler), Stepped: l.p.stepped, Now: time.Now, Handle: func(s front.Session) {
+		if look != nil {
+			look()
+		}
+		l.p.handle(lendSession{s, l.lent})
+	}})
+	ln, done := newPipes(), make(chan error, 1)
+	go func() { done <- srv.Serve(ln, false) }()
+	c, theirs := net.Pipe()
+	at := &toldPipe{pipe: pipe{theirs}, closed: make(chan struct{})}
+	ln.conns <- at
+	l.t.Cleanup(func() {
+		_ = c.Close()
+		if err := srv.Shutdown(context.Background()); err != nil {
+			l.t.Error(err)
+		}
+		srv.Close()
+		if err := <-done; err != nil {
+			l.t.Error(err)
+		}
+	})
+	return c, at.closed
 }
 
 // closed tells whether the object's memory was given back. The caller knows that nobody gives it back now.
@@ -98,7 +132,7 @@ func TestLentBodyWhileOthersRead(t *testing.T) {
 	for i := range others + 1 {
 		l.kept(l.n, fmt.Sprint("/", i), bodyOf(uint64(i), lentSize))
 	}
-	c, served := l.client()
+	c, served := l.client(nil)
 	r := bufio.NewReaderSize(c, 16)
 	for range 2 { // found by the index, and through the head
 		if _, err := io.WriteString(c, get("/0")); err != nil {
@@ -120,14 +154,13 @@ func TestLentBodyWhileOthersRead(t *testing.T) {
 			body = append(body, piece[:n]...)
 			for i := range 3 * others {
 				path := fmt.Sprint("/", 1+i%others)
-				ctx := l.request("GET " + path + " HTTP/1.1\nHost: h.example")
-				if s := l.do(ctx); !strings.Contains(s, "; hit") {
+				var other bytes.Buffer
+				if s, _ := l.get(l.request("GET "+path+" HTTP/1.1\nHost: h.example"), &other); !strings.Contains(s, "; hit") {
 					t.Fatalf("%s: %q", path, s)
 				}
-				if !bytes.Equal(ctx.Response.Body(), bodyOf(uint64(1+i%others), lentSize)) {
+				if !bytes.Equal(other.Bytes(), bodyOf(uint64(1+i%others), lentSize)) {
 					t.Fatalf("%s: wrong bytes", path)
 				}
-				ctx.ResetUserValues() // as the server does
 			}
 		}
 		if !bytes.Equal(body, bodyOf(0, lentSize)) {
@@ -182,7 +215,7 @@ func TestLentBodyIsGivenBack(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLendBench(t)
 			l.kept(l.n, "/0", body)
-			conn, served := l.client()
+			conn, served := l.client(nil)
 			if _, err := io.WriteString(conn, c.requests); err != nil {
 				t.Fatal(err)
 			}
@@ -218,25 +251,21 @@ func TestLentBodyIsGivenBack(t *testing.T) {
 func TestNextRequestFindsNothingLent(t *testing.T) {
 	l := newLendBench(t)
 	l.kept(l.n, "/0", bodyOf(0, lentSize))
-	handle := l.p.server.Handler
 	var before []*tiers.Object // of the connection's goroutine
-	l.p.server.Handler = func(ctx *fasthttp.RequestCtx) {
+	c, served := l.client(func() {
+		select {
+		case o := <-l.lent:
+			before = append(before, o)
+		default: // it is the first request
+		}
 		for _, o := range before {
-			if !closed(o) {
+			if o == nil {
+				t.Error("the body was not lent: nothing is tested")
+			} else if !closed(o) {
 				t.Error("the last answer's body is still lent")
 			}
 		}
-		if ctx.UserValue(lentKey{}) != nil {
-			t.Error("the last answer's object came along")
-		}
-		handle(ctx)
-		if o := <-l.lent; o != nil {
-			before = append(before, o)
-		} else {
-			t.Error("the body was not lent: nothing is tested")
-		}
-	}
-	c, served := l.client()
+	})
 	r := bufio.NewReader(c)
 	for range 3 {
 		if _, err := io.WriteString(c, get("/0")); err != nil {
@@ -254,7 +283,7 @@ func TestNoSegmentStaysHeld(t *testing.T) {
 	body := bodyOf(0, chunkedSize)
 	ask := func(method, request string, code int, want []byte) {
 		t.Helper()
-		c, served := l.client()
+		c, served := l.client(nil)
 		if _, err := io.WriteString(c, request); err != nil {
 			t.Fatal(err)
 		}

@@ -2,13 +2,13 @@ package proxy
 
 import (
 	"fmt"
+	"net/http"
 	"runtime/debug"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"weir/origin"
 	"weir/policy"
+	"weir/proxy/front"
 	"weir/tiers"
 )
 
@@ -52,12 +52,13 @@ func (s state) String() string {
 // exchange is the client machine: one request from Receive to Finish. It is
 // pooled; everything that points into the request dies with finish.
 type exchange struct {
-	p     *Proxy
-	cfg   *Config
-	ctx   *fasthttp.RequestCtx
-	conn  *clientConn // nil: the request did not come by a listener of the proxy
-	start time.Time
-	now   int64 // start, or later, by the clock of what is stored
+	p   *Proxy
+	cfg *Config
+	// session is the client's, head what arrived.
+	session front.Session
+	head    *front.Request
+	start   time.Time
+	now     int64 // start, or later, by the clock of what is stored
 	// softened is a freshness that a soft purge has changed.
 	softened policy.Freshness
 
@@ -69,13 +70,12 @@ type exchange struct {
 
 	// key is under which the request looks up and joins: that of its variant,
 	// where one is known. keys is where its text stands.
-	key    policy.Key
-	keys   policy.KeyRoom
-	host   []byte
-	status []byte // scratch for Cache-Status
-	age    []byte // scratch for Age
-	// location is scratch for Location.
-	location []byte
+	key  policy.Key
+	keys policy.KeyRoom
+	host []byte
+	// These are scratch for fields of the answer: Cache-Status, Age, Location and
+	// Content-Range.
+	status, age, location, extent []byte
 	// view makes req of what arrived from the sender, whose word is taken where it
 	// is trusted.
 	view    *policy.View
@@ -122,6 +122,8 @@ type exchange struct {
 	fill   *tiers.FillReader
 	live   *origin.Response
 	cancel func()
+	// answer is what the client gets.
+	answer front.Answer
 	// shown is how obj is shown, where nothing is prepared for it.
 	shown shown
 	// closing: the connection ends with this answer, and the answer says so.
@@ -149,7 +151,7 @@ type exchange struct {
 	// stale is what Join may revalidate.
 	stale *tiers.Object
 	// interims are what the client gets while it waits for the origin.
-	interims *interims
+	interims front.Interims
 	// refuseText explains what weir answers by itself, retryAfter is the origin's
 	// word on when to ask again.
 	refuseText, retryAfter string
@@ -163,25 +165,38 @@ type exchange struct {
 	firstByte time.Duration
 	// lent: obj is closed once the answer is written.
 	lent bool
-	// streaming is set when the body goes out after the handler returned; the
-	// stream then finishes the exchange.
-	streaming bool
 }
 
-// handle is fasthttp's entry.
-func (p *Proxy) handle(ctx *fasthttp.RequestCtx) {
-	x := p.exchangeFor(ctx)
+// handle answers a request.
+func (p *Proxy) handle(s front.Session) {
+	x := p.exchangeFor(s)
 	x.begin()
 	x.run()
-	lendBody(ctx)
+}
+
+// expects reports whether the client of a request may send the body that it asks
+// about. Where the head alone rules the request out, it is answered.
+func (p *Proxy) expects(s front.Session) bool {
+	x := p.exchangeFor(s)
+	if x.receive() != stateRefuse {
+		x.reset()
+		p.pool.Put(x)
+		return true
+	}
+	x.begin()
+	x.refuse()
+	x.handOver()
+	return false
 }
 
 // exchangeFor begins an exchange.
-func (p *Proxy) exchangeFor(ctx *fasthttp.RequestCtx) *exchange {
+func (p *Proxy) exchangeFor(s front.Session) *exchange {
 	x := p.pool.Get().(*exchange)
-	x.ctx, x.cfg, x.start = ctx, p.cfg.Load(), p.now()
+	x.session, x.head, x.cfg, x.start = s, s.Request(), p.cfg.Load(), p.now()
 	x.now = p.clock.At(x.start)
-	x.noteSender()
+	x.from = x.head.Sender
+	x.from.Proxies = x.cfg.TrustedProxies
+	x.trusted = x.from.Trusted()
 	return x
 }
 
@@ -226,18 +241,20 @@ func (x *exchange) run() {
 
 func (x *exchange) panicked(r any) {
 	x.p.log.Error("request failed", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-	x.ctx.Response.Reset()
-	x.ctx.SetConnectionClose()
+	x.closing = true
 	x.drop()
-	x.refusal(fasthttp.StatusInternalServerError, policy.ReasonInternal, "an internal error; it is in weir's log")
+	x.refusal(http.StatusInternalServerError, policy.ReasonInternal, "an internal error; it is in weir's log")
 	x.refuse()
-	x.finish()
+	x.handOver()
 }
 
-// handOver ends the handler. A streaming body finishes the exchange itself
-// when fasthttp has written it.
+// handOver gives the answer to the client's session. A body that streams finishes
+// the exchange itself when it is written.
 func (x *exchange) handOver() state {
-	if !x.streaming {
+	x.answer.Close = x.closing
+	streams := x.answer.Stream != nil
+	x.session.Send(&x.answer)
+	if !streams {
 		x.finish()
 	}
 	return stateDone
@@ -293,11 +310,13 @@ func (x *exchange) drop() {
 // with what is kept would be made elsewhere and copied.
 func (x *exchange) reset() {
 	p, memo, ranges, view := x.p, x.hostMemo, x.rangeRoom, x.view
-	keys, host, status, age, location := x.keys[:0], x.host[:0], x.status[:0], x.age[:0], x.location[:0]
+	keys, host := x.keys[:0], x.host[:0]
+	status, age, location, extent := x.status[:0], x.age[:0], x.location[:0], x.extent[:0]
 	*x = exchange{}
 	view.Reset()
 	x.p, x.hostMemo, x.rangeRoom, x.view = p, memo, ranges, view
-	x.keys, x.host, x.status, x.age, x.location = keys, host, status, age, location
+	x.keys, x.host = keys, host
+	x.status, x.age, x.location, x.extent = status, age, location, extent
 }
 
 // verdict is what the request is counted, logged and shown as.

@@ -42,13 +42,13 @@ func TestFigures(t *testing.T) {
 // hitter makes hits of a proxy of its own.
 func hitter(t *testing.T, facts int, cluster bool) (hits func(count int) time.Duration) {
 	b := newBench(t, Options{Invalidation: nodeWithFacts(t, facts, cluster)}, "", staticOrigin{hitHeader, make([]byte, 10<<10)})
-	ctx := b.request(browserRequest)
-	b.hitUntil(ctx, "; hit")
+	r := b.request(browserRequest)
+	b.hitUntil(r, "; hit")
 	return func(count int) time.Duration {
 		began := time.Now()
 		for range count {
-			ctx.Response.Reset()
-			b.p.handle(ctx)
+			r.Reset()
+			b.p.handle(r)
 		}
 		return time.Since(began)
 	}

@@ -2,14 +2,12 @@ package proxy
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -139,6 +137,13 @@ func (f *framingBench) send(t *testing.T, raw string, closed bool, n int) (statu
 	}
 	return statuses
 }
+
+// Bounds that package front states.
+const (
+	maxChunkExt  = 256
+	maxChunkExts = 4 << 10
+	maxTrailer   = 8 << 10
+)
 
 // badLines are field lines that are refused wherever they stand in a head.
 var badLines = []string{
@@ -403,77 +408,5 @@ func TestHeadTooLarge(t *testing.T) {
 	}
 	if got := f.o.take(); got != nil {
 		t.Errorf("the origin got %.200q", got)
-	}
-}
-
-// piecesConn hands out what is to be read in pieces.
-type piecesConn struct {
-	net.Conn
-	pieces [][]byte
-}
-
-func (c *piecesConn) Read(p []byte) (int, error) {
-	if len(c.pieces) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, c.pieces[0])
-	if c.pieces[0] = c.pieces[0][n:]; len(c.pieces[0]) == 0 {
-		c.pieces = c.pieces[1:]
-	}
-	return n, nil
-}
-
-func (c *piecesConn) SetReadDeadline(time.Time) error { return nil }
-
-// readPieces returns what a connection that gets raw in pieces of so many bytes hands on, with "|" where a request ends,
-// and its fault.
-func readPieces(raw []byte, size, room int) (out []byte, f *fault) {
-	c := &piecesConn{}
-	for p := range slices.Chunk(bytes.Clone(raw), size) {
-		c.pieces = append(c.pieces, p)
-	}
-	var clock coarseClock
-	k := newClientConn(c, netip.Addr{}, &clock, 0)
-	p := make([]byte, room)
-	for {
-		n, err := k.Read(p)
-		out = append(out, p[:n]...)
-		if k.in.fault != nil {
-			return out, k.in.fault
-		}
-		if err != nil {
-			return out, nil
-		}
-		if k.in.whole() && !k.in.inHead() && k.in.tail == "" {
-			out = append(out, '|')
-		}
-	}
-}
-
-// TestPieces: however the bytes come, the same is handed on.
-func TestPieces(t *testing.T) {
-	for _, row := range framingRows {
-		whole, f := readPieces([]byte(row.raw), len(row.raw), 1<<20)
-		if f != nil {
-			continue // how much came before a fault is not determined
-		}
-		for _, size := range []int{1, 2, 3, 7, 64} {
-			for _, room := range []int{5, 64, 1 << 20} {
-				got, f := readPieces([]byte(row.raw), size, room)
-				if f != nil || !bytes.Equal(bytes.ReplaceAll(got, []byte("|"), nil), bytes.ReplaceAll(whole, []byte("|"), nil)) {
-					t.Errorf("%.100q in pieces of %d for %d: %q, %v, want %q", row.raw, size, room, got, f, whole)
-				}
-			}
-		}
-	}
-	for _, row := range framingRows {
-		if _, f := readPieces([]byte(row.raw), len(row.raw), 1<<20); f == nil {
-			continue
-		}
-		for _, size := range []int{1, 2, 3, 7, 64} {
-			if _, f := readPieces([]byte(row.raw), size, 1<<20); f == nil {
-				t.Errorf("%.100q in pieces of %d: no fault", row.raw, size)
-			}
-		}
 	}
 }

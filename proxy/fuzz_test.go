@@ -1,13 +1,11 @@
 package proxy
 
 import (
-	"bufio"
-	"net"
-	"strings"
 	"testing"
 
 	"github.com/dunglas/httpsfv"
-	"github.com/valyala/fasthttp"
+
+	"weir/proxy/front"
 )
 
 // FuzzHandle sends whole request heads through the client machine. Whatever
@@ -28,20 +26,15 @@ func FuzzHandle(f *testing.F) {
 	}
 	b := newBench(f, Options{}, "", staticOrigin{hitHeader, make([]byte, 300)})
 	f.Fuzz(func(t *testing.T, raw string) {
-		var req fasthttp.Request
-		if err := req.Header.Read(bufio.NewReader(strings.NewReader(raw))); err != nil {
-			return // fasthttp answers it; badRequest is its entry
+		r, err := front.NewRecorder(raw, peer)
+		if err != nil || r.Request().HasBody() {
+			return // the server answers it; and there is no connection to read a body from
 		}
-		if n := req.Header.ContentLength(); n > 0 || n == -1 {
-			return // there is no connection to read a body from
-		}
-		ctx := &fasthttp.RequestCtx{}
-		ctx.Init(&req, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4711}, quietLogger{})
-		if !ctx.Request.Header.IsHTTP11() {
+		if r.Request().Version != "1.1" {
 			return // its body may go straight to the connection
 		}
-		status := b.do(ctx)
-		if code := ctx.Response.StatusCode(); code < 200 || code > 599 {
+		status := b.do(r)
+		if code := r.Code(); code < 200 || code > 599 {
 			t.Fatalf("status %d for %q", code, raw)
 		}
 		list, err := httpsfv.UnmarshalList([]string{status})

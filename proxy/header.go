@@ -1,16 +1,13 @@
 package proxy
 
 import (
-	"bufio"
-	"bytes"
+	"net/http"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 
-	"github.com/valyala/fasthttp"
-
 	"weir/policy"
+	"weir/proxy/front"
 	"weir/tiers"
 )
 
@@ -27,14 +24,14 @@ type shown struct {
 	hidden    []string
 }
 
-// prepared is what the proxy keeps beside a stored object: its header as
-// fasthttp wants it, so that a hit is one copy and two more fields.
+// prepared is what the proxy keeps beside a stored object: its header, so that a hit
+// is one copy and two more fields.
 type prepared struct {
 	shown
-	header fasthttp.ResponseHeader
-	// notModified are the fields of a 304 (RFC 9110 section 15.4.5); nil before the
-	// first, and where they cannot be folded.
-	notModified atomic.Pointer[folded]
+	header *front.Header
+	// notModified is the header of a 304 (RFC 9110 section 15.4.5); nil before the
+	// first.
+	notModified atomic.Pointer[front.Header]
 }
 
 // prepare returns how the object is shown, with its prepared header, which is made
@@ -59,18 +56,10 @@ func (x *exchange) prepare(o *tiers.Object) (*shown, *prepared) {
 		return &x.shown, nil
 	}
 	p := &prepared{shown: show}
-	// Made elsewhere and copied: what fasthttp needs to make it is as much again.
-	scratch := scratchHeaders.Get().(*fasthttp.ResponseHeader)
-	defer scratchHeaders.Put(scratch)
-	// A copy of the response's own header carries the server's settings over.
-	x.ctx.Response.Header.CopyTo(scratch)
-	setFolded(scratch, o.Status, p.answerFields(o))
-	scratch.CopyTo(&p.header)
+	p.header = x.session.Prepare(o.Status, p.answerFields(o))
 	o.SetAside(p)
 	return &p.shown, p
 }
-
-var scratchHeaders = sync.Pool{New: func() any { return new(fasthttp.ResponseHeader) }}
 
 // answerFields are the fields of an answer with the object, without those that
 // annotate sets. They follow from the object and from what s keeps of the
@@ -92,20 +81,21 @@ func (s *shown) answerFields(o *tiers.Object) policy.Fields {
 	return append(fields, policy.Field{Name: "Via", Value: via})
 }
 
-// setNotModified makes the response's header that of a 304 for x.obj. What is
-// prepared for it is kept in p, unless that is nil.
+// setNotModified makes the answer's header that of a 304 for x.obj. It is kept in p,
+// unless that is nil.
 func (x *exchange) setNotModified(show *shown, p *prepared) {
-	h := &x.ctx.Response.Header
 	if p != nil {
-		if f := p.notModified.Load(); f != nil && f.set(h, fasthttp.StatusNotModified) {
+		if x.answer.Header = p.notModified.Load(); x.answer.Header != nil {
 			return
 		}
 	}
 	fields := notModifiedFields(show.answerFields(x.obj))
-	setFolded(h, fasthttp.StatusNotModified, fields)
-	if f, ok := fold(fields); ok && p != nil {
-		p.notModified.Store(&f)
+	if p == nil {
+		x.answer.Code, x.answer.Fields = http.StatusNotModified, fields
+		return
 	}
+	x.answer.Header = x.session.Prepare(http.StatusNotModified, fields)
+	p.notModified.Store(x.answer.Header)
 }
 
 // notModifiedFields keeps what a 304 carries: what the 200 would have carried
@@ -125,93 +115,13 @@ func notModifiedFields(f policy.Fields) policy.Fields {
 	return out
 }
 
-// setHeader makes h the header of a response with these fields. It goes through
-// fasthttp's parser, the one way to a Date and to field lines as they were.
-func setHeader(h *fasthttp.ResponseHeader, code int, fields policy.Fields) {
-	b := headerBuffers.Get().(*headerBuffer)
-	defer headerBuffers.Put(b)
-	b.raw.Reset()
-	b.raw.WriteString("HTTP/1.1 ")
-	b.raw.WriteString(strconv.Itoa(code))
-	b.raw.WriteByte(' ')
-	b.raw.WriteString(statusMessage(code))
-	b.raw.WriteString("\r\n")
-	if !bodiless(code) {
-		// Without one fasthttp's parser would mark the connection for closing.
-		b.raw.WriteString("Content-Length: 0\r\n")
-	}
-	for i, f := range fields {
-		switch f.Name {
-		case "Content-Type", "Content-Encoding", "Server":
-			// Fasthttp keeps one line of these: repeated lines are joined.
-			if fields[:i].Has(f.Name) {
-				continue
-			}
-			f.Value = fields.Joined(f.Name)
-		}
-		// They were checked when they came. Where one was not, it is left out: the
-		// parser would take what is in it for fields.
-		if unsent(f.Name) || !oneLine(&f) {
-			continue
-		}
-		b.raw.WriteString(f.Name)
-		b.raw.WriteString(": ")
-		b.raw.WriteString(f.Value)
-		b.raw.WriteString("\r\n")
-	}
-	b.raw.WriteString("\r\n")
-	if b.raw.Len() > b.in.Size() {
-		b.in = bufio.NewReaderSize(&b.raw, 2*b.raw.Len())
-	}
-	b.in.Reset(&b.raw)
-	if err := h.Read(b.in); err != nil {
-		// The fields were validated when they came; what is left cannot be
-		// sent, so nothing of it is.
-		h.Reset()
-		h.SetStatusCode(fasthttp.StatusBadGateway)
-	}
-}
-
-// noLength takes the length off the header, for what is sent without one.
-func noLength(h *fasthttp.ResponseHeader) {
-	h.SetContentLength(-1)
-	h.Del("Transfer-Encoding")
-}
-
-// statusMessage is the reason phrase; an unknown code has none.
-func statusMessage(code int) string {
-	if code < 100 || code > 599 || fasthttp.StatusMessage(code) == fasthttp.StatusMessage(999) {
-		return ""
-	}
-	return fasthttp.StatusMessage(code)
-}
-
-type headerBuffer struct {
-	raw bytes.Buffer
-	in  *bufio.Reader
-}
-
-var headerBuffers = sync.Pool{New: func() any { return &headerBuffer{in: bufio.NewReaderSize(nil, 8<<10)} }}
-
-var (
-	nameAge          = []byte("Age")
-	nameCacheStatus  = []byte("Cache-Status")
-	nameContentRange = []byte("Content-Range")
-	nameLocation     = []byte("Location")
-	messagePartial   = []byte("Partial Content")
-)
-
 // annotate adds what differs from answer to answer: Age and Cache-Status.
 func (x *exchange) annotate(show *shown, age int64) {
-	h := &x.ctx.Response.Header
-	if x.closing {
-		h.SetConnectionClose()
-	}
 	if age >= 0 {
 		x.age = strconv.AppendInt(x.age[:0], age, 10)
-		h.SetCanonical(nameAge, x.age)
+		x.answer.Age = x.age
 	}
 	x.status = append(x.status[:0], show.status...)
 	x.status = x.appendCacheStatus(x.status)
-	h.SetCanonical(nameCacheStatus, x.status)
+	x.answer.CacheStatus = x.status
 }

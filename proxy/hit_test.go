@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -17,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"go.uber.org/goleak"
 
 	"weir/invalidation"
@@ -25,6 +23,7 @@ import (
 	"weir/policy"
 	"weir/proxy/accesslog"
 	"weir/proxy/fetch"
+	"weir/proxy/front"
 	"weir/tiers"
 	"weir/tiers/disk"
 )
@@ -72,8 +71,6 @@ func (b wholeBody) Close() error { return nil }
 type bench struct {
 	t testing.TB
 	p *Proxy
-	// base, when not nil, is the header that answers begin with: the server's has settings that cannot be made.
-	base *fasthttp.ResponseHeader
 }
 
 func newBench(t testing.TB, o Options, dir string, up fetch.Origin, rules ...policy.Rule) *bench {
@@ -130,50 +127,46 @@ func newBenchOver(t testing.TB, o Options, to tiers.Options, up fetch.Origin, ru
 	return &bench{t: t, p: p}
 }
 
-// request makes a parsed request, as fasthttp's server would.
-func (b *bench) request(raw string) *fasthttp.RequestCtx {
+// peer is who sends the requests of a bench.
+var peer = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4711}
+
+// request makes the session of a request.
+func (b *bench) request(raw string) *front.Recorder {
 	b.t.Helper()
-	var req fasthttp.Request
-	raw = strings.ReplaceAll(raw, "\n", "\r\n") + "\r\n\r\n"
-	if err := req.Header.Read(bufio.NewReader(strings.NewReader(raw))); err != nil {
+	r, err := front.NewRecorder(strings.ReplaceAll(raw, "\n", "\r\n")+"\r\n\r\n", peer)
+	if err != nil {
 		b.t.Fatal(err)
 	}
-	ctx := &fasthttp.RequestCtx{}
-	ctx.Init(&req, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4711}, quietLogger{})
-	return ctx
+	return r
 }
 
 // do handles one request and returns its Cache-Status.
-func (b *bench) do(ctx *fasthttp.RequestCtx) string {
-	ctx.Response.Reset()
-	if b.base != nil {
-		b.base.CopyTo(&ctx.Response.Header)
+func (b *bench) do(r *front.Recorder) string {
+	status, _ := b.get(r, io.Discard)
+	return status
+}
+
+// get handles one request, has its body written, and returns its Cache-Status and what ended the body.
+func (b *bench) get(r *front.Recorder, body io.Writer) (status string, err error) {
+	r.Reset()
+	b.p.handle(r)
+	if err = r.WriteBody(body); err != nil {
+		b.t.Error(err)
 	}
-	b.p.handle(ctx)
-	if ctx.Response.IsBodyStream() {
-		// The real server writes it; the exchange ends when it is closed.
-		_, err := io.Copy(io.Discard, struct{ io.Reader }{ctx.Response.BodyStream()})
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		if err := ctx.Response.CloseBodyStream(); err != nil {
-			b.t.Fatal(err)
-		}
-	}
-	return string(ctx.Response.Header.Peek("Cache-Status"))
+	return r.Sent("Cache-Status"), err
 }
 
 // hitUntil repeats the request until its object is a hit: a fill's commit comes
 // after its last byte.
-func (b *bench) hitUntil(ctx *fasthttp.RequestCtx, want string) {
+func (b *bench) hitUntil(r *front.Recorder, want string) {
 	b.t.Helper()
 	for range 1000 {
-		if strings.Contains(b.do(ctx), want) {
+		if strings.Contains(b.do(r), want) {
 			return
 		}
 		b.p.fetch.Wait()
 	}
-	b.t.Fatalf("no answer with %q; the last one: %s", want, ctx.Response.Header.String())
+	b.t.Fatalf("no answer with %q; the last one: %s", want, r.Head())
 }
 
 var hitHeader = fieldsOf(http.Header{
@@ -261,21 +254,21 @@ func TestHitPathAllocatesNothing(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(t, Options{AccessLog: c.log, Invalidation: c.purges}, "", staticOrigin{hitHeader, make([]byte, 10<<10)})
 			b.hitUntil(b.request(browserRequest), "hit")
-			ctx := b.request(browserRequest + c.extra)
-			b.hitUntil(ctx, c.want)
+			r := b.request(browserRequest + c.extra)
+			b.hitUntil(r, c.want)
 			for range 20000 {
 				// The access log's ring has 8192 lines, each made at first use.
-				ctx.Response.Reset()
-				b.p.handle(ctx)
+				r.Reset()
+				b.p.handle(r)
 			}
 			allocs := testing.AllocsPerRun(2000, func() {
-				ctx.Response.Reset()
-				b.p.handle(ctx)
+				r.Reset()
+				b.p.handle(r)
 			})
 			if allocs != 0 {
 				t.Errorf("%v allocations for each hit, want 0", allocs)
 			}
-			if s := string(ctx.Response.Header.Peek("Cache-Status")); !strings.Contains(s, "; hit;") {
+			if s := r.Sent("Cache-Status"); !strings.Contains(s, "; hit;") {
 				t.Errorf("Cache-Status %q: that was no hit", s)
 			}
 		})
@@ -286,13 +279,13 @@ func BenchmarkHit(b *testing.B) {
 	for _, size := range []int{1 << 10, 10 << 10, 100 << 10} {
 		b.Run(fmt.Sprintf("ram/%dKiB", size>>10), func(b *testing.B) {
 			h := newBench(b, Options{}, "", staticOrigin{hitHeader, make([]byte, size)})
-			ctx := h.request(browserRequest)
-			h.hitUntil(ctx, "hit")
+			r := h.request(browserRequest)
+			h.hitUntil(r, "hit")
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				ctx.Response.Reset()
-				h.p.handle(ctx)
+				r.Reset()
+				h.p.handle(r)
 			}
 		})
 	}
@@ -303,10 +296,10 @@ func BenchmarkHitParallel(b *testing.B) {
 	h.hitUntil(h.request(browserRequest), "hit")
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		ctx := h.request(browserRequest)
+		r := h.request(browserRequest)
 		for pb.Next() {
-			ctx.Response.Reset()
-			h.p.handle(ctx)
+			r.Reset()
+			h.p.handle(r)
 		}
 	})
 }
@@ -329,11 +322,11 @@ func BenchmarkMiss(b *testing.B) {
 			}
 			h := newBench(b, Options{}, dir, staticOrigin{c.fields, make([]byte, 10<<10)})
 			b.ReportAllocs()
-			ctx := h.request(browserRequest)
-			uri := bytes.Clone(ctx.Request.Header.RequestURI())
+			r := h.request(browserRequest)
+			uri := bytes.Clone(r.Request().Target)
 			for i := range b.N {
-				ctx.Request.Header.SetRequestURIBytes(strconv.AppendInt(uri, int64(i), 10))
-				if s := h.do(ctx); !strings.Contains(s, "fwd=") {
+				r.SetTarget(strconv.AppendInt(uri, int64(i), 10))
+				if s := h.do(r); !strings.Contains(s, "fwd=") {
 					b.Fatalf("Cache-Status %q: that was no miss", s)
 				}
 			}
@@ -361,12 +354,12 @@ func BenchmarkRevalidation(b *testing.B) {
 		{Name: "Etag", Value: `"1"`},
 	}
 	h := newBench(b, Options{}, "", confirming{staticOrigin{fields, make([]byte, 1<<10)}})
-	ctx := h.request(browserRequest)
-	h.do(ctx)
+	r := h.request(browserRequest)
+	h.do(r)
 	h.p.fetch.Wait()
 	b.ReportAllocs()
 	for b.Loop() {
-		if s := h.do(ctx); !strings.Contains(s, "fwd-status=304") {
+		if s := h.do(r); !strings.Contains(s, "fwd-status=304") {
 			b.Fatalf("Cache-Status %q: that was no revalidation", s)
 		}
 	}
@@ -376,12 +369,11 @@ func BenchmarkRevalidation(b *testing.B) {
 // rule, key and hash.
 func BenchmarkKey(b *testing.B) {
 	h := newBench(b, Options{}, "", staticOrigin{hitHeader, nil})
-	ctx := h.request(browserRequest)
+	r := h.request(browserRequest)
 	x := h.p.pool.Get().(*exchange)
 	b.ReportAllocs()
 	for range b.N {
-		x.ctx, x.cfg = ctx, h.p.cfg.Load()
-		x.noteSender()
+		x.session, x.head, x.cfg = r, r.Request(), h.p.cfg.Load()
 		if s := x.receive(); s != stateLookup {
 			b.Fatal(s)
 		}

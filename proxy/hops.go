@@ -1,9 +1,8 @@
 package proxy
 
 import (
+	"net/http"
 	"strconv"
-
-	"github.com/valyala/fasthttp"
 
 	"weir/policy"
 )
@@ -26,5 +25,5 @@ func (x *exchange) lastHop() state {
 	if x.req.Method == "TRACE" {
 		return x.notAllowed(text)
 	}
-	return x.refusal(fasthttp.StatusOK, policy.ReasonMethod, text)
+	return x.refusal(http.StatusOK, policy.ReasonMethod, text)
 }

@@ -6,6 +6,7 @@ import (
 	"weir/invalidation"
 	"weir/policy"
 	"weir/proxy/fetch"
+	"weir/proxy/front"
 	"weir/tiers"
 )
 
@@ -98,7 +99,7 @@ func (x *exchange) leadBehind(f *fetch.Flight) state {
 		f.GiveUp()
 		return x.again() // it has changed meanwhile
 	}
-	q.Interim = x.passInterims().got
+	q.Interim = x.passInterims().Got
 	f.LeadBehind(&q)
 	ready := x.readyWithin(f, x.cfg.StaleWait)
 	x.endInterims()
@@ -230,17 +231,39 @@ func (x *exchange) goAlone() state {
 	q.Ranged, q.Conditional = x.fetchesPart(), x.stale == nil && x.req.Conditional()
 	x.toldOrigin = q.Conditional
 	if x.provedAlone() {
-		q.Context, q.Done = x.exclusive(nil)
+		q.Context, q.Done = x.exclusive()
 	}
 	return x.lead(x.p.fetch.Alone(&x.key, x.asker.Personal()), &q)
 }
 
 // lead fetches. The client gets the origin's interim responses meanwhile.
 func (x *exchange) lead(f *fetch.Flight, q *fetch.Question) state {
-	q.Interim = x.passInterims().got
+	q.Interim = x.passInterims().Got
 	a, own := f.Lead(q)
 	x.endInterims()
 	return x.took(a, own)
+}
+
+// provedAlone reports whether the answer to a request that goes alone is known to be
+// for nobody else, nor for the store.
+func (x *exchange) provedAlone() bool {
+	return x.stale == nil && (x.refused || x.alone && x.reason != policy.ReasonExpired)
+}
+
+// passInterims passes the origin's interim responses on to the client that caused the
+// fetch. They are never stored, and followers do not see them: they may have begun to
+// receive the final one.
+func (x *exchange) passInterims() front.Interims {
+	x.interims = x.session.Interims()
+	return x.interims
+}
+
+// endInterims returns when nothing is being written to the client any more.
+func (x *exchange) endInterims() {
+	if x.interims != nil {
+		x.interims.End()
+		x.interims = nil
+	}
 }
 
 // heard notes what the origin said.
@@ -482,9 +505,8 @@ func (x *exchange) occasion(reason policy.Reason) policy.Occasion {
 		policy.ReasonOriginReset, policy.ReasonOriginBusy:
 		return policy.OnOutage
 	case policy.ReasonOriginStatus:
-		if x.rule.TTL.Unreachable(x.fwdStatus) {
-			return policy.OnOutage
-		}
+		on, _ := policy.OnStatus(x.rule, x.fwdStatus)
+		return on
 	}
 	return policy.OnFailure
 }

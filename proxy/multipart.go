@@ -4,8 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"io"
-
-	"github.com/valyala/fasthttp"
+	"net/http"
 
 	"weir/policy"
 )
@@ -28,10 +27,9 @@ type part struct {
 
 // sendMultipart answers with several ranges.
 func (x *exchange) sendMultipart(ranges []policy.ByteRange) state {
-	h := &x.ctx.Response.Header
 	boundary := newBoundary()
 	s := &multipartSource{x: x, closer: []byte("\r\n--" + boundary + "--\r\n")}
-	contentType := h.ContentType()
+	contentType := x.obj.Fields.Joined("Content-Type")
 	total := int64(len(s.closer))
 	for i, r := range ranges {
 		head := make([]byte, 0, 160)
@@ -50,10 +48,8 @@ func (x *exchange) sendMultipart(ranges []policy.ByteRange) state {
 		s.parts = append(s.parts, part{head: head, r: r})
 		total += int64(len(head)) + r.Len()
 	}
-	x.code = fasthttp.StatusPartialContent
-	h.SetStatusCode(x.code)
-	h.SetStatusMessage(messagePartial)
-	h.SetContentType("multipart/byteranges; boundary=" + boundary)
+	x.code, x.answer.Code = http.StatusPartialContent, http.StatusPartialContent
+	x.answer.ContentType = []byte("multipart/byteranges; boundary=" + boundary)
 	return x.stream(s, total)
 }
 

@@ -1,15 +1,15 @@
 package proxy
 
 import (
+	"context"
 	"errors"
-	"io"
+	"net/http"
 	"strconv"
-	"sync/atomic"
-	"time"
 
 	"weir/origin"
 	"weir/policy"
 	"weir/proxy/fetch"
+	"weir/proxy/front"
 	"weir/tiers"
 )
 
@@ -28,24 +28,25 @@ func (x *exchange) pass() state {
 	}
 	r := &origin.Request{
 		Method: x.req.Method, Host: string(x.req.Host), Target: x.targetSent(), Fields: fields,
-		Interim: x.passInterims().got,
+		Interim: x.passInterims().Got,
 	}
-	var up *upload
-	if x.hasBody() {
-		up = x.newUpload()
-		r.Body, r.ContentLength = up, up.length
+	var up front.Body
+	if x.head.HasBody() {
+		up = x.session.Body(x.cfg.MaxRequestBody)
+		r.Body, r.ContentLength = up, x.head.Length
 	}
-	ctx, cancel := x.exclusive(up)
-	began, moment := x.p.now(), x.p.store.Moment()
-	_, asked := x.upstream()
+	ctx, cancel := x.exclusive()
+	began, moment, requested := x.p.now(), x.p.store.Moment(), x.p.clock.Now()
+	name, asked := x.upstream()
 	resp, err := asked.Do(ctx, r)
-	x.originTime = x.p.now().Sub(began)
+	arrived := x.p.now()
+	x.originTime = arrived.Sub(began)
 	x.endInterims()
 	if err != nil {
 		cancel()
 		return x.passFailed(err, up)
 	}
-	if up != nil && !up.done.Load() {
+	if up != nil && !up.Whole() {
 		// What the client still sends belongs to this request, not the next.
 		x.closing = true
 	}
@@ -54,6 +55,13 @@ func (x *exchange) pass() state {
 	if err != nil {
 		x.dropLive()
 		return x.failure(502, policy.ReasonOriginMalformed)
+	}
+	x.p.fetch.NoteDate(name, asked.Index, &policy.Response{
+		Status: resp.Status, Fields: received,
+		RequestTime: requested, ResponseTime: x.p.clock.At(arrived), Behind: x.p.clock.Behind(arrived),
+	})
+	if next, instead := x.insteadOf(resp.Status); instead {
+		return next
 	}
 	fields = policy.Dated(x.rule.KeepSession(&x.req, received), x.p.now().UnixNano())
 	if policy.Unsafe(x.req.Method) && resp.Status >= 200 && resp.Status < 400 {
@@ -65,7 +73,7 @@ func (x *exchange) pass() state {
 	if x.req.Method == "HEAD" && x.stale != nil {
 		x.headUpdates(resp.Status, fields, moment)
 	}
-	if x.req.Method == "POST" && (up == nil || up.done.Load()) && !resp.CloseDelimited {
+	if x.req.Method == "POST" && (up == nil || up.Whole()) && !resp.CloseDelimited {
 		if a, own, kept := x.keepPost(resp.Status, fields, moment); kept {
 			return x.took(a, own)
 		}
@@ -76,20 +84,36 @@ func (x *exchange) pass() state {
 	return stateDeliver
 }
 
-func (x *exchange) passFailed(err error, up *upload) state {
+// insteadOf answers with something else where the origin's answer is an error for which
+// something stale may stand in, or that its fallback is to be asked for.
+func (x *exchange) insteadOf(status int) (next state, instead bool) {
+	on, failed := policy.OnStatus(x.rule, status)
+	switch {
+	case !failed:
+	case x.stale != nil && x.mayStandIn(x.stale, on):
+		x.dropLive()
+		return x.standIn(policy.ReasonOriginStatus), true
+	case x.fallsBack(policy.ReasonOriginStatus):
+		x.dropLive()
+		return statePass, true
+	}
+	return 0, false
+}
+
+func (x *exchange) passFailed(err error, up front.Body) state {
 	reason, code := fetch.OriginReason(err)
 	if up != nil {
 		// The origin may be fine: it is the client who broke off or went over
 		// the bound. A connection with half a body on it is of no use.
-		x.ctx.SetConnectionClose()
-		var f *fault
-		switch {
-		case errors.As(up.err, &f):
-			return x.refusal(f.status, policy.ReasonBadRequest, f.text)
-		case errors.Is(up.err, errBodyTooLarge):
-			return x.failure(413, policy.ReasonBodyTooLarge)
-		case errors.Is(up.err, errUploadCut):
-			return x.failure(400, policy.ReasonUploadCut)
+		x.closing = true
+		var f *front.Fault
+		switch fault := up.Fault(); {
+		case errors.As(fault, &f):
+			return x.refusal(f.Status, policy.ReasonBadRequest, f.Text)
+		case errors.Is(fault, front.ErrTooLarge):
+			return x.failure(http.StatusRequestEntityTooLarge, policy.ReasonBodyTooLarge)
+		case errors.Is(fault, front.ErrCut):
+			return x.failure(http.StatusBadRequest, policy.ReasonUploadCut)
 		}
 	}
 	// The origin took its time to fail: ages count to now.
@@ -103,91 +127,13 @@ func (x *exchange) dropLive() {
 	x.live, x.cancel = nil, nil
 }
 
-var (
-	errUploadCut    = errors.New("proxy: the client's request body ended before its Content-Length")
-	errBodyTooLarge = errors.New("proxy: the client's request body is larger than allowed")
-)
-
-// upload reads the client's body for the origin. It extends the connection's
-// read deadline as bytes arrive, so that a slow but progressing upload of any
-// size goes through and a silent one ends. Fasthttp reports io.EOF also where the
-// connection ended in place of the body: whether the body is whole, its length or
-// the connection's inbound says.
-type upload struct {
-	x        *exchange
-	r        io.Reader
-	conn     *clientConn // nil: a chunked body counts as cut
-	length   int64       // -1: chunked
-	n        int64
-	deadline time.Time
-	// done is set when the whole body was read: the one field that is looked
-	// at while the origin may still be reading.
-	done atomic.Bool
-	err  error
-	// closed: the read deadline has passed for good. It is set by whoever ends a Read.
-	closed atomic.Bool
+// exclusive returns the context of an exchange with an origin whose answer can serve
+// this client alone. It ends when the client leaves, until endVigil.
+func (x *exchange) exclusive() (context.Context, func()) {
+	ctx, end := context.WithCancelCause(x.p.fetch.Context())
+	x.session.WhenGone(func() { end(fetch.ErrClientGone) })
+	return ctx, func() { end(nil) }
 }
 
-func (x *exchange) newUpload() *upload {
-	return &upload{
-		x: x, r: x.ctx.RequestBodyStream(), conn: clientOf(x.ctx.Conn()), length: int64(x.ctx.Request.Header.ContentLength()),
-	}
-}
-
-// Read implements io.Reader.
-func (u *upload) Read(p []byte) (int, error) {
-	if u.err != nil {
-		return 0, u.err
-	}
-	if err := u.extend(); err != nil {
-		u.err = err
-		return 0, err
-	}
-	n, err := u.r.Read(p)
-	u.n += int64(n)
-	switch limit := u.x.cfg.MaxRequestBody; {
-	case limit > 0 && u.n > limit:
-		u.err = errBodyTooLarge
-		return 0, u.err
-	case err == io.EOF && u.length >= 0 && u.n < u.length:
-		err = errUploadCut
-	case err != nil && u.conn != nil && u.conn.in.fault != nil:
-		err = u.conn.in.fault
-	case err == io.EOF && u.length < 0 && (u.conn == nil || !u.conn.in.whole()):
-		err = errUploadCut
-	case err != nil && err != io.EOF:
-		err = errors.Join(errUploadCut, err)
-	}
-	u.err = err
-	if err == io.EOF || (err == nil && u.n == u.length) {
-		u.done.Store(true)
-	}
-	return n, err
-}
-
-// Close ends a Read in progress: the origin wants no more of the body.
-func (u *upload) Close() error {
-	u.closed.Store(true)
-	return u.x.ctx.SetReadDeadline(longPast)
-}
-
-// extend pushes the deadline out, at most once a second: setting it costs. The losing
-// interleaving: Close comes between the beginning of the Read and here; its deadline is
-// pushed out again, and the origin's answer waits for a client that is silent.
-func (u *upload) extend() error {
-	timeout := u.x.p.opts.ProgressTimeout
-	if timeout <= 0 {
-		return nil
-	}
-	now := time.Now()
-	if u.deadline.Sub(now) > timeout-time.Second && !u.deadline.IsZero() {
-		return nil
-	}
-	u.deadline = now.Add(timeout)
-	err := u.x.ctx.SetReadDeadline(u.deadline)
-	if u.closed.Load() {
-		// Looked at behind setting ours: a Close that comes later sets its own behind it.
-		return u.x.ctx.SetReadDeadline(longPast)
-	}
-	return err
-}
+// endVigil leaves the exchange with the origin to go on without the client.
+func (x *exchange) endVigil() { x.session.WhenGone(nil) }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,12 +10,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"weir/invalidation"
 	"weir/policy"
 	"weir/proxy/accesslog"
 	"weir/proxy/fetch"
+	"weir/proxy/front"
 	"weir/proxy/metrics"
 	"weir/proxy/stored"
 	"weir/tiers"
@@ -92,12 +90,9 @@ type Proxy struct {
 	cfg      atomic.Pointer[Config]
 	// began is when the proxy was made, unix nanoseconds.
 	began int64
-	// server answers plain and TLS listeners, proxied those with PROXY headers.
-	server, proxied *fasthttp.Server
-	pool            sync.Pool // of *exchange
+	front *front.Server
+	pool  sync.Pool // of *exchange
 
-	conns   connections
-	watcher watcher
 	// withheldNames are the fields that the log has told of.
 	withheldNames withheldNames
 }
@@ -135,49 +130,14 @@ func New(o Options, c *Config) (*Proxy, error) {
 	if err := p.SetConfig(c); err != nil {
 		return nil, err
 	}
-	p.conns = connections{
-		max: o.MaxConnections, perIP: o.MaxConnectionsPerIP, log: o.Log, now: o.Now,
-		bodyTime: o.ProgressTimeout, byIP: make(map[netip.Addr]int),
-	}
-	p.server, p.proxied = p.newServer(), p.newServer()
+	p.front = front.New(front.Options{
+		Handle: p.handle, Expects: p.expects, Stepped: p.stepped, Log: o.Log, Now: o.Now,
+		Name:           func() string { return p.Config().CacheName },
+		MaxConnections: o.MaxConnections, MaxConnectionsPerIP: o.MaxConnectionsPerIP, MaxHeader: o.MaxHeader,
+		HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout, ProgressTimeout: o.ProgressTimeout,
+	})
 	return p, nil
 }
-
-func (p *Proxy) newServer() *fasthttp.Server {
-	o := &p.opts
-	return &fasthttp.Server{
-		Handler:      p.handle,
-		ErrorHandler: p.badRequest,
-		// Refuses an upload before its body is sent, where the head says enough.
-		ExpectHandler: p.expect,
-		ConnState:     p.conns.state,
-		// The header names of a response go out as stored; its Date, Server
-		// and Content-Type are the origin's or nobody's.
-		NoDefaultServerHeader: true,
-		NoDefaultDate:         true,
-		NoDefaultContentType:  true,
-
-		// Never reached: connections are bounded as they are accepted, and the
-		// worker of one that is closed is free again a moment later.
-		Concurrency:     2 * o.MaxConnections,
-		ReadBufferSize:  o.MaxHeader,
-		WriteBufferSize: writeBuffer,
-		// Nobody asks it for the time: the handler takes it itself.
-		LazyRequestTime:    true,
-		StreamRequestBody:  true,
-		MaxRequestBodySize: -1,
-		CloseOnShutdown:    true,
-		Logger:             quietLogger{},
-
-		DisablePreParseMultipartForm:  true,
-		SecureErrorLogMessage:         true,
-		DisableHeaderNamesNormalizing: false,
-	}
-}
-
-// writeBuffer holds a response header and the small bodies that are worth one
-// write; larger bodies go out with the header in one writev.
-const writeBuffer = 4 << 10
 
 // Config is the configuration in effect; it must not be changed.
 func (p *Proxy) Config() *Config { return p.cfg.Load() }
@@ -208,23 +168,13 @@ func (p *Proxy) SetConfig(c *Config) error {
 // listeners at once. Proxied says that its connections begin with PROXY
 // headers.
 func (p *Proxy) Serve(ln net.Listener, proxied bool) error {
-	p.watcher.start(p)
-	s := p.server
-	if proxied {
-		s = p.proxied
-	}
-	if err := s.Serve(&boundedListener{Listener: ln, p: p, byAddress: !proxied}); err != nil {
-		return fmt.Errorf("cannot serve %s: %w", ln.Addr(), err)
-	}
-	return nil
+	return p.front.Serve(ln, proxied)
 }
 
 // Shutdown stops accepting, lets requests and fetches under way end, and gives
 // up on the rest when ctx ends; it then returns ctx's error.
 func (p *Proxy) Shutdown(ctx context.Context) error {
-	proxied := make(chan error, 1)
-	go func() { proxied <- p.proxied.ShutdownWithContext(ctx) }()
-	err := errors.Join(p.server.ShutdownWithContext(ctx), <-proxied)
+	err := p.front.Shutdown(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -238,24 +188,39 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		<-done
 	}
 	p.fetch.Stop()
-	p.watcher.wait()
+	p.front.Close()
 	return err
 }
+
+// Leave makes the next answer on each connection that is open now end it.
+func (p *Proxy) Leave() { p.front.Leave() }
+
+// SendAway makes every answer end its connection, and gives clients so long to see
+// one. It comes before Shutdown, when the listeners are closed.
+func (p *Proxy) SendAway(ctx context.Context, d time.Duration) { p.front.SendAway(ctx, d) }
 
 // InFlight is the number of requests being answered, Connections the number of
 // open client connections, Flights that of fetches under way.
 func (p *Proxy) InFlight() int64 { return p.opts.Metrics.InFlight() }
 
-func (p *Proxy) Connections() int64 { open, _ := p.conns.counts(); return int64(open) }
+func (p *Proxy) Connections() int64 { open, _ := p.front.Connections(); return int64(open) }
 
 // RefusedConnections is how many connections were refused because too many
 // were open.
-func (p *Proxy) RefusedConnections() uint64 { _, refused := p.conns.counts(); return refused }
+func (p *Proxy) RefusedConnections() uint64 { _, refused := p.front.Connections(); return refused }
 
 func (p *Proxy) Flights() int64 { return p.fetch.Running() }
 
-// quietLogger drops what fasthttp would print about single connections: such
-// lines are written by whoever connects.
-type quietLogger struct{}
+// notableStep is from where a step of the wall clock is told.
+const notableStep = 500 * time.Millisecond
 
-func (quietLogger) Printf(string, ...any) {}
+// stepped tells of a step of the wall clock. What is stored ages on by the monotonic
+// clock, but dates of origins and of the log are held against the wall clock.
+func (p *Proxy) stepped(before, now time.Time) {
+	by := stored.Step(before, now)
+	if by > -notableStep && by < notableStep {
+		return
+	}
+	p.opts.Metrics.ClockStep(by < 0)
+	p.log.Warn("the clock of this machine was set, or it slept; nothing stored looks younger for it", "seconds", by.Seconds())
+}

@@ -7,9 +7,8 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
-
-	"github.com/valyala/fasthttp"
 
 	"weir/invalidation"
 	"weir/invalidation/dialect"
@@ -27,16 +26,16 @@ func (x *exchange) purge() state {
 		return x.notAllowed(x.req.Method + " is not allowed here: no policy permits it (policies[].purge)")
 	}
 	x.rule = rule
-	fields := arrived(x.ctx.Request.Header.RawHeaders())
+	fields := arrived(x.head.Section)
 	who := x.sender(fields)
 	scope, ok := x.mayPurge(&rule.Purge, fields, &who)
 	if !ok {
 		const why = "it is not allowed from this address, or with this token"
 		x.p.opts.Purges.Audit.Refused(who, x.req.Method+" "+string(x.req.Host)+string(x.req.Path), why)
-		return x.refusal(fasthttp.StatusForbidden, policy.ReasonMethod, x.req.Method+": "+why)
+		return x.refusal(http.StatusForbidden, policy.ReasonMethod, x.req.Method+": "+why)
 	}
 	meaning, err := dialect.Read(&dialect.Request{
-		Method: x.req.Method, Target: x.purgeTarget(), Fields: fields, Body: x.hasBody(), TagFields: rule.TagNames(),
+		Method: x.req.Method, Target: x.purgeTarget(), Fields: fields, Body: x.head.HasBody(), TagFields: rule.TagNames(),
 	})
 	if err != nil {
 		return x.purgeFault(who, err)
@@ -49,13 +48,13 @@ func (x *exchange) purge() state {
 	var faults invalidation.Faults
 	switch {
 	case errors.As(err, &faults):
-		return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, "nothing was purged: "+faults.Error())
+		return x.refusal(http.StatusBadRequest, policy.ReasonBadRequest, "nothing was purged: "+faults.Error())
 	case errors.As(err, new(*invalidation.Exhausted)):
-		return x.refusal(fasthttp.StatusTooManyRequests, policy.ReasonMethod, "nothing was purged: "+err.Error())
+		return x.refusal(http.StatusTooManyRequests, policy.ReasonMethod, "nothing was purged: "+err.Error())
 	case err != nil:
-		return x.refusal(fasthttp.StatusInternalServerError, policy.ReasonInternal, "nothing was purged: "+err.Error())
+		return x.refusal(http.StatusInternalServerError, policy.ReasonInternal, "nothing was purged: "+err.Error())
 	}
-	s := x.refusal(fasthttp.StatusOK, policy.ReasonPurged, "purged, id "+result.Purge.ID.String()+"\n"+purgedText(result.Purge.Facts))
+	s := x.refusal(http.StatusOK, policy.ReasonPurged, "purged, id "+result.Purge.ID.String()+"\n"+purgedText(result.Purge.Facts))
 	x.outcome = outcomePurged
 	return s
 }
@@ -63,12 +62,12 @@ func (x *exchange) purge() state {
 // purgeFault answers a purge that was allowed and is not carried out.
 func (x *exchange) purgeFault(who invalidation.Who, err error) state {
 	x.p.opts.Purges.Audit.Rejected(who, err)
-	code, reason := fasthttp.StatusBadRequest, policy.ReasonBadRequest
+	code, reason := http.StatusBadRequest, policy.ReasonBadRequest
 	var no *dialect.Refusal
 	if errors.As(err, &no) {
 		code = no.Status
 	}
-	if code != fasthttp.StatusBadRequest {
+	if code != http.StatusBadRequest {
 		reason = policy.ReasonMethod
 	}
 	return x.refusal(code, reason, err.Error())

@@ -2,34 +2,32 @@ package proxy
 
 import (
 	"bytes"
+	"net/http"
 	"strings"
-
-	"github.com/valyala/fasthttp"
 
 	"weir/invalidation/dialect"
 	"weir/policy"
+	"weir/proxy/front"
 )
 
 // receive judges the request's framing and target, fills the policy's view of
 // it and finds its rule.
 func (x *exchange) receive() state {
-	h := &x.ctx.Request.Header
-	if proto := h.Protocol(); string(proto) != "HTTP/1.1" && string(proto) != "HTTP/1.0" {
-		return x.refusal(fasthttp.StatusHTTPVersionNotSupported, policy.ReasonBadRequest, "this server speaks HTTP/1.1 and HTTP/1.0")
-	}
-	if !x.framedAlike() {
-		return x.malformed("the length of the request body is in doubt")
-	}
-	if !x.view.Read(h.RawHeaders(), x.trusted) {
+	h := x.head
+	wellFormed := x.view.Read(h.Section, x.trusted)
+	switch {
+	case h.Fault != nil: // what a trusted sender says of the client was read for the log
+		return x.faulty(h.Fault)
+	case !wellFormed:
 		return x.malformed(x.view.Fault)
 	}
-	x.req.Method = methodName(h.Method())
+	x.req.Method = methodName(h.Method)
 	if s := x.target(); s != stateReceive {
 		return s
 	}
 	x.view.Fill(&x.req)
 	if x.looped() {
-		return x.refusal(fasthttp.StatusLoopDetected, policy.ReasonBadRequest, "the request passed through this cache before")
+		return x.refusal(http.StatusLoopDetected, policy.ReasonBadRequest, "the request passed through this cache before")
 	}
 	if n, ok := x.hopsLeft(); ok && n == 0 {
 		return x.lastHop()
@@ -44,17 +42,17 @@ func (x *exchange) receive() state {
 		}
 	}
 	if !x.findRule() {
-		return x.refusal(fasthttp.StatusNotFound, policy.ReasonNoPolicy, "no policy of this cache matches the request")
+		return x.refusal(http.StatusNotFound, policy.ReasonNoPolicy, "no policy of this cache matches the request")
 	}
 	x.asker = policy.NewAsker(x.rule, &x.req)
 	if !x.boundBody() {
-		return x.refusal(fasthttp.StatusRequestEntityTooLarge, policy.ReasonBodyTooLarge, "the request body is larger than this cache passes on")
+		return x.refusal(http.StatusRequestEntityTooLarge, policy.ReasonBodyTooLarge, "the request body is larger than this cache passes on")
 	}
 	switch {
 	case x.rule.Pass:
 		x.found, x.outcome, x.reason = foundPolicy, outcomeFetched, policy.ReasonPolicy
 		return statePass
-	case x.req.Method != "GET" && x.req.Method != "HEAD", x.hasBody():
+	case x.req.Method != "GET" && x.req.Method != "HEAD", x.head.HasBody():
 		// A body of a GET has no meaning a key could hold (RFC 9110 section
 		// 9.3.1): such a request must neither fill the cache nor be answered
 		// from it.
@@ -89,8 +87,18 @@ func (x *exchange) findRule() bool {
 }
 
 func (x *exchange) malformed(fault string) state {
-	x.ctx.SetConnectionClose()
-	return x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, fault)
+	x.closing = true
+	return x.refusal(http.StatusBadRequest, policy.ReasonBadRequest, fault)
+}
+
+// faulty answers what is no request.
+func (x *exchange) faulty(f *front.Fault) state {
+	x.closing = true
+	reason := policy.ReasonBadRequest
+	if f.Status == http.StatusRequestHeaderFieldsTooLarge {
+		reason = policy.ReasonHeaderTooLarge
+	}
+	return x.refusal(f.Status, reason, f.Text)
 }
 
 // maxForwards is how often a request may come back to the same cache.
@@ -108,10 +116,10 @@ func (x *exchange) looped() bool {
 // target validates request-target and host. Key and forwarded request are made
 // from what it leaves in x.req, and from nothing else.
 func (x *exchange) target() state {
-	t, err := policy.SplitTarget(x.ctx.Request.Header.RequestURI())
+	t, err := policy.SplitTarget(x.head.Target)
 	if err != nil {
 		if x.req.Method == "CONNECT" {
-			x.ctx.SetConnectionClose()
+			x.closing = true
 			return x.notAllowed("CONNECT is not served")
 		}
 		return x.malformed(err.Error())
@@ -186,20 +194,14 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
 }
 
-// hasBody tells whether the request announces a body.
-func (x *exchange) hasBody() bool {
-	n := x.ctx.Request.Header.ContentLength()
-	return n > 0 || n == -1
-}
-
 // boundBody tells whether the announced body is within the configured bound. A
 // chunked one is counted while it is passed on.
 func (x *exchange) boundBody() bool {
 	limit := x.cfg.MaxRequestBody
-	if limit <= 0 || int64(x.ctx.Request.Header.ContentLength()) <= limit {
+	if limit <= 0 || x.head.Length <= limit {
 		return true
 	}
-	x.ctx.SetConnectionClose()
+	x.closing = true
 	return false
 }
 

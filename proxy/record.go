@@ -73,7 +73,7 @@ var outcomeIndex = func() map[string]uint8 {
 
 // begin counts a request in.
 func (x *exchange) begin() {
-	x.p.opts.Metrics.Begin(uint32(x.ctx.ConnID()))
+	x.p.opts.Metrics.Begin(x.head.Shard)
 }
 
 // record counts and logs the finished request. It allocates nothing.
@@ -81,7 +81,7 @@ func (x *exchange) record(dur time.Duration) {
 	p, ttfb := x.p, x.firstByte
 	m := metrics.Served{
 		Result: uint8(x.verdict()), Tier: uint8(x.tier), Status: x.code, Duration: dur, TTFB: ttfb, Bytes: x.bodyBytes,
-		Shard: uint32(x.ctx.ConnID()),
+		Shard: x.head.Shard,
 	}
 	if x.rule != nil {
 		m.Policy = x.cfg.policies[x.rule.Index]
@@ -123,15 +123,10 @@ func (x *exchange) describe(e *accesslog.Entry) {
 	if e.Scheme == "" {
 		e.Scheme = x.from.Scheme
 	}
-	h := &x.ctx.Request.Header
-	if len(h.RawHeaders()) == 0 && h.IsHTTP11() && h.IsGet() && string(h.RequestURI()) == "/" {
-		// fasthttp gave the header up, and has these defaults. One that it parsed
-		// has a Host, or is of HTTP/1.0.
-		return
-	}
-	e.Method, e.Target, e.UserAgent, e.Referer = h.Method(), h.RequestURI(), h.UserAgent(), h.Referer()
+	e.Method, e.Target = x.head.Method, x.head.Target
+	e.UserAgent, e.Referer = x.session.Field("User-Agent"), x.session.Field("Referer")
 	if len(e.Host) == 0 {
 		// It was refused before its Host was looked at: this is what it says.
-		e.Host = h.Host()
+		e.Host = x.session.Field("Host")
 	}
 }

@@ -1,12 +1,11 @@
 package proxy
 
 import (
-	"errors"
+	"net/http"
 	"strconv"
 
-	"github.com/valyala/fasthttp"
-
 	"weir/policy"
+	"weir/proxy/front"
 )
 
 // refusal notes that weir answers by itself.
@@ -17,12 +16,12 @@ func (x *exchange) refusal(code int, reason policy.Reason, text string) state {
 }
 
 func (x *exchange) notAllowed(text string) state {
-	s := x.refusal(fasthttp.StatusMethodNotAllowed, policy.ReasonMethod, text)
+	s := x.refusal(http.StatusMethodNotAllowed, policy.ReasonMethod, text)
 	return s
 }
 
 func (x *exchange) onlyIfCached() state {
-	return x.refusal(fasthttp.StatusGatewayTimeout, policy.ReasonOnlyIfCached,
+	return x.refusal(http.StatusGatewayTimeout, policy.ReasonOnlyIfCached,
 		"the request asks for a stored answer only, and none can be used")
 }
 
@@ -74,19 +73,17 @@ func (x *exchange) refuse() state {
 	x.status = x.appendCacheStatus(x.status[:0])
 	// The text is weir's own, also where it is about a stored object.
 	x.tier = policy.TierNone
-	if x.hasBody() {
+	if x.head.HasBody() {
 		// A body that nothing here has read must not be waited for, nor be in front
 		// of the next request.
-		x.ctx.SetConnectionClose()
+		x.closing = true
 	}
-	body := strconv.Itoa(x.code) + " " + fasthttp.StatusMessage(x.code) + "\n" + x.refuseText + "\n"
-	closing := x.ctx.Response.ConnectionClose()
+	body := strconv.Itoa(x.code) + " " + http.StatusText(x.code) + "\n" + x.refuseText + "\n"
 	fields := policy.Fields{
 		{Name: "Cache-Control", Value: "no-store"},
 		{Name: "Content-Type", Value: "text/plain; charset=utf-8"},
-		{Name: "Date", Value: string(fasthttp.AppendHTTPDate(nil, x.start))},
+		{Name: "Date", Value: x.start.UTC().Format(http.TimeFormat)},
 		{Name: "X-Content-Type-Options", Value: "nosniff"},
-		{Name: "Cache-Status", Value: string(x.status)},
 	}
 	if x.retryAfter != "" {
 		fields = append(fields, policy.Field{Name: "Retry-After", Value: x.retryAfter})
@@ -94,66 +91,11 @@ func (x *exchange) refuse() state {
 	if x.reason == policy.ReasonMethod {
 		fields = append(fields, policy.Field{Name: "Allow", Value: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"})
 	}
-	setHeader(&x.ctx.Response.Header, x.code, fields)
-	if closing {
-		x.ctx.SetConnectionClose()
+	x.answer = front.Answer{
+		Code: x.code, Fields: fields, CacheStatus: x.status, ContentRange: x.answer.ContentRange, Body: []byte(body),
 	}
-	x.ctx.Response.SetBodyString(body)
-	if !x.ctx.IsHead() {
+	if string(x.head.Method) != http.MethodHead {
 		x.bodyBytes = int64(len(body))
 	}
 	return stateFinish
-}
-
-// badRequest answers what is no request, for the connection's inbound or for fasthttp.
-// It never reaches handle, so it counts the request itself. The access log shows what
-// has no head without a method, and in place of the target what came of its first line.
-func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
-	x := p.exchangeFor(ctx)
-	x.begin()
-	ctx.SetConnectionClose()
-	// What a trusted sender says of the client is for the log.
-	x.view.Read(ctx.Request.Header.RawHeaders(), x.trusted)
-	if h := &ctx.Request.Header; len(h.RawHeaders()) == 0 {
-		// There is no head, only fasthttp's defaults. (One that it could parse, and
-		// whose Host it refused, is as it came.)
-		h.SetMethod("-")
-		h.SetRequestURI("-")
-		if x.conn != nil {
-			h.SetRequestURIBytes(x.conn.in.requestLine())
-		}
-	}
-	var f *fault
-	var small *fasthttp.ErrSmallBuffer
-	var timeout interface{ Timeout() bool }
-	switch {
-	case errors.As(err, &f):
-		x.refusal(f.status, policy.ReasonBadRequest, f.text)
-	case errors.As(err, &small):
-		x.refusal(fasthttp.StatusRequestHeaderFieldsTooLarge, policy.ReasonHeaderTooLarge,
-			"the header section is larger than this cache accepts")
-	case errors.As(err, &timeout) && timeout.Timeout():
-		x.refusal(fasthttp.StatusRequestTimeout, policy.ReasonBadRequest, "the request did not arrive in time")
-	default:
-		x.refusal(fasthttp.StatusBadRequest, policy.ReasonBadRequest, "the request is malformed")
-	}
-	x.refuse()
-	x.finish()
-}
-
-// expect answers "Expect: 100-continue": a request that its head alone rules
-// out gets its final answer at once, before the client sends the body (RFC 9110
-// section 10.1.1).
-func (p *Proxy) expect(ctx *fasthttp.RequestCtx) int {
-	x := p.exchangeFor(ctx)
-	if s := x.receive(); s != stateRefuse {
-		x.reset()
-		p.pool.Put(x)
-		return fasthttp.StatusContinue
-	}
-	x.begin()
-	code := x.code
-	x.refuse()
-	x.finish()
-	return code
 }

@@ -2,11 +2,7 @@ package proxy
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"net"
-
-	"github.com/valyala/fasthttp"
 
 	"weir/origin"
 	"weir/policy"
@@ -60,18 +56,17 @@ func (s *readerSource) Next() ([]byte, error) {
 	}
 }
 
-// bodyStream is a body that fasthttp writes after the handler returned. It ends
-// the exchange when fasthttp closes it, whatever happened until then.
+// bodyStream is a body that is sent after the handler has returned. It ends the
+// exchange when that is over, whatever happened until then.
 type bodyStream struct {
 	x    *exchange
 	src  chunkSource
-	rest []byte
 	left int64 // -1: until the source ends
 	err  error
 }
 
-// next returns the bytes to send next.
-func (s *bodyStream) next() ([]byte, error) {
+// Next implements front.Stream.
+func (s *bodyStream) Next() ([]byte, error) {
 	if s.left == 0 {
 		return nil, io.EOF
 	}
@@ -119,90 +114,12 @@ func brokenBy(err error) policy.Reason {
 	return policy.ReasonStorage
 }
 
-// Read implements io.Reader.
-func (s *bodyStream) Read(p []byte) (int, error) {
-	if len(s.rest) == 0 {
-		b, err := s.next()
-		if err != nil {
-			return 0, err
-		}
-		s.rest = b
+// Done implements front.Stream: it ends the exchange.
+func (s *bodyStream) Done(n int64, gone bool) {
+	x := s.x
+	x.bodyBytes = n
+	if gone {
+		x.broke = policy.ReasonClientGone
 	}
-	n := copy(p, s.rest)
-	s.rest = s.rest[n:]
-	s.x.bodyBytes += int64(n)
-	return n, nil
-}
-
-// WriteTo implements io.WriterTo. A body of unknown length goes through w,
-// where fasthttp makes each Write a chunk and sends it at once. One of known
-// length goes straight to the connection: w would hold back up to a buffer of
-// what has arrived until more does. Nothing is overtaken: the header was
-// flushed (ImmediateHeaderFlush), and so w's buffer is empty.
-func (s *bodyStream) WriteTo(w io.Writer) (int64, error) {
-	if s.left >= 0 {
-		w = s.x.ctx.Conn()
-	}
-	var total int64
-	for {
-		p, err := s.next()
-		if err == io.EOF {
-			return total, nil
-		}
-		if err != nil {
-			return total, err
-		}
-		n, err := w.Write(p)
-		total += int64(n)
-		s.x.bodyBytes += int64(n)
-		if err != nil {
-			s.x.broke = policy.ReasonClientGone
-			return total, err
-		}
-	}
-}
-
-// SupportsBodyWriteTo tells fasthttp that WriteTo may take Read's place.
-func (s *bodyStream) SupportsBodyWriteTo() bool { return true }
-
-// Close ends the exchange. Fasthttp calls it once, also when writing failed.
-func (s *bodyStream) Close() error {
-	if s.x != nil {
-		x := s.x
-		s.x, s.src, s.rest = nil, nil, nil
-		x.finish()
-	}
-	return nil
-}
-
-// sendUntilClose sends a body of unknown length to an HTTP/1.0 client, which
-// reads until the connection closes: fasthttp would send chunks, which such a
-// client does not understand.
-func (x *exchange) sendUntilClose(s *bodyStream) state {
-	conn := x.ctx.Conn()
-	h := &x.ctx.Response.Header
-	h.SetConnectionClose()
-	x.ctx.HijackSetNoResponse(true)
-	x.ctx.Hijack(func(net.Conn) {})
-	head := withoutFraming(h)
-	_, err := conn.Write(head)
-	if err == nil {
-		_, err = s.WriteTo(conn)
-	}
-	if err != nil {
-		// An orderly close would look like the end of the body.
-		if c, ok := conn.(interface{ SetLinger(int) error }); ok {
-			_ = c.SetLinger(0)
-		}
-	}
-	if err := s.Close(); err != nil {
-		panic(fmt.Sprintf("BUG: closing a body stream: %v", err))
-	}
-	return stateDone
-}
-
-// withoutFraming renders the header without Content-Length.
-func withoutFraming(h *fasthttp.ResponseHeader) []byte {
-	noLength(h)
-	return h.Header()
+	x.finish()
 }

@@ -14,6 +14,7 @@ import (
 
 	"weir/policy"
 	"weir/tiers/disk"
+	"weir/tiers/spool"
 )
 
 // Options configure a Store.
@@ -48,6 +49,10 @@ type Options struct {
 	// block.
 	DiskFault func(op string)
 
+	// InFlight bounds what bodies on their way take in memory; nil: nothing does. The
+	// store closes it.
+	InFlight *spool.Budget
+
 	retry time.Duration // retryFirst, but in tests
 }
 
@@ -77,6 +82,10 @@ type Store struct {
 	short     shortage
 	parts     parts
 	behind    behind
+	budget    *spool.Budget
+	lending   lending
+	// unspooling has room for those who commit what is in the spool.
+	unspooling chan struct{}
 	// varyMu serialises changes of vary records, which are read, changed and
 	// written; sharded by key. Taken before any guard.
 	varyMu [64]sync.Mutex
@@ -102,11 +111,13 @@ func Open(o Options) (*Store, error) {
 		o.BeforeDisk = func() error { return nil }
 	}
 	s := &Store{opts: o, log: o.Log, now: o.Now, stall: passStall, ramMax: o.RAMMaxObject, diskMax: o.DiskMaxObject, stop: make(chan struct{})}
+	s.budget, s.unspooling = o.InFlight, make(chan struct{}, maxUnspooling)
 	r, err := newRAM(o.RAMSize, o.RAMMaxObject, s.evictedRAM)
 	if err != nil {
 		return nil, err
 	}
 	s.ram = r
+	r.forgotten = s.disown
 	// A body that RAM has no room for must not gather there.
 	s.ramMax = min(s.ramMax, max(r.maxObject-objectOverhead-headRoom, r.maxObject/2))
 	if o.Disk == nil {
@@ -444,7 +455,7 @@ func (s *Store) diskStore() *disk.Store { return s.disk.Load() }
 
 // Close stops the tiers. No call may run or follow; Large objects and readers
 // of fills may still be read until they are closed.
-func (s *Store) Close() error {
+func (s *Store) Close() (err error) {
 	if s.diskKept != nil {
 		close(s.stop)
 		<-s.diskKept
@@ -457,7 +468,14 @@ func (s *Store) Close() error {
 	s.swapping.Unlock()
 	if d != nil {
 		s.parts.finish(s.opts.Disk.Dir, d)
-		return d.Close()
+		err = d.Close()
 	}
-	return nil
+	s.budget.Close()
+	return err
 }
+
+// maxUnspooling is how many bodies are committed from the spool at a time.
+const maxUnspooling = 2
+
+// InFlight returns the budget of bodies on their way; nil: there is none.
+func (s *Store) InFlight() *spool.Budget { return s.budget }

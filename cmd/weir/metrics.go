@@ -25,6 +25,7 @@ func (n *node) wireMetrics() {
 	n.metrics.SetSource(metrics.SourceFloorRaised, func() float64 { return float64(n.purges.Stats().FloorRaised) })
 	n.metrics.SetSource(metrics.SourceUnlogged, func() float64 { return float64(n.purges.Stats().Unlogged) })
 	n.metrics.SetSource(metrics.SourcePurgesRefused, func() float64 { return float64(n.purges.Stats().Refused) })
+	n.wireInFlightMetrics()
 	n.wirePoolMetrics()
 	n.wireClusterMetrics()
 	n.metrics.SetTier(uint8(policy.TierRAM), tierFuncs(n.tiers.RAMUsage))

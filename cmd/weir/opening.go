@@ -36,6 +36,7 @@ func (n *node) openTiers() error {
 		o.Disk.OnRead, o.Disk.OnWrite = n.metrics.DiskRead, n.metrics.DiskWrite
 	}
 	o.Policies = policyStorage(n.cfg)
+	o.InFlight = inFlight(n.cfg, n.log)
 	t, err := tiers.Open(o)
 	if errors.Is(err, disk.ErrLocked) {
 		return fmt.Errorf("another weir uses the disk tier's directory %s (from the key tiers.disk.path); "+

@@ -16,7 +16,8 @@ func (t *run) body() state {
 	if t.whole() {
 		return stateRelease
 	}
-	hash, text := t.variant()
+	hash, key := t.variant()
+	text := string(key)
 	length := t.resp.ContentLength
 	if t.q.Part != nil {
 		length += t.q.Part.Length
@@ -71,7 +72,8 @@ func (t *run) whole() bool {
 		body = []byte{} // nil says that it is on disk
 	}
 	o := t.object()
-	o.Hash, o.Text = t.variant()
+	hash, text := t.variant()
+	o.Hash, o.Text = hash, string(text)
 	o.Body, o.Length = body, int64(len(body))
 	a := t.answer(o)
 	if t.leading {
@@ -82,7 +84,7 @@ func (t *run) whole() bool {
 	if a.Stored && (t.outdated.Load() || t.purgedSince(t.moment.Epoch)) {
 		a.Stored, a.Reason = false, policy.ReasonPurged
 	}
-	if a.Stored && !t.superseded(&o.Hash, o.Text) {
+	if a.Stored && !t.superseded(&hash, text) {
 		t.publish(o, a)
 		return true
 	}
@@ -206,7 +208,7 @@ func (t *run) commitPart(fill *tiers.Fill) {
 		reason = policy.ReasonPurged
 	} else if body, ok := fill.Bytes(); ok {
 		o := t.object()
-		if reason = t.keepPart(o, body, text); reason == policy.ReasonNone {
+		if reason = t.keepPart(o, body, string(text)); reason == policy.ReasonNone {
 			t.listVariant(o.Hash, o)
 		}
 	}

@@ -44,9 +44,10 @@ func (t *run) request() *origin.Request {
 		}
 	}
 	var room [256]byte
+	host := len(t.q.Request.Host)
+	both := string(t.q.Rule.AppendTarget(append(room[:0], t.q.Request.Host...), &t.q.Request))
 	return &origin.Request{
-		Method: "GET", Host: string(t.q.Request.Host), Target: string(t.q.Rule.AppendTarget(room[:0], &t.q.Request)),
-		Fields: fields, Interim: t.q.Interim, Waiting: &t.people,
+		Method: "GET", Host: both[:host], Target: both[host:], Fields: fields, Interim: t.q.Interim, Waiting: &t.people,
 	}
 }
 

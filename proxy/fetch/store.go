@@ -38,7 +38,7 @@ func (t *run) displaces() policy.Reason {
 	primary := t.q.Key.WithoutVariant()
 	// Under the primary key stands what has no variants, or the record of those: it
 	// lasts as long as they do, and would take them along.
-	if t.servesAt(h, []byte(text)) || h != primary.Hash && t.servesAt(primary.Hash, primary.Text) {
+	if t.servesAt(h, text) || h != primary.Hash && t.servesAt(primary.Hash, primary.Text) {
 		return reason
 	}
 	return policy.ReasonNone
@@ -66,8 +66,8 @@ func (t *run) servesAt(h policy.Hash, text []byte) bool {
 
 // superseded reports whether RAM has an answer under the key that came later than
 // this one, whose body arrived sooner: fetches of one thing may run side by side.
-func (t *run) superseded(hash *policy.Hash, text string) bool {
-	o := t.m.store.Peek(hash, []byte(text))
+func (t *run) superseded(hash *policy.Hash, text []byte) bool {
+	o := t.m.store.Peek(hash, text)
 	if o == nil || o.Kind != tiers.KindResponse || o.Freshness.Came <= t.storage.Freshness.Came || t.m.store.Purged(o) != invalidation.Valid {
 		return false
 	}
@@ -85,13 +85,14 @@ func (t *run) object() *tiers.Object {
 	}
 }
 
-// variant is the key that the response belongs to.
-func (t *run) variant() (policy.Hash, string) {
+// variant is the key that the response belongs to. The text may be that of the
+// question: it is copied to be kept.
+func (t *run) variant() (policy.Hash, []byte) {
 	text := t.q.Key.Text[:t.q.Key.Primary:t.q.Key.Primary]
 	if len(t.storage.Vary.Names) > 0 {
 		text = t.storage.Vary.AppendVariant(text, t.q.Rule, &t.q.Request)
 	}
-	return policy.HashKey(text), string(text)
+	return policy.HashKey(text), text
 }
 
 // purgedSince reports whether a hard purge that came since the epoch touches what

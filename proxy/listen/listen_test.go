@@ -13,28 +13,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"math/big"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/pires/go-proxyproto"
-	"github.com/valyala/fasthttp"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// fasthttp's own, which end in their time or never.
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	goleak.VerifyTestMain(m)
 }
 
 func open(t *testing.T, c Config) *Listener {
@@ -274,23 +271,38 @@ func TestSilentProxySender(t *testing.T) {
 	}
 }
 
-// tlsServer serves l with fasthttp, as the proxy does, and answers with the
-// client's address.
+// tlsServer serves l as the proxy does, each connection with its handshake in a goroutine of its own, and answers with
+// the client's address.
 func tlsServer(t *testing.T, l *Listener) {
 	t.Helper()
-	srv := &fasthttp.Server{Logger: log.New(io.Discard, "", 0), Handler: func(ctx *fasthttp.RequestCtx) {
-		fmt.Fprint(ctx, ctx.IsTLS(), " ", ClientAddr(ctx.Conn()))
-	}}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	t.Cleanup(func() {
-		if err := srv.Shutdown(); err != nil {
-			t.Error(err)
-		}
-		if err := <-done; err != nil {
-			t.Error(err)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return // it is closed
+			}
+			wg.Go(func() { answerTLS(c) })
 		}
 	})
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+	})
+}
+
+func answerTLS(c net.Conn) {
+	defer c.Close()
+	s, secure := c.(interface{ Handshake() error })
+	if secure && s.Handshake() != nil {
+		return
+	}
+	if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+		return
+	}
+	_, _ = fmt.Fprint(c, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", secure, " ", ClientAddr(c))
 }
 
 func askTLS(t *testing.T, l *Listener, root *x509.Certificate, prefix string, conf *tls.Config) (string, error) {
@@ -341,7 +353,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestSilentTLSClient: fasthttp sets no timeout here, so what drops the client is
+// TestSilentTLSClient: the server sets no timeout here, so what drops the client is
 // the listener's bound on the handshake; others are served meanwhile.
 func TestSilentTLSClient(t *testing.T) {
 	dir := t.TempDir()

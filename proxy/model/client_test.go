@@ -16,8 +16,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/valyala/fasthttp/fasthttputil"
-
 	"weir/invalidation"
 	"weir/policy"
 	"weir/proxy"
@@ -78,17 +76,42 @@ type connection struct {
 	in *bufio.Reader
 }
 
-// listener may be closed more than once.
+// listener accepts what is dialled. It may be closed more than once.
 type listener struct {
-	*fasthttputil.InmemoryListener
-	once sync.Once
-	err  error
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func newListener() *listener {
+	return &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (l *listener) Dial() (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case l.conns <- theirs:
+		return ours, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, io.EOF
+	}
 }
 
 func (l *listener) Close() error {
-	l.once.Do(func() { l.err = l.InmemoryListener.Close() })
-	return l.err
+	l.once.Do(func() { close(l.closed) })
+	return nil
 }
+
+func (*listener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // rule is the policy as the proxy takes it.
 func rule(p *Policy) policy.Rule {
@@ -139,7 +162,7 @@ func start(tb testing.TB, p *Policy, forgets bool, now func() time.Time, up fetc
 	if err != nil {
 		tb.Fatal(err)
 	}
-	m := &machine{proxy: px, tiers: store, purges: purges, ln: &listener{InmemoryListener: fasthttputil.NewInmemoryListener()}, served: make(chan error, 1)}
+	m := &machine{proxy: px, tiers: store, purges: purges, ln: newListener(), served: make(chan error, 1)}
 	go func() { m.served <- px.Serve(m.ln, false) }()
 	return m
 }
