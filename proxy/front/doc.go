@@ -7,9 +7,9 @@
 // A request takes this way:
 //
 //	listener -> connections: is there room? -> conn, which divides what it reads
-//	            (inbound, head, chunks) and whose time is watched (timeouts, leave)
+//	            (inbound, head, chunks) and whose time is watched (phase, watch, leave)
 //	fasthttp -> http1: a Session for the request -> Options.Handle
-//	http1    -> the header (header, fold), the body in memory or as a stream (send)
+//	http1    -> the header (header, fold), a body in memory (private) or a stream
 //
 // Guaranteed: fasthttp reads nothing that the scanners here have not taken for one
 // request, and never a byte beyond it; a request that two parsers could read

@@ -104,7 +104,7 @@ var headerBuffers = sync.Pool{New: func() any { return &headerBuffer{in: bufio.N
 func serverSettings(response, h *fasthttp.ResponseHeader) { response.CopyTo(h) }
 
 // somethingRead makes a Read into p one that has brought a byte beside its error.
-// Fasthttp answers errors only where it has read something. TestRawRequests.
+// Fasthttp answers errors only where it has read something. TestFaultIsAnswered.
 func somethingRead(p []byte) int {
 	p[0] = '?'
 	return 1
