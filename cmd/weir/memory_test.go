@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -133,15 +134,40 @@ type builtProcess struct {
 	bin, file  string
 }
 
-func startProcess(b testing.TB, config string) *builtProcess {
-	b.Helper()
-	dir := b.TempDir()
-	bin, file := filepath.Join(dir, "weir"), filepath.Join(dir, "weir.yaml")
-	build := exec.CommandContext(b.Context(), "go", "build", "-o", bin, ".")
+// buildWeir builds the program, once for all tests, and returns its path. TestMain
+// removes the directory.
+var buildWeir = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "weir-built")
+	if err != nil {
+		return "", err
+	}
+	builtDir = dir
+	bin := filepath.Join(dir, "weir")
+	build := exec.CommandContext(context.Background(), "go", "build", "-o", bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("cannot build weir: %v\n%s", err, out)
+		return "", fmt.Errorf("cannot build weir: %w\n%s", err, out)
 	}
+	return bin, nil
+})
+
+var builtDir string
+
+// skipUnderRace skips what runs the program as it is shipped: the race detector
+// would watch the test alone.
+func skipUnderRace(t *testing.T) {
+	if raceEnabled {
+		t.Skip("it runs a program without the race detector; make test runs this test without it as well")
+	}
+}
+
+func startProcess(b testing.TB, config string) *builtProcess {
+	b.Helper()
+	bin, err := buildWeir()
+	if err != nil {
+		b.Fatal(err)
+	}
+	file := filepath.Join(b.TempDir(), "weir.yaml")
 	if _, faults := configs.Parse(file, []byte(config)); len(faults) > 0 {
 		b.Fatal(faults)
 	}
