@@ -170,6 +170,16 @@ func (f *Fill) Cut(err error) {
 	f.space.Signal()
 }
 
+// Taken returns how far the slowest reader has come.
+func (f *Fill) Taken() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slow, _ := f.slowestLocked(); slow != nil {
+		return slow.pos
+	}
+	return f.n
+}
+
 // CopyFrom reads r to its end and publishes the bytes as they arrive. It
 // returns nil at io.EOF, else the reader's error, ErrNoReaders, or that of Cut. It reads into
 // memory that readers share, so nothing is copied twice.

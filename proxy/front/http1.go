@@ -184,6 +184,15 @@ func (h *http1) Request() *Request { return &h.req }
 // Field implements Session.
 func (h *http1) Field(name string) []byte { return h.ctx.Request.Header.Peek(name) }
 
+// Cut implements Session. A reset, and not an orderly end, which could look like that
+// of the body.
+func (h *http1) Cut() {
+	if k := h.conn; k != nil {
+		_ = k.SetLinger(0)
+		_ = k.Conn.Close()
+	}
+}
+
 // Interims implements Session.
 func (h *http1) Interims() Interims { return newInterims(h.ctx.Conn(), h.req.Version != "1.0") }
 
