@@ -64,6 +64,9 @@ type Fill struct {
 	ended  bool // the owner has called Commit or Abandon; only the owner's
 	// relay: the body is for the readers that are there, and nobody comes later.
 	relay bool
+	// pinned: a device that did not answer in time may still read chunks, so none is
+	// used again; only the owner's.
+	pinned bool
 	// waits is told when the owner begins and ceases to wait for readers; nil: nobody is.
 	waits func(bool)
 

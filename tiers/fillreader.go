@@ -140,17 +140,14 @@ func (r *FillReader) Next() ([]byte, error) {
 		large := len(p) > WholeMax
 		if large {
 			p = p[:spool.PieceSize]
-		} else {
-			r.advanceLocked(len(p))
 		}
+		// Before the lock is given up: a commit meanwhile sends the reader on from here.
+		r.advanceLocked(len(p))
 		f.mu.Unlock()
 		if large {
 			// Not as it is: it would hold all of the chunk for as long as it waits.
 			r.needBuffer(false)
 			p = r.buf[:copy(r.buf, p)]
-			f.mu.Lock()
-			r.advanceLocked(len(p))
-			f.mu.Unlock()
 		}
 		return p, nil
 	}

@@ -315,3 +315,36 @@ func TestReadersOfEvictedBodies(t *testing.T) {
 		}
 	}
 }
+
+// TestCommitBetweenPieces: a commit while a reader is between two pieces of a large
+// body neither repeats nor skips any.
+func TestCommitBetweenPieces(t *testing.T) {
+	s := openBounded(t, "", 8*mib, 0)
+	for i := range 200 {
+		body, o := bodyOf(i, 1, mib), objectOf(i, 1, 0)
+		length := int64(-1)
+		if i%2 == 0 {
+			length = mib
+		}
+		f := s.NewFill(o.Hash, o.Text, "", length)
+		errs := make(chan error, 4)
+		for range cap(errs) {
+			r := f.NewReader(0)
+			go func() {
+				defer r.Close()
+				errs <- follow(r, body)
+			}()
+		}
+		if err := f.CopyFrom(newSource(body, io.EOF)); err != nil {
+			t.Fatal(err)
+		}
+		if reason := f.Commit(o, nothing); reason != policy.ReasonNone {
+			t.Fatal(reason)
+		}
+		for range cap(errs) {
+			if err := <-errs; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"weir/configs"
 	"weir/loadtest/selfcheck"
 )
 
@@ -47,10 +44,25 @@ var inFlightLoads = []inFlightLoad{
 // them, for a small RAM tier; -inflight.full has all. It prints the figures.
 func TestMemoryInFlight(t *testing.T) {
 	for _, disk := range []bool{false, true} {
+		var sent atomic.Int64
+		origin := newInFlightOrigin(t, &sent)
+		p := startProcess(t, inFlightConfig(t, origin.URL, disk))
 		for _, l := range inFlightLoads {
-			t.Run(fmt.Sprintf("%s, disk %v", l.name, disk), func(t *testing.T) { l.run(t, disk) })
+			t.Run(fmt.Sprintf("%s disk=%v", l.name, disk), func(t *testing.T) { l.run(t, p, &sent) })
 		}
+		p.stop(t)
 	}
+}
+
+func inFlightConfig(t *testing.T, origin string, disk bool) string {
+	_, ram, inFlight, _ := (&inFlightLoads[0]).bounds()
+	config := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\ntiers:\n  ram: {size: %dB}\n", ram)
+	if disk {
+		config += fmt.Sprintf("  disk: {path: %q, size: 2GiB}\n", t.TempDir())
+	}
+	return config + fmt.Sprintf(
+		"limits: {memory_in_flight: %dB, spool: {path: %q}}\norigins: {o: {servers: [%q]}}\npolicies: [{name: all, origin: o}]\n",
+		inFlight, t.TempDir(), origin)
 }
 
 // bounds returns the number of clients, the RAM tier's size, and what is planned for.
@@ -62,18 +74,9 @@ func (l *inFlightLoad) bounds() (clients int, ram, inFlight, plan int64) {
 	return clients, ram, inFlight, ram*135/100 + inFlight*125/100 + 150<<20 + int64(clients)*100<<10
 }
 
-func (l *inFlightLoad) run(t *testing.T, disk bool) {
-	clients, ram, inFlight, plan := l.bounds()
-	var sent atomic.Int64
-	origin := newInFlightOrigin(t, l, &sent)
-	config := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\ntiers:\n  ram: {size: %dB}\n", ram)
-	if disk {
-		config += fmt.Sprintf("  disk: {path: %s, size: 2GiB}\n", t.TempDir())
-	}
-	config += fmt.Sprintf("limits: {memory_in_flight: %dB, spool: {path: %s}}\norigins: {o: {servers: [%q]}}\npolicies: [{name: all, origin: o}]\n",
-		inFlight, t.TempDir(), origin.URL)
-	p := startProcess(t, config)
-	defer p.stop(t)
+func (l *inFlightLoad) run(t *testing.T, p *builtProcess, sent *atomic.Int64) {
+	clients, _, _, plan := l.bounds()
+	p.resetPeak(t)
 	var there, done sync.WaitGroup
 	resume := make(chan struct{})
 	var broken atomic.Int64
@@ -84,7 +87,7 @@ func (l *inFlightLoad) run(t *testing.T, disk bool) {
 			var once sync.Once
 			arrived := func() { once.Do(there.Done) }
 			defer arrived()
-			err := l.client(p.url, i, func() { arrived(); <-resume })
+			err := l.client(p.url, fmt.Sprintf("/%s/%d/%d", l.kind(), l.size, i), func() { arrived(); <-resume })
 			if err != nil {
 				broken.Add(1)
 				first.CompareAndSwap(nil, &err)
@@ -99,7 +102,8 @@ func (l *inFlightLoad) run(t *testing.T, disk bool) {
 	}
 	held := p.rss(t)
 	small := time.Now()
-	if err := fetchVerified(p.url+"/small", "", selfcheck.SeedOf("/small", 0), 0, 1000); err != nil {
+	path := fmt.Sprintf("/shared/1000/%d", small.UnixNano())
+	if err := fetchVerified(p.url+path, "", selfcheck.SeedOf(path, 0), 0, 1000); err != nil {
 		t.Errorf("a small miss beside them: %v", err)
 	}
 	took := time.Since(small)
@@ -119,16 +123,25 @@ func (l *inFlightLoad) run(t *testing.T, disk bool) {
 // mayBeCut reports whether the load is more than memory and spool hold.
 func (l *inFlightLoad) mayBeCut() bool { return *inFlightFull && l.clients >= 1000 }
 
-func newInFlightOrigin(t *testing.T, l *inFlightLoad, sent *atomic.Int64) *httptest.Server {
+// kind is the first part of a path that the origin knows.
+func (l *inFlightLoad) kind() string {
+	if l.private {
+		return "private"
+	}
+	return "shared"
+}
+
+// newInFlightOrigin answers /KIND/SIZE/NUMBER, and counts the bytes that it has sent.
+func newInFlightOrigin(t *testing.T, sent *atomic.Int64) *httptest.Server {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		size := l.size
-		switch {
-		case r.URL.Path == "/small":
-			size = 1000
-		case l.private:
+		parts := strings.Split(r.URL.Path, "/")
+		size, err := strconv.ParseInt(parts[2], 10, 64)
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Cache-Control", "max-age=3600")
+		if parts[1] == "private" {
 			w.Header().Set("Cache-Control", "private")
-		default:
-			w.Header().Set("Cache-Control", "max-age=3600")
 		}
 		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 		body := selfcheck.NewReader(selfcheck.SeedOf(r.URL.Path, 0), size)
@@ -153,7 +166,7 @@ func newInFlightOrigin(t *testing.T, l *inFlightLoad, sent *atomic.Int64) *httpt
 // client asks for a body of its own and reads a part of it; pause then returns when it
 // is to read the rest. Its receive buffer is small, so that what it does not read is
 // weir's to hold.
-func (l *inFlightLoad) client(base string, i int, pause func()) error {
+func (l *inFlightLoad) client(base, path string, pause func()) error {
 	d := net.Dialer{}
 	conn, err := d.Dial("tcp", strings.TrimPrefix(base, "http://"))
 	if err != nil {
@@ -163,7 +176,6 @@ func (l *inFlightLoad) client(base string, i int, pause func()) error {
 	if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
 		return err
 	}
-	path := fmt.Sprintf("/large/%d", i)
 	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: h.example\r\nConnection: close\r\n\r\n", path); err != nil {
 		return err
 	}
@@ -209,9 +221,3 @@ func sameBytes(got, want io.Reader) error {
 		}
 	}
 }
-
-var (
-	_ = exec.Command
-	_ = os.Getenv
-	_ = configs.MiB
-)
