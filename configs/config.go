@@ -222,6 +222,8 @@ type Hedge struct {
 
 // Eject is origins.*.eject.
 type Eject struct {
+	// Off: failures of requests take no server out.
+	Off bool
 	// Failures is how many in a row are too many.
 	Failures int
 	// Ratio, from 0 to 1, is how many of at least ten answers within Window are.
@@ -598,6 +600,9 @@ type Timeouts struct {
 	// StaleWait is how long a request waits for the origin while something stale may
 	// stand in.
 	StaleWait time.Duration
+	// LameDuck is how long everything is served still after SIGTERM, while readiness
+	// says that the process is about to leave.
+	LameDuck time.Duration
 	// Drain is how long requests in flight may take at shutdown.
 	Drain time.Duration
 }

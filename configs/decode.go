@@ -364,6 +364,7 @@ func decodeTimeouts(o *object) Timeouts {
 		Idle:      o.key("idle").duration(75*time.Second, shortest, longest),
 		Progress:  o.key("progress").duration(time.Minute, shortest, longest),
 		StaleWait: o.key("stale_wait").duration(time.Second, shortest, longest),
+		LameDuck:  o.key("lame_duck").duration(5*time.Second, 0, longest),
 		Drain:     o.key("drain").duration(30*time.Second, 0, longest),
 	}
 	o.done()

@@ -37,7 +37,7 @@ func TestMinimal(t *testing.T) {
 			Name: "shop", Servers: []Server{{URL: "http://127.0.0.1:9000", Weight: 1}}, Resolve: 30 * time.Second,
 			ConnectTimeout: 3 * time.Second, FirstByteTimeout: 30 * time.Second, BetweenBytesTimeout: 30 * time.Second,
 			MaxConnections: 1024, MaxConnectionAge: 10 * time.Minute, KeepAlive: true, Queue: Queue{10_000, 10 * time.Second},
-			MaxHeaderSize: 64 << 10, Retries: 1, RetryBudget: 0.1, Eject: Eject{3, 0.5, 10 * time.Second, 10 * time.Second},
+			MaxHeaderSize: 64 << 10, Retries: 1, RetryBudget: 0.1, Eject: Eject{false, 3, 0.5, 10 * time.Second, 10 * time.Second},
 		}},
 		Policies: []Policy{{
 			Name: "all", Origin: "shop",
@@ -57,7 +57,7 @@ func TestMinimal(t *testing.T) {
 		CacheName: "weir",
 		Log:       Log{Level: slog.LevelInfo},
 		Limits:    Limits{Connections: 10_000, HeaderSize: 16 << 10, MemoryInFlight: 64 << 20, Spool: Spool{"", 1 << 30}},
-		Timeouts:  Timeouts{Header: 10 * time.Second, Idle: 75 * time.Second, Progress: time.Minute, StaleWait: time.Second, Drain: 30 * time.Second},
+		Timeouts:  Timeouts{Header: 10 * time.Second, Idle: 75 * time.Second, Progress: time.Minute, StaleWait: time.Second, LameDuck: 5 * time.Second, Drain: 30 * time.Second},
 		file:      "weir.yaml",
 	}
 	cfg.ramSize, cfg.diskSize = value{}, value{} // tested in TestCheckMachine
@@ -214,6 +214,7 @@ origins:
     keepalive: false
     health: {path: "/h?a=b", status: [200, 301-302, "404"], interval: 1s}
     hedge: {after: 40ms}
+    eject: false
     queue: {size: 7, wait: 3s}
 policies: [{name: all, origin: shop}]
 `)
@@ -228,7 +229,8 @@ policies: [{name: all, origin: shop}]
 		}
 	}
 	check("servers", shop.Servers, []Server{{"http://10.0.0.1:9000", 1, false}, {"http://10.0.0.2:9000", 2, false}, {"http://10.0.9.1:9000", 1, true}})
-	check("eject", shop.Eject, Eject{3, 0.5, 10 * time.Second, 10 * time.Second})
+	check("eject", shop.Eject, Eject{false, 3, 0.5, 10 * time.Second, 10 * time.Second})
+	check("no ejection", static.Eject, Eject{true, 3, 0.5, 10 * time.Second, 10 * time.Second})
 	check("health", *shop.Health, Health{"/healthz", 5 * time.Second, 2 * time.Second, 2, 3, [][2]int{{200, 399}}})
 	check("hedge", shop.Hedge, Hedge{Quantile: 0.95, AtMost: 0.02})
 	check("fallback", shop.Fallback, "shop-static")

@@ -50,7 +50,8 @@ func Reloadable(old, next *Config) (effective *Config, needRestart []string) {
 	merged.Limits = old.Limits
 	noteSettings(old.Timeouts.settings(), next.Timeouts.settings(), note)
 	merged.Timeouts = old.Timeouts
-	merged.Timeouts.Drain = next.Timeouts.Drain
+	merged.Timeouts.StaleWait = next.Timeouts.StaleWait
+	merged.Timeouts.LameDuck, merged.Timeouts.Drain = next.Timeouts.LameDuck, next.Timeouts.Drain
 	return &merged, needRestart
 }
 
@@ -158,7 +159,8 @@ func (l Limits) settings() []setting {
 	}
 }
 
-// settings leaves out drain, which is looked at only when weir stops.
+// settings leaves out stale_wait, which belongs to requests, and lame_duck and
+// drain, which are looked at only when weir stops.
 func (t Timeouts) settings() []setting {
 	return []setting{
 		{"timeouts.header", formatDuration(t.Header)},

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 const reloadBase = `
@@ -62,7 +63,7 @@ policies:
 cluster: {node: n, listen: "127.0.0.1:4248"}
 cache_name: edge
 limits: {connections: 5, connections_per_ip: 1, header_size: 32KiB, body_size: 1GiB}
-timeouts: {header: 1s, idle: 2s, progress: 3s, drain: 4s}
+timeouts: {header: 1s, idle: 2s, progress: 3s, stale_wait: 5s, lame_duck: 6s, drain: 4s}
 `)
 	effective, notes := Reloadable(old, next)
 	for i, want := range []string{
@@ -93,7 +94,8 @@ timeouts: {header: 1s, idle: 2s, progress: 3s, drain: 4s}
 		t.Errorf("%d notes: %q", len(notes), notes)
 	}
 	want := *old
-	want.Policies, want.Timeouts.Drain, want.Warnings = next.Policies, next.Timeouts.Drain, next.Warnings
+	want.Policies, want.Warnings = next.Policies, next.Warnings
+	want.Timeouts.StaleWait, want.Timeouts.LameDuck, want.Timeouts.Drain = 5*time.Second, 6*time.Second, 4*time.Second
 	want.files, want.ramSize, want.diskSize, want.places = next.files, next.ramSize, next.diskSize, next.places
 	if !reflect.DeepEqual(effective, &want) {
 		t.Errorf("got\n%+v\nwant\n%+v", effective, &want)

@@ -192,6 +192,13 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	return err
 }
 
+// Leave makes the next answer on each connection that is open now end it.
+func (p *Proxy) Leave() { p.front.Leave() }
+
+// SendAway makes every answer end its connection, and gives clients so long to see
+// one. It comes before Shutdown, when the listeners are closed.
+func (p *Proxy) SendAway(ctx context.Context, d time.Duration) { p.front.SendAway(ctx, d) }
+
 // InFlight is the number of requests being answered, Connections the number of
 // open client connections, Flights that of fetches under way.
 func (p *Proxy) InFlight() int64 { return p.opts.Metrics.InFlight() }

@@ -99,7 +99,7 @@ func newCluster(t *testing.T, isolation string, at site) *cluster {
 		}
 		text := fmt.Sprintf(clusterConfig, own.data, own.admin, sha256.Sum256([]byte(clusterToken)), n.dir, origin,
 			n.name, own.route, strings.Join(peers, ", "), clusterLease, isolation, c.dir, c.dir, c.dir, n.name, c.dir, n.name)
-		if err := os.WriteFile(n.config, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(n.config, []byte(hasty(text)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		c.nodes[i] = n

@@ -77,7 +77,7 @@ type curlRun struct {
 func (r *curlRun) serve(t *testing.T) {
 	config := filepath.Join(r.dir, "weir.yaml")
 	text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\norigins: {o: {servers: [%q]}}\npolicies: [{name: all, origin: o}]\n", r.origin.URL())
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(hasty(text)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p, err := launchWeir(config, r.dir)

@@ -68,7 +68,7 @@ func demo(f demoFlags, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.drain()) }()
+	defer func() { err = errors.Join(err, n.drain(0)) }()
 	data, admin := n.addresses()
 	if err := introduce(ctx, stdout, data[0], admin, shopURL); err != nil {
 		return err
@@ -120,6 +120,7 @@ policies:
   - name: shop
     origin: shop
     key: {query: {ignore: [utm_*, gclid]}}
+timeouts: {lame_duck: 0s}
 `
 
 func startDemoNode(ctx context.Context, f demoFlags, shopURL, dir string, stderr io.Writer) (*node, error) {

@@ -32,6 +32,7 @@ origins:
 policies:
   - name: files
     origin: files
+timeouts: {lame_duck: 0s}
 `
 
 var largeSize = flag.String("large", "1GiB", "size of the object of BenchmarkLargeObject")

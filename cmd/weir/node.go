@@ -63,7 +63,8 @@ type node struct {
 	retired   []retiredPool
 	loadedAt  time.Time
 	lastError string
-	draining  bool
+	// leaving says why the node should get no traffic any more; "" while it should.
+	leaving string
 }
 
 type pool struct {
@@ -324,31 +325,6 @@ func (n *node) addresses() (data []string, admin string) {
 	return data, "http://" + n.adminAddr.String()
 }
 
-// drain stops taking requests, lets those under way end within the configured
-// time, and closes everything.
-func (n *node) drain() error {
-	n.mu.Lock()
-	n.draining = true
-	n.mu.Unlock()
-	timeout := n.drainTimeout()
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	err := n.proxy.Shutdown(ctx)
-	if err != nil {
-		n.log.Warn("drain: requests under way were cut off", "after", timeout)
-		// A cut transfer is not a fault of weir's: it was told to end.
-		err = nil
-	}
-	n.close()
-	return err
-}
-
-func (n *node) drainTimeout() time.Duration {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.cfg.Timeouts.Drain
-}
-
 // close gives back everything that was opened, the data plane's users first.
 func (n *node) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -402,8 +378,8 @@ func (n *node) Ready() error {
 // readyLocked says why the node should get no traffic, or returns nil.
 func (n *node) readyLocked() error {
 	switch {
-	case n.draining:
-		return errors.New("weir is draining: it was told to stop")
+	case n.leaving != "":
+		return errors.New(n.leaving)
 	case n.diskRequiredLocked():
 		if d, ok := n.tiers.DiskUsage(); ok && !d.Up {
 			return fmt.Errorf("the disk tier is off, and tiers.disk.required says not to go on without it: %v", n.tiers.DiskError())

@@ -95,7 +95,7 @@ func startNode(t testing.TB, config string) *node {
 func stopNode(t testing.TB, n *node) {
 	t.Helper()
 	http.DefaultClient.CloseIdleConnections()
-	if err := n.drain(); err != nil {
+	if err := n.drain(0); err != nil {
 		t.Error(err)
 	}
 }

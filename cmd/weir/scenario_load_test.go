@@ -115,3 +115,17 @@ func miss(t http.RoundTripper, url string) error {
 	}
 	return nil
 }
+
+// cmdCrowd opens many connections at once and leaves them as they are.
+func cmdCrowd(ts *testscript.TestScript, neg bool, args []string) {
+	arguments(ts, neg, args, 3, 3, "crowd WEIR N BYTES")
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	w, text := worldOf(ts), unquote(ts, args[2])
+	for range n {
+		c := dial(ts, args[0], &request{})
+		w.crowd = append(w.crowd, c)
+		_, err := io.WriteString(c, text)
+		ts.Check(err)
+	}
+}

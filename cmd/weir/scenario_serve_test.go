@@ -60,7 +60,11 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	config := ts.MkAbs(name + ".running.yaml")
 	configure(ts, args[1], config)
-	p, err := launchWeir(config, ts.MkAbs("."))
+	var prefix []string
+	if w.dns != nil {
+		prefix = []string{"env", nameServerEnv + "=" + w.dns.conn.LocalAddr().String()}
+	}
+	p, err := launchWeir(config, ts.MkAbs("."), prefix...)
 	ts.Check(err)
 	w.weirs[name] = p
 	line := p.awaitReady()
@@ -114,7 +118,20 @@ func configure(ts *testscript.TestScript, file, as string) {
 		ts.Fatalf("%s: $%s is not set", file, v)
 		return ""
 	})
-	ts.Check(os.WriteFile(as, []byte(text), 0o600))
+	ts.Check(os.WriteFile(as, []byte(hasty(text)), 0o600))
+}
+
+// hasty is a configuration without a lame duck, which would cost each scenario five
+// seconds, unless it says how long that lasts. No line gets another number.
+func hasty(config string) string {
+	const setting = "lame_duck: 0s"
+	switch {
+	case strings.Contains(config, "lame_duck"):
+		return config
+	case strings.Contains(config, "\ntimeouts: {"):
+		return strings.Replace(config, "\ntimeouts: {", "\ntimeouts: {"+setting+", ", 1)
+	}
+	return config + "timeouts: {" + setting + "}\n"
 }
 
 // addresses picks the listeners from the line that says ready: the one behind

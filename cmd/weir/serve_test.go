@@ -135,3 +135,40 @@ func TestFinishEndsAtTheSecondSignal(t *testing.T) {
 		d.end <- nil // lets the drain end too
 	}
 }
+
+// TestLameDuck: it lasts until its time is over, until a second signal that is no
+// echo of the first, or until a listener fails.
+func TestLameDuck(t *testing.T) {
+	began := time.Unix(0, 0)
+	var log bytes.Buffer
+	run := func(over <-chan time.Time, failed <-chan error, signals ...os.Signal) (left int, reopened int, err error) {
+		c := make(chan os.Signal, len(signals))
+		for _, s := range signals {
+			c <- s
+		}
+		calls := 0
+		now := func() time.Time {
+			calls++
+			return began.Add(time.Duration(calls-1) * signalEcho / 2)
+		}
+		err = waitAsLameDuck(over, failed, func() { reopened++ }, slog.New(slog.NewTextHandler(&log, nil)), c, now)
+		return len(c), reopened, err
+	}
+	// The first is an echo, the last would come too late.
+	if left, reopened, err := run(nil, nil, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM); left != 1 || reopened != 1 || err != nil {
+		t.Errorf("signals: %d are left, %d reopened, %v", left, reopened, err)
+	}
+	if !strings.Contains(log.String(), "no reload while stopping") {
+		t.Errorf("SIGHUP left no trace: %s", &log)
+	}
+	over := make(chan time.Time, 1)
+	over <- began
+	if _, _, err := run(over, nil); err != nil {
+		t.Errorf("over: %v", err)
+	}
+	failed := make(chan error, 1)
+	failed <- errors.New("no listener")
+	if _, _, err := run(nil, failed); err == nil || err.Error() != "no listener" {
+		t.Errorf("failed: %v", err)
+	}
+}

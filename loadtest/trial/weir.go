@@ -63,11 +63,12 @@ func readConfigurations(root, recipe string) ([]configuration, error) {
 	return append(all, configuration{"recipe", string(b)}), nil
 }
 
-// at returns the text with the addresses and the path of p. Nothing else of it is changed.
+// at returns the text with the addresses and the path of p, and no wait before the
+// drain. Nothing else of it is changed.
 func (c configuration) at(p place) (string, error) {
 	text := c.text
 	for _, r := range [][2]string{
-		{"listen: 127.0.0.1:8080\n", "listen: " + p.weir + "\nadmin: {listen: \"" + p.admin + "\"}\n"},
+		{"listen: 127.0.0.1:8080\n", "listen: " + p.weir + "\nadmin: {listen: \"" + p.admin + "\"}\ntimeouts: {lame_duck: 0s}\n"},
 		{"path: ./weir-data", "path: " + filepath.Join(p.dir, "weir-data")},
 		{"http://127.0.0.1:9000", "http://" + p.origin},
 	} {

@@ -118,9 +118,17 @@ func (e *Events) stream(w http.ResponseWriter, req *http.Request) {
 
 // events answers GET /v1/events.
 func (h *Handler) events(req *http.Request) reply {
-	return reply{status: http.StatusOK, contentType: "text/event-stream", stream: func(w http.ResponseWriter) {
-		if req.Method != http.MethodHead {
-			h.o.Events.stream(w, req)
-		}
-	}}
+	r := reply{status: http.StatusOK, contentType: "text/event-stream", stream: func(http.ResponseWriter) {}}
+	if req.Method == http.MethodHead {
+		return r
+	}
+	release, no := claim(req, streaming)
+	if no != nil {
+		return no.reply()
+	}
+	r.stream = func(w http.ResponseWriter) {
+		defer release()
+		h.o.Events.stream(w, req)
+	}
+	return r
 }

@@ -76,7 +76,10 @@ type route struct {
 	post   bool
 	about  string
 	access access
-	serve  func(req *http.Request) reply
+	// free: its connection is not protected while it is worked at, since it always
+	// answers, or claims protection by itself once it is permitted.
+	free  bool
+	serve func(req *http.Request) reply
 }
 
 // reply is a response in full.
@@ -93,15 +96,15 @@ type reply struct {
 func NewHandler(o Options) (*Handler, error) {
 	h := &Handler{o: o}
 	h.routes = []route{
-		{"/", false, "this list", accessLocal, h.index},
-		{"/healthz", false, "200 while the process lives", accessOpen, healthz},
-		{"/readyz", false, "200 while it should get traffic, else 503", accessOpen, h.readyz},
-		{"/metrics", false, "metrics as Prometheus text", accessRead, h.metrics},
-		{"/v1/status", false, "version, tiers, configuration, peers as JSON", accessRead, h.status},
-		{"/v1/purge", true, "purge urls, tags, prefixes, hosts or all", accessPurge, h.purge},
-		{"/v1/purges", false, "the log of purges (?last=N, or ?after=ID&limit=N)", accessRead, h.purges},
-		{purgePath, false, "one purge, by its id, and who has applied it", accessRead, h.purgeByID},
-		{"/v1/events", false, "purges and changes of peers as they happen (SSE)", accessRead, h.events},
+		{"/", false, "this list", accessLocal, false, h.index},
+		{"/healthz", false, "200 while the process lives", accessOpen, true, healthz},
+		{"/readyz", false, "200 while it should get traffic, else 503", accessOpen, true, h.readyz},
+		{"/metrics", false, "metrics as Prometheus text", accessRead, false, h.metrics},
+		{"/v1/status", false, "version, tiers, configuration, peers as JSON", accessRead, false, h.status},
+		{"/v1/purge", true, "purge urls, tags, prefixes, hosts or all", accessPurge, true, h.purge},
+		{"/v1/purges", false, "the log of purges (?last=N, or ?after=ID&limit=N)", accessRead, false, h.purges},
+		{purgePath, false, "one purge, by its id, and who has applied it", accessRead, false, h.purgeByID},
+		{"/v1/events", false, "purges and changes of peers as they happen (SSE)", accessRead, true, h.events},
 	}
 	if err := h.SetTokens(o.Tokens); err != nil {
 		return nil, err
@@ -149,6 +152,14 @@ func (h *Handler) respond(req *http.Request) reply {
 			return no.reply()
 		}
 	}
+	if r.free {
+		return r.serve(req)
+	}
+	release, no := claim(req, working)
+	if no != nil {
+		return no.reply()
+	}
+	defer release()
 	return r.serve(req)
 }
 
@@ -300,11 +311,16 @@ type refusal struct {
 	Want      string   `json:"want,omitempty"`
 	Faults    []string `json:"faults,omitempty"`
 	Resources []string `json:"resources,omitempty"`
+	// retryAfter: the same request may do in a second.
+	retryAfter bool
 }
 
 func (r *refusal) reply() reply {
 	out := jsonReply(r.status, r)
-	if r.status == http.StatusUnauthorized {
+	switch {
+	case r.retryAfter:
+		out.header = map[string]string{"Retry-After": "1"}
+	case r.status == http.StatusUnauthorized:
 		out.header = map[string]string{"WWW-Authenticate": `Bearer realm="weir"`}
 	}
 	return out

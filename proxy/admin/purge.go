@@ -205,6 +205,11 @@ func (h *Handler) purge(req *http.Request) reply {
 	if no != nil {
 		return no.reply()
 	}
+	release, no := claim(req, working)
+	if no != nil {
+		return no.reply()
+	}
+	defer release()
 	if errors.As(err, &tooLarge) {
 		return (&refusal{status: http.StatusRequestEntityTooLarge, Error: fmt.Sprintf("the body has more than %d bytes", tooLarge.Limit), Want: "several requests"}).reply()
 	}

@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
 const (
@@ -18,14 +16,11 @@ const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 30 * time.Second
 	writeTimeout  = 60 * time.Second
-	idleTimeout   = 2 * time.Minute
+	// Above the usual interval of scrapes.
+	idleTimeout = 2 * time.Minute
 
 	// maxHeaderBytes is far above what a token needs.
 	maxHeaderBytes = 16 << 10
-
-	// maxConns keeps a flood on this port from taking the descriptors of the
-	// data plane. Connections above it wait.
-	maxConns = 256
 )
 
 // Server serves a handler on one listener.
@@ -36,8 +31,8 @@ type Server struct {
 	err error
 }
 
-// Start serves h on ln, which it owns from now on, until Shutdown. Faults of
-// single connections go to errorLog; nil means the standard logger.
+// Start serves h on ln, which it owns from now on, until Shutdown, within the
+// bounds that connections.go names. Faults of single connections go to errorLog; nil means the standard logger.
 func Start(ln net.Listener, h http.Handler, errorLog *log.Logger) *Server {
 	s := &Server{
 		http: &http.Server{
@@ -48,12 +43,13 @@ func Start(ln net.Listener, h http.Handler, errorLog *log.Logger) *Server {
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			ErrorLog:          errorLog,
+			ConnContext:       remember,
 		},
 		done: make(chan struct{}),
 	}
 	go func() {
 		defer close(s.done)
-		if err := s.http.Serve(netutil.LimitListener(ln, maxConns)); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(&listener{ln, newConnections(errorLog)}); !errors.Is(err, http.ErrServerClosed) {
 			s.err = fmt.Errorf("cannot serve the admin plane: %w", err)
 		}
 	}()

@@ -74,6 +74,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 
 func (h *http1) handle() {
 	h.s.o.Handle(h)
+	h.s.farewell.say(h.ctx)
 	h.joinBody()
 }
 

@@ -49,6 +49,7 @@ type Server struct {
 	plain, proxied *fasthttp.Server
 	conns          connections
 	watcher        watcher
+	farewell       farewell
 }
 
 // New makes a server. It serves nothing until Serve.

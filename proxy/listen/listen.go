@@ -56,8 +56,9 @@ type Config struct {
 	ProgressTimeout time.Duration
 	// HeaderTimeout bounds the PROXY header, and the TLS handshake, each.
 	HeaderTimeout time.Duration
-	// Reuseport lets several processes or listeners share the address (Linux).
-	Reuseport bool
+	// Socket, when set, listens on the address already: systemd or another process
+	// opened it. The listener owns it, also when it cannot be made.
+	Socket *net.TCPListener
 	// Tick, when set, says when to look whether the certificate has changed,
 	// instead of every DefaultReloadEvery.
 	Tick <-chan time.Time
@@ -78,8 +79,15 @@ type Listener struct {
 	wg      sync.WaitGroup // the goroutine that follows the certificate's files
 }
 
-// Listen opens the socket. ctx governs only the opening; one that is over opens nothing.
-func Listen(ctx context.Context, c Config) (*Listener, error) {
+// Listen opens the socket, or uses the one that is given. ctx governs only the opening; one that is over opens nothing.
+func Listen(ctx context.Context, c Config) (_ *Listener, err error) {
+	if c.Socket != nil {
+		defer func() {
+			if err != nil {
+				_ = c.Socket.Close()
+			}
+		}()
+	}
 	// Package net looks at it only where it has to wait, and not always then.
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", c.Address, err)
@@ -112,12 +120,29 @@ func Listen(ctx context.Context, c Config) (*Listener, error) {
 			GetCertificate: l.keys.get,
 		}
 	}
+	if l.tcp = c.Socket; l.tcp == nil {
+		l.tcp, err = openSocket(ctx, c)
+	} else {
+		err = adopt(l.tcp, c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", c.Address, err)
+	}
+	if l.keys != nil {
+		l.wg.Add(1)
+		go l.follow()
+	}
+	return l, nil
+}
+
+// openSocket opens the socket of c.
+func openSocket(ctx context.Context, c Config) (*net.TCPListener, error) {
 	lc := net.ListenConfig{
 		// Keep-alive is set on the listening socket with the rest, and inherited;
 		// the runtime would set it anew on each connection.
 		KeepAlive: -1,
 		Control: func(_, _ string, raw syscall.RawConn) error {
-			return control(raw, func(fd uintptr) error { return prepare(fd, c.ProgressTimeout, c.Reuseport) })
+			return control(raw, func(fd uintptr) error { return prepare(fd, c.ProgressTimeout) })
 		},
 	}
 	ln, err := lc.Listen(ctx, "tcp", c.Address)
@@ -126,14 +151,18 @@ func Listen(ctx context.Context, c Config) (*Listener, error) {
 		if op, ok := errors.AsType[*net.OpError](err); ok {
 			err = op.Err
 		}
-		return nil, fmt.Errorf("cannot listen on %s: %w", c.Address, err)
+		return nil, err
 	}
-	l.tcp = ln.(*net.TCPListener)
-	if l.keys != nil {
-		l.wg.Add(1)
-		go l.follow()
+	return ln.(*net.TCPListener), nil
+}
+
+// adopt prepares a socket that another process opened.
+func adopt(ln *net.TCPListener, c Config) error {
+	raw, err := ln.SyscallConn()
+	if err != nil {
+		return err
 	}
-	return l, nil
+	return control(raw, func(fd uintptr) error { return prepare(fd, c.ProgressTimeout) })
 }
 
 // control runs f on the socket behind raw.
@@ -179,6 +208,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 	for pause := time.Duration(0); ; {
 		c, err := l.tcp.AcceptTCP()
 		if err == nil {
+			if l.conf.Socket != nil {
+				// Package net sets its own default on what comes from such a socket.
+				_ = c.SetKeepAliveConfig(keepAlive) // the connection is broken, as a read will show
+			}
 			return l.wrap(c), nil
 		}
 		if !passing(err) {

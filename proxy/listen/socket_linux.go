@@ -16,6 +16,8 @@ const (
 	keepCount    = 3
 )
 
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: keepIdle * time.Second, Interval: keepInterval * time.Second, Count: keepCount}
+
 // prepare sets what accepted sockets inherit from the listening one.
 //
 // TCP_USER_TIMEOUT bounds how long sent bytes may stay unacknowledged, or wait
@@ -24,7 +26,7 @@ const (
 //
 // Progress is what the client's kernel announces. Once its buffer is full, that
 // is room for about a sixteenth of the buffer, not each byte that is read.
-func prepare(fd uintptr, progress time.Duration, reuseport bool) error {
+func prepare(fd uintptr, progress time.Duration) error {
 	type option struct {
 		level, name, value int
 		text               string
@@ -35,9 +37,6 @@ func prepare(fd uintptr, progress time.Duration, reuseport bool) error {
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepIdle, "TCP_KEEPIDLE"},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepInterval, "TCP_KEEPINTVL"},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepCount, "TCP_KEEPCNT"},
-	}
-	if reuseport {
-		options = append(options, option{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1, "SO_REUSEPORT"})
 	}
 	for _, o := range options {
 		if err := unix.SetsockoptInt(int(fd), o.level, o.name, o.value); err != nil {

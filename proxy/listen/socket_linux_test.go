@@ -49,19 +49,6 @@ func TestAcceptedSocketsInheritTheOptions(t *testing.T) {
 	}
 }
 
-func TestReuseport(t *testing.T) {
-	first := open(t, Config{Reuseport: true})
-	second, err := Listen(t.Context(), Config{Address: first.Addr().String(), Reuseport: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	second.Close()
-	if third, err := Listen(t.Context(), Config{Address: first.Addr().String()}); err == nil {
-		third.Close()
-		t.Error("the address was shared without being asked to")
-	}
-}
-
 // narrow connects a client whose receive buffer is as small as it gets, so that
 // what the server writes soon waits for the client to read.
 func narrow(t *testing.T, l *Listener) (client *net.TCPConn, server net.Conn) {

@@ -3,20 +3,17 @@
 package listen
 
 import (
-	"errors"
 	"net"
 	"time"
 )
 
-// prepare does nothing here but refuse what it cannot do: outside Linux no socket
+// keepAlive is package net's default.
+var keepAlive = net.KeepAliveConfig{Enable: true}
+
+// prepare does nothing here: outside Linux no socket
 // option bounds the progress of a client, so ProgressTimeout has no effect and the
 // server's own write deadlines are all there is.
-func prepare(_ uintptr, _ time.Duration, reuseport bool) error {
-	if reuseport {
-		return errors.New("sharing an address between listeners needs Linux")
-	}
-	return nil
-}
+func prepare(uintptr, time.Duration) error { return nil }
 
 // Look knows nothing: outside Linux a client that left is noticed when a write to it
 // fails.
