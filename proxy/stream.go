@@ -25,7 +25,7 @@ func (x *exchange) source(off, n int64) chunkSource {
 		return x.fill
 	case x.live != nil:
 		_, asked := x.upstream()
-		x.fill = x.p.fetch.Relay(asked, x.live)
+		x.fill = x.core.fetch.Relay(asked, x.live)
 		return x.fill
 	}
 	x.deliverFrom(off, n)
@@ -34,7 +34,7 @@ func (x *exchange) source(off, n int64) chunkSource {
 
 // deliverFrom begins to read n bytes of the stored body from off.
 func (x *exchange) deliverFrom(off, n int64) {
-	x.delivery = x.p.store.NewDelivery(x.obj, off, n, x.session.Cut)
+	x.delivery = x.core.store.NewDelivery(x.obj, off, n, x.session.Cut)
 	if !x.obj.Large() {
 		// The delivery has the body, which may be moved out of memory beneath it.
 		x.obj = nil
@@ -114,4 +114,10 @@ func (s *bodyStream) Done(n int64, gone bool) {
 		x.broke = policy.ReasonClientGone
 	}
 	x.finish()
+}
+
+// stream sends a body piece by piece after the handler has returned.
+func (x *exchange) stream(src chunkSource, n int64) state {
+	x.answer.Stream, x.answer.Length = &bodyStream{x: x, left: n, src: src}, n
+	return stateFinish
 }

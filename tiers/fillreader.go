@@ -135,17 +135,18 @@ func (r *FillReader) Next() ([]byte, error) {
 		f.mu.Unlock()
 		return r.nextLent()
 	}
-	p, ok := r.memoryLocked()
-	if ok {
+	if p, ok := r.memoryLocked(); ok {
 		large := len(p) > WholeMax
 		if large {
 			p = p[:spool.PieceSize]
 		}
-		// Before the lock is given up: a commit meanwhile sends the reader on from here.
+		// The losing interleaving: while the piece is copied, RAM gets the body, and it
+		// is lent to the reader from its position on. So that is the next one by then.
 		r.advanceLocked(len(p))
 		f.mu.Unlock()
 		if large {
-			// Not as it is: it would hold all of the chunk for as long as it waits.
+			// Not as it is: it would hold all of the chunk for as long as it waits. Held
+			// keeps the chunk's memory from being used again meanwhile.
 			r.needBuffer(false)
 			p = r.buf[:copy(r.buf, p)]
 		}

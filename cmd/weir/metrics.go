@@ -17,6 +17,8 @@ func (n *node) wireMetrics() {
 	n.metrics.SetSource(metrics.SourceClientConnections, func() float64 { return float64(n.proxy.Connections()) })
 	n.metrics.SetSource(metrics.SourceRefusedConnections, func() float64 { return float64(n.proxy.RefusedConnections()) })
 	n.metrics.SetSource(metrics.SourceFlights, func() float64 { return float64(n.proxy.Flights()) })
+	n.metrics.SetSource(metrics.SourceWaiting, func() float64 { return float64(n.proxy.Waiting()) })
+	n.metrics.SetSource(metrics.SourceShedding, func() float64 { return n.proxy.Shedding() })
 	n.metrics.SetSource(metrics.SourceReady, func() float64 { return oneIf(n.Ready() == nil) })
 	n.metrics.SetSource(metrics.SourceAccessLogDropped, func() float64 { return float64(n.accessLog.Dropped()) })
 	n.metrics.SetSource(metrics.SourceAccessLogErrors, func() float64 { return float64(n.accessLog.WriteErrors()) })
@@ -24,6 +26,8 @@ func (n *node) wireMetrics() {
 	n.metrics.SetSource(metrics.SourceFloor, func() float64 { return float64(n.purges.Stats().Floor) })
 	n.metrics.SetSource(metrics.SourceFloorRaised, func() float64 { return float64(n.purges.Stats().FloorRaised) })
 	n.wireInFlightMetrics()
+	n.metrics.SetSource(metrics.SourceUnlogged, func() float64 { return float64(n.purges.Stats().Unlogged) })
+	n.metrics.SetSource(metrics.SourcePurgesRefused, func() float64 { return float64(n.purges.Stats().Refused) })
 	n.wirePoolMetrics()
 	n.wireClusterMetrics()
 	n.metrics.SetTier(uint8(policy.TierRAM), tierFuncs(n.tiers.RAMUsage))
@@ -55,6 +59,10 @@ func (n *node) wireDiskMetrics() {
 	f.Corrupt = stat(func(s *disk.Stats) int64 { return s.Corrupt })
 	n.metrics.SetTier(uint8(policy.TierDisk), f)
 	n.metrics.SetSource(metrics.SourceDiskUp, func() float64 { return oneIf(usage().Up) })
+	n.metrics.SetDiskStates(tiers.DiskStates(), func() string {
+		state, _ := n.tiers.DiskState()
+		return state.String()
+	})
 	n.metrics.SetSource(metrics.SourceDiskWrittenIndex, func() float64 { return float64(n.tiers.DiskWrittenIndex()) })
 	for source, pick := range map[metrics.Source]func(*disk.Stats) int64{
 		metrics.SourceDiskRebuilds:       func(s *disk.Stats) int64 { return s.Rebuilds },

@@ -12,6 +12,10 @@ const (
 	SourceRefusedConnections
 	// SourceFlights is the number of fetches under way.
 	SourceFlights
+	// SourceWaiting is the number of client requests that wait for origins.
+	SourceWaiting
+	// SourceShedding is the share of requests to origins that overload turns away.
+	SourceShedding
 	// SourceReady is 1 while the node should get traffic, else 0.
 	SourceReady
 	// SourceDiskUp is 1 while the disk tier is in use, else 0.
@@ -43,6 +47,10 @@ const (
 	SourceScopes
 	SourceFloor
 	SourceFloorRaised
+	// SourceUnlogged are purges in effect that are not in the log yet.
+	SourceUnlogged
+	// SourcePurgesRefused counts the purges that a token was refused.
+	SourcePurgesRefused
 	// SourceAccessLogDropped is the number of access log lines lost.
 	SourceAccessLogDropped
 	// SourceAccessLogErrors is the number of failed writes to the access log.
@@ -66,6 +74,10 @@ func (s Source) String() string {
 		return "weir_refused_connections_total"
 	case SourceFlights:
 		return "weir_flights"
+	case SourceWaiting:
+		return "weir_requests_waiting"
+	case SourceShedding:
+		return "weir_overload_ratio"
 	case SourceReady:
 		return "weir_ready"
 	case SourceDiskUp:
@@ -102,6 +114,10 @@ func (s Source) String() string {
 		return nameFloor
 	case SourceFloorRaised:
 		return nameFloorRaised
+	case SourceUnlogged:
+		return nameUnlogged
+	case SourcePurgesRefused:
+		return namePurgesRefused
 	case SourceAccessLogDropped:
 		return "weir_access_log_dropped_total"
 	case SourceAccessLogErrors:
