@@ -149,19 +149,21 @@ func (x *exchange) send(off, n int64) state {
 }
 
 // inMemory returns n bytes of the body from off where they can be had without
-// waiting, as they stay until the answer is written.
+// waiting, as they stay until the answer is written, and the body is small: a client
+// that takes nothing holds all of its memory.
 func (x *exchange) inMemory(off, n int64) ([]byte, bool) {
 	switch {
 	case x.live != nil:
-		return nil, false
+		_, asked := x.upstream()
+		return x.core.fetch.Immediate(asked, x.live)
 	case x.fill != nil:
 		// Most small bodies have come by the time that their header was looked at.
 		return x.fill.Whole(off, n)
-	case !x.obj.Large():
+	case !x.obj.Large() && len(x.obj.Body) <= tiers.WholeMax:
 		return x.obj.Body[off : off+n], true
 	}
 	body, ok := x.obj.Whole()
-	if !ok {
+	if !ok || len(body) > tiers.WholeMax {
 		return nil, false
 	}
 	x.answer.Release = lent{x.obj} // and finish leaves it open

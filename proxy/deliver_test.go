@@ -48,7 +48,7 @@ func (s lendSession) Send(a *front.Answer) {
 
 // lentSize is above what RAM keeps and within one record on disk, chunkedSize is of several chunks.
 const (
-	lentSize    = 100_000
+	lentSize    = 60_000
 	chunkedSize = 300_000
 )
 

@@ -115,10 +115,12 @@ type exchange struct {
 
 	// What Deliver delivers: obj alone (its body in memory or on disk), obj
 	// with fill (the head of a response whose body still arrives), or live.
-	obj    *tiers.Object
-	fill   *tiers.FillReader
-	live   *origin.Response
-	cancel func()
+	obj  *tiers.Object
+	fill *tiers.FillReader
+	// delivery is how obj is read where it streams.
+	delivery *tiers.Delivery
+	live     *origin.Response
+	cancel   func()
 	// answer is what the client gets.
 	answer front.Answer
 	// shown is how obj is shown, where nothing is prepared for it.
@@ -239,6 +241,10 @@ func (x *exchange) drop() {
 	if x.fill != nil {
 		x.fill.Close()
 		x.fill = nil
+	}
+	if x.delivery != nil {
+		x.delivery.Close()
+		x.delivery = nil
 	}
 	if x.live != nil {
 		x.live.Body.Close()

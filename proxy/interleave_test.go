@@ -30,7 +30,7 @@ func diskBench(t *testing.T, dir string, up fetch.Origin, onRead func()) (*bench
 		}
 	})
 	return newBenchOver(t, Options{Invalidation: n}, tiers.Options{
-		RAMSize: 1 << 20, RAMMaxObject: 64 << 10, DiskMaxObject: 4 << 20,
+		RAMSize: 1 << 20, RAMMaxObject: 48 << 10, DiskMaxObject: 4 << 20,
 		Disk: &disk.Options{Dir: filepath.Join(dir, "disk"), Size: 16 << 20, OnRead: func(time.Duration) { onRead() }},
 	}, up), n
 }

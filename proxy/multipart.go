@@ -17,7 +17,7 @@ type multipartSource struct {
 	x      *exchange
 	parts  []part
 	closer []byte
-	cur    *readerSource
+	within bool // a part's bytes are being read
 }
 
 type part struct {
@@ -50,6 +50,7 @@ func (x *exchange) sendMultipart(ranges []policy.ByteRange) state {
 	}
 	x.code, x.answer.Code = http.StatusPartialContent, http.StatusPartialContent
 	x.answer.ContentType = []byte("multipart/byteranges; boundary=" + boundary)
+	x.deliverFrom(0, x.obj.Length)
 	return x.stream(s, total)
 }
 
@@ -62,12 +63,12 @@ func newBoundary() string {
 
 // Next implements chunkSource.
 func (s *multipartSource) Next() ([]byte, error) {
-	if s.cur != nil {
-		p, err := s.cur.Next()
+	if s.within {
+		p, err := s.x.delivery.Next()
 		if err != io.EOF {
 			return p, err
 		}
-		s.cur = nil
+		s.within = false
 	}
 	if len(s.parts) == 0 {
 		p := s.closer
@@ -79,6 +80,7 @@ func (s *multipartSource) Next() ([]byte, error) {
 	}
 	next := s.parts[0]
 	s.parts = s.parts[1:]
-	s.cur = &readerSource{r: s.x.obj.NewReader(next.r.Start, next.r.Len())}
+	s.x.delivery.Rewind(next.r.Start, next.r.Len())
+	s.within = true
 	return next.head, nil
 }

@@ -8,6 +8,7 @@ import (
 	"weir/policy"
 	"weir/proxy/fetch"
 	"weir/tiers"
+	"weir/tiers/spool"
 )
 
 // chunkSource hands out a body piece by piece. The bytes are borrowed until the
@@ -16,7 +17,7 @@ type chunkSource interface {
 	Next() ([]byte, error)
 }
 
-// source returns where the body's bytes come from.
+// source returns where the body's bytes come from. It is given back with the exchange.
 func (x *exchange) source(off, n int64) chunkSource {
 	switch {
 	case x.fill != nil:
@@ -24,37 +25,26 @@ func (x *exchange) source(off, n int64) chunkSource {
 		return x.fill
 	case x.live != nil:
 		_, asked := x.upstream()
-		return &readerSource{r: x.core.fetch.Counted(asked, x.live.Body)}
+		x.fill = x.core.fetch.Relay(asked, x.live)
+		return x.fill
 	}
-	return &readerSource{r: x.obj.NewReader(off, n)}
+	x.deliverFrom(off, n)
+	return x.delivery
 }
 
-var _ chunkSource = (*tiers.FillReader)(nil)
-
-// readerSource reads through a buffer of its own.
-type readerSource struct {
-	r   io.Reader
-	buf []byte
-}
-
-// sourceBuffer is one read of a body that is not in memory: large enough for
-// one system call to matter little, small enough for thousands of downloads.
-const sourceBuffer = 32 << 10
-
-func (s *readerSource) Next() ([]byte, error) {
-	if s.buf == nil {
-		s.buf = make([]byte, sourceBuffer)
-	}
-	for {
-		n, err := s.r.Read(s.buf)
-		if n > 0 {
-			return s.buf[:n], nil
-		}
-		if err != nil {
-			return nil, err
-		}
+// deliverFrom begins to read n bytes of the stored body from off.
+func (x *exchange) deliverFrom(off, n int64) {
+	x.delivery = x.core.store.NewDelivery(x.obj, off, n, x.session.Cut)
+	if !x.obj.Large() {
+		// The delivery has the body, which may be moved out of memory beneath it.
+		x.obj = nil
 	}
 }
+
+var (
+	_ chunkSource = (*tiers.FillReader)(nil)
+	_ chunkSource = (*tiers.Delivery)(nil)
+)
 
 // bodyStream is a body that is sent after the handler has returned. It ends the
 // exchange when that is over, whatever happened until then.
@@ -109,6 +99,8 @@ func brokenBy(err error) policy.Reason {
 		return policy.ReasonOriginTruncated
 	case errors.Is(err, fetch.ErrBroke):
 		return policy.ReasonInternal
+	case errors.Is(err, spool.ErrCut):
+		return policy.ReasonMemory
 	}
 	// The disk failed a read, or has not got what a slow reader needs.
 	return policy.ReasonStorage

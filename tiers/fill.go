@@ -64,6 +64,9 @@ type Fill struct {
 	ended  bool // the owner has called Commit or Abandon; only the owner's
 	// relay: the body is for the readers that are there, and nobody comes later.
 	relay bool
+	// pinned: a device that did not answer in time may still read chunks, so none is
+	// used again; only the owner's.
+	pinned bool
 	// waits is told when the owner begins and ceases to wait for readers; nil: nobody is.
 	waits func(bool)
 
@@ -168,6 +171,16 @@ func (f *Fill) Cut(err error) {
 	defer f.mu.Unlock()
 	f.cut = err
 	f.space.Signal()
+}
+
+// Taken returns how far the slowest reader has come.
+func (f *Fill) Taken() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slow, _ := f.slowestLocked(); slow != nil {
+		return slow.pos
+	}
+	return f.n
 }
 
 // CopyFrom reads r to its end and publishes the bytes as they arrive. It

@@ -261,7 +261,7 @@ func TestWholeBody(t *testing.T) {
 		{"stored", 1000, true, nil, false, true},
 		{"stored on disk too", 1000, true, nil, true, true},
 		{"not storable", 1000, false, nil, false, true},
-		{"in pieces, made one", wholeMax, true, nil, false, true},
+		{"in pieces, made one", WholeMax, true, nil, false, true},
 		{"large", 600 * kib, true, nil, false, false},
 		{"in pieces", 600 * kib, false, nil, false, false},
 		{"broken", 1000, false, broken, false, false},

@@ -122,7 +122,7 @@ func (f *Fill) readSpool(take func(at int64, p []byte) error) error {
 func (f *Fill) lend(o *Object) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if o.Length <= wholeMax || f.file != nil {
+	if o.Length <= WholeMax || f.file != nil {
 		return
 	}
 	f.loan = f.store.newLoan(&f.hash, o.Body)

@@ -84,7 +84,7 @@ func (r *FillReader) Skip(off int64) {
 	}
 	r.pos, r.held = off, off
 	if r.lent != nil {
-		r.lent.Skip(min(off, f.n))
+		r.lent.Rewind(min(off, f.n), f.n-min(off, f.n))
 	}
 	f.space.Signal()
 }
@@ -106,7 +106,7 @@ func (r *FillReader) Whole(off, n int64) (p []byte, ok bool) {
 	if !f.done || f.err != nil || f.mode != fillMemory || len(f.chunks) != 1 {
 		return nil, false
 	}
-	if c := f.chunks[0]; len(c.buf) <= wholeMax && n >= 0 && off+n <= min(f.shown, int64(len(c.buf))) {
+	if c := f.chunks[0]; len(c.buf) <= WholeMax && n >= 0 && off+n <= min(f.shown, int64(len(c.buf))) {
 		return c.buf[off : off+n : off+n], true
 	}
 	return nil, false
@@ -136,7 +136,7 @@ func (r *FillReader) Next() ([]byte, error) {
 		return r.nextLent()
 	}
 	if p, ok := r.memoryLocked(); ok {
-		large := len(p) > wholeMax
+		large := len(p) > WholeMax
 		if large {
 			p = p[:spool.PieceSize]
 		}

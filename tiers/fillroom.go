@@ -205,6 +205,7 @@ func (f *Fill) openSpool() bool {
 	}
 	for _, c := range f.chunks {
 		if p := c.buf[:min(int64(len(c.buf)), f.n-c.off)]; len(p) > 0 && file.Append(p) != nil {
+			f.pinned = true
 			file.Release()
 			return false
 		}
@@ -220,6 +221,7 @@ func (f *Fill) appendSpool(p []byte) policy.Reason {
 		return policy.ReasonTooLarge
 	}
 	if f.file.Append(p) != nil {
+		f.pinned = true
 		return policy.ReasonMemory
 	}
 	return policy.ReasonNone
@@ -276,7 +278,7 @@ func (f *Fill) dropLocked(keep int64) {
 	var size int64
 	for _, c := range f.chunks[:i] {
 		size += int64(len(c.buf))
-		if len(c.buf) == fillFree && !f.done && f.lentBelowLocked(c.off+fillFree) {
+		if len(c.buf) == fillFree && !f.done && !f.pinned && f.lentBelowLocked(c.off+fillFree) {
 			f.spare = c.buf
 		}
 	}
@@ -373,6 +375,7 @@ func (f *Fill) toSpoolLocked() bool {
 			continue
 		}
 		if file.Append(c.buf[max(at-c.off, 0):end-c.off]) != nil {
+			f.pinned = true
 			break
 		}
 		moved = true

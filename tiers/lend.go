@@ -11,10 +11,10 @@ import (
 	"weir/tiers/spool"
 )
 
-// wholeMax is the largest body, in bytes, that a reader gets in one piece: for as long
-// as it likes, it holds the memory of the whole. Larger ones are handed out in pieces,
+// WholeMax is the largest body, in bytes, that is handed out in one piece: for as long
+// as its reader likes, it holds the memory of the whole. Larger ones are handed out in pieces,
 // so that they can be moved to the spool beneath their readers.
-const wholeMax = 64 << 10
+const WholeMax = 64 << 10
 
 // lending is which bodies in memory are read in pieces now, by the address of their
 // first byte: objects that renew each other share a body. RAM says here what it
@@ -81,7 +81,7 @@ func (s *Store) lendAgain(h *policy.Hash, l *spool.Loan, off, end int64) *spool.
 
 // disown says that RAM has forgotten the object.
 func (s *Store) disown(o *Object) {
-	if len(o.Body) <= wholeMax {
+	if len(o.Body) <= WholeMax {
 		return
 	}
 	at, key := s.lentAt(&o.Hash), addressOf(o.Body)
@@ -99,7 +99,8 @@ func (s *Store) disown(o *Object) {
 type Delivery struct {
 	lent   *spool.LoanReader // of a body in memory; else nil
 	budget *spool.Budget
-	from   io.Reader // of a body on disk
+	from   io.Reader // of a body on disk, or of a small one
+	open   func(off, n int64) io.Reader
 	buf    *[]byte
 	taken  int64
 	asked  bool
@@ -116,14 +117,32 @@ func (s *Store) NewDelivery(o *Object, off, n int64, cut func()) *Delivery {
 	case inMemory && o.Large() && len(body) > 0:
 		// It is lent until the object is closed, and another read waits for that memory.
 		d.lent = s.budget.NewLoan(bytes.Clone(body), true, nil).Reader(off, n, cut)
-	case inMemory && len(body) > wholeMax:
+	case inMemory && len(body) > WholeMax:
 		if d.lent = s.lend(&o.Hash, body, nil, off, off+n, cut); d.lent == nil {
 			d.lent = s.budget.NewLoan(body, true, nil).Reader(off, n, cut)
 		}
 	default:
-		d.from = o.NewReader(off, n)
+		d.open = o.NewReader
+		d.from = d.open(off, n)
 	}
 	return d
+}
+
+// Rewind makes n bytes from off what Next returns from here on.
+func (d *Delivery) Rewind(off, n int64) {
+	if d.lent != nil {
+		d.lent.Rewind(off, n)
+		return
+	}
+	d.leave()
+	d.from = d.open(off, n)
+}
+
+// leave ends the reader that is in use.
+func (d *Delivery) leave() {
+	if r, ok := d.from.(*disk.Reader); ok {
+		_ = r.Close()
+	}
 }
 
 // Next returns at least one byte, or io.EOF behind the last. The bytes are borrowed:
@@ -164,9 +183,7 @@ func (d *Delivery) Close() {
 	if d.lent != nil {
 		d.lent.Close()
 	}
-	if r, ok := d.from.(*disk.Reader); ok {
-		_ = r.Close()
-	}
+	d.leave()
 	if d.buf != nil {
 		spool.GiveBack(d.buf)
 		d.buf = nil

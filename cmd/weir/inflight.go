@@ -36,7 +36,7 @@ func (n *node) wireInFlightMetrics() {
 	n.metrics.SetSource(metrics.SourceInFlightBytes, func() float64 { return float64(b.Used()) })
 	n.metrics.SetSource(metrics.SourceSpoolBytes, func() float64 { return float64(b.Spool().Used()) })
 	for source, cut := range map[metrics.Source]spool.Cut{
-		metrics.SourceCutMemory: spool.CutMemory, metrics.SourceCutPermits: spool.CutPermits, metrics.SourceCutRate: spool.CutRate,
+		metrics.SourceCutMemory: spool.CutMemory, metrics.SourceCutPermits: spool.CutPermits,
 	} {
 		n.metrics.SetSource(source, func() float64 { return float64(b.CutCount(cut)) })
 	}

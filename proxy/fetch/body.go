@@ -8,6 +8,7 @@ import (
 
 	"weir/policy"
 	"weir/tiers"
+	"weir/tiers/spool"
 )
 
 // body answers with a response that may be stored, or goes to all who wait for it
@@ -30,6 +31,7 @@ func (t *run) body() state {
 		})
 	}
 	t.fill = t.m.store.NewFill(hash, text, t.q.Rule.Name, length)
+	t.m.watch(t.q.Upstream, t.fill)
 	a := t.answer(head)
 	a.Fill = t.fill
 	if ok, reason := t.fill.Storable(); a.Stored && !ok {
@@ -144,8 +146,11 @@ func (t *run) stream() state {
 	case err != nil:
 		fill.Abandon(err)
 		reason := policy.ReasonTruncated
-		if errors.Is(err, tiers.ErrNoReaders) {
+		switch {
+		case errors.Is(err, tiers.ErrNoReaders):
 			reason = policy.ReasonClientGone
+		case errors.Is(err, spool.ErrCut):
+			reason = policy.ReasonMemory
 		}
 		t.m.NotCached(reason)
 	case !t.resp.Proven():

@@ -190,6 +190,15 @@ func (h *http1) Request() *Request { return &h.req }
 // Field implements Session.
 func (h *http1) Field(name string) []byte { return h.ctx.Request.Header.Peek(name) }
 
+// Cut implements Session. A reset, and not an orderly end, which could look like that
+// of the body.
+func (h *http1) Cut() {
+	if k := h.conn; k != nil {
+		_ = k.SetLinger(0)
+		_ = k.Conn.Close()
+	}
+}
+
 // Body implements Session.
 func (h *http1) Body(limit int64) Body {
 	h.body = &upload{

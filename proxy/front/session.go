@@ -27,6 +27,9 @@ type Session interface {
 	// a nil func revokes it. It is called by another goroutine, possibly some
 	// moments after WhenGone(nil) has returned.
 	WhenGone(gone func())
+	// Cut ends the connection, in the middle of the answer that is being sent. It does
+	// not block, and may be called by any goroutine, but not behind Stream.Done.
+	Cut()
 	// Prepare returns a header that can be sent with any number of answers, by any
 	// session of the same kind. It keeps none of the fields' memory.
 	Prepare(code int, fields policy.Fields) *Header

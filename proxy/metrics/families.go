@@ -137,7 +137,7 @@ var families = []family{
 	{SourceFlights.String(), gauge, "Fetches from origins that are under way."},
 	{SourceInFlightBytes.String(), gauge, "Bytes of bodies in memory that are on their way, as far as limits.memory_in_flight counts them."},
 	{SourceSpoolBytes.String(), gauge, "Bytes of bodies in the spool, in whole blocks."},
-	{nameCut, counter, "Transfers ended for the sake of others, by reason: memory (no room in memory and spool), permits (the slowest of those that keep an origin busy), rate (below limits.min_rate)."},
+	{nameCut, counter, "Transfers ended for the sake of others, by reason: memory (no room in memory and spool), permits (the slowest of those that keep an origin busy)."},
 	{SourceWaiting.String(), gauge, "Client requests that wait for origins."},
 	{SourceShedding.String(), gauge, "Share of the requests to origins that are turned away because of overload, from 0 to 1."},
 	{"weir_ready", gauge, "1 while /readyz answers 200."},

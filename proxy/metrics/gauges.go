@@ -61,7 +61,6 @@ const (
 	// The transfers that were ended for the sake of others, by reason.
 	SourceCutMemory
 	SourceCutPermits
-	SourceCutRate
 
 	numSources
 )
@@ -131,8 +130,6 @@ func (s Source) String() string {
 		return series(nameCut, "reason", "memory")
 	case SourceCutPermits:
 		return series(nameCut, "reason", "permits")
-	case SourceCutRate:
-		return series(nameCut, "reason", "rate")
 	}
 	return fmt.Sprintf("Source(%d)", uint8(s))
 }

@@ -32,8 +32,6 @@ const (
 	CutMemory Cut = iota
 	// CutPermits: it was the slowest of those that kept an origin's permits busy.
 	CutPermits
-	// CutRate: its client was slower than the least rate.
-	CutRate
 
 	numCuts
 )
@@ -45,14 +43,9 @@ func (c Cut) String() string {
 		return "memory"
 	case CutPermits:
 		return "permits"
-	case CutRate:
-		return "rate"
 	}
 	return "unknown"
 }
-
-// Cuts returns all reasons there are.
-func Cuts() []Cut { return []Cut{CutMemory, CutPermits, CutRate} }
 
 // NewBudget returns a budget of that many bytes; s may be nil. The budget owns s.
 func NewBudget(limit int64, s *Spool) *Budget {

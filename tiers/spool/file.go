@@ -19,6 +19,8 @@ type File struct {
 	busy int
 	gone []uint32
 	over bool // Release was called
+	// failed: a write failed, or was not waited for any more; nothing is appended.
+	failed bool
 }
 
 func (s *Spool) newFile(at int64) *File {
@@ -53,7 +55,7 @@ func (f *File) Append(p []byte) error {
 		f.mu.Unlock()
 		return ErrFull
 	}
-	if !f.s.Up() {
+	if f.failed || !f.s.Up() {
 		f.mu.Unlock()
 		return errSilent
 	}
@@ -68,7 +70,7 @@ func (f *File) Append(p []byte) error {
 	spans := f.spansLocked(at, p)
 	f.busy++
 	f.mu.Unlock()
-	err := f.s.do(func() error {
+	err := f.s.do(f.s.o.patience, func() error {
 		defer f.idle()
 		for _, s := range spans {
 			if _, err := f.s.f.Load().WriteAt(s.p, s.at); err != nil {
@@ -77,12 +79,14 @@ func (f *File) Append(p []byte) error {
 		}
 		return nil
 	})
-	if err == nil {
-		f.mu.Lock()
-		f.size += int64(len(p))
-		f.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		f.failed = true
+		return err
 	}
-	return err
+	f.size += int64(len(p))
+	return nil
 }
 
 // span is a part of a block, at an offset of the file.
@@ -120,7 +124,8 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	spans := f.spansLocked(off-f.base, p[:n])
 	f.busy++
 	f.mu.Unlock()
-	err := f.s.do(func() error {
+	// A body breaks without these bytes, so more patience is worth it.
+	err := f.s.do(3*f.s.o.patience, func() error {
 		defer f.idle()
 		for _, s := range spans {
 			if _, err := f.s.f.Load().ReadAt(s.p, s.at); err != nil {

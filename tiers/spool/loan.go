@@ -181,8 +181,8 @@ func (r *LoanReader) Next() ([]byte, error) {
 	return p[:n], nil
 }
 
-// Skip moves the reader to off before its first Next.
-func (r *LoanReader) Skip(off int64) { r.off = off }
+// Rewind makes n bytes from off what Next returns from here on.
+func (r *LoanReader) Rewind(off, n int64) { r.off, r.end = off, off+n }
 
 // Close gives the reader back. It may be called more than once, by the goroutine that
 // uses the reader.

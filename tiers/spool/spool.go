@@ -41,7 +41,7 @@ type Options struct {
 }
 
 const (
-	devicePatience = 2 * time.Second
+	devicePatience = 5 * time.Second
 	// restAfter is how long nothing more is spooled after the device has failed.
 	restAfter = 5 * time.Second
 	warnEvery = time.Minute
@@ -90,7 +90,7 @@ func New(o Options) *Spool {
 // open makes the file, and tries to write to it.
 func (s *Spool) open() {
 	defer s.opening.Store(false)
-	_ = s.do(func() error {
+	_ = s.do(s.o.patience, func() error {
 		f, err := nameless(s.o.Dir)
 		if err != nil {
 			return fmt.Errorf("cannot make a spool file in %s: %w", s.o.Dir, err)
@@ -179,7 +179,7 @@ func (s *Spool) up() bool {
 // do runs f, which uses the device, and waits for it as long as there is patience. An
 // f that is not waited for any more ends some time later, so it may touch nothing that
 // others use by then.
-func (s *Spool) do(f func() error) error {
+func (s *Spool) do(patience time.Duration, f func() error) error {
 	done := make(chan error, 1)
 	var settled atomic.Bool // by whoever comes first: the answer, or the end of patience
 	go func() {
@@ -189,7 +189,7 @@ func (s *Spool) do(f func() error) error {
 		}
 		done <- err
 	}()
-	timer := time.NewTimer(s.o.patience)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	var err error
 	select {

@@ -138,9 +138,8 @@ func TestReadersKeepBlocks(t *testing.T) {
 // while it lasts, and its blocks are not used by others.
 func TestSilentDevice(t *testing.T) {
 	s := open(t, 16<<20)
-	s.o.patience = 10 * time.Millisecond
 	hang := make(chan struct{})
-	if err := s.do(func() error { <-hang; return nil }); !errors.Is(err, errSilent) {
+	if err := s.do(time.Millisecond, func() error { <-hang; return nil }); !errors.Is(err, errSilent) {
 		t.Fatalf("got %v", err)
 	}
 	if s.Up() || s.newFile(0) != nil {
