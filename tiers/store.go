@@ -57,6 +57,7 @@ type Store struct {
 	openError atomic.Pointer[error]
 	debts     debts
 	stop      chan struct{}
+	released  bool          // ReleaseDisk was called
 	diskKept  chan struct{} // closed when keepDisk has returned; nil without a disk tier
 
 	guards    guards
@@ -410,15 +411,9 @@ func (s *Store) diskStore() *disk.Store { return s.disk.Load() }
 // Close stops the tiers. No call may run or follow; Large objects and readers
 // of fills may still be read until they are closed.
 func (s *Store) Close() error {
-	if s.diskKept != nil {
-		close(s.stop)
-		<-s.diskKept
+	if !s.released {
+		s.stopBehind()
 	}
-	s.behind.close()
 	s.ram.close()
-	if d := s.disk.Swap(nil); d != nil {
-		s.parts.finish(s.opts.Disk.Dir, d)
-		return d.Close()
-	}
-	return nil
+	return s.closeDisk()
 }
