@@ -21,6 +21,9 @@ SECONDS  ?= 3
 SYSTEMS  ?=
 SITES    ?=
 SCENARIOS ?=
+CHAOS_FOR ?= 60s
+SEED      ?=
+FAULTS    ?=
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
@@ -89,6 +92,15 @@ compare: build ## Measure weir beside HAProxy, nginx, Traffic Server, Varnish; w
 trial: build ## Run Express, Django, WordPress and Next.js behind weir; look for pages of somebody else (installs them; SITES=)
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/weir-trial ./loadtest/trial/cmd
 	.ci/trial --sites '$(SITES)'
+
+.PHONY: chaos
+chaos: build ## Let random faults over weir, check what must hold whatever happens (CHAOS_FOR=60s SEED= FAULTS=name,name)
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/weir-chaos ./loadtest/chaos/cmd
+	bin/weir-chaos --for '$(CHAOS_FOR)' $(if $(SEED),--seed '$(SEED)') --faults '$(FAULTS)'
+
+.PHONY: chaos-planted
+chaos-planted: ## Plant faults into weir, one after the other, and want each of them found by chaos (minutes)
+	$(GO) test ./loadtest/chaos -run '^TestPlanted$$' -count=1 -v -timeout 20m -chaos.planted
 
 .PHONY: tools
 tools: ## Install what the tests need where it is missing (gcc, curl, promtool)

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"net/netip"
+	"os"
 	"time"
 )
 
@@ -221,6 +222,8 @@ type Hedge struct {
 
 // Eject is origins.*.eject.
 type Eject struct {
+	// Off: failures of requests take no server out.
+	Off bool
 	// Failures is how many in a row are too many.
 	Failures int
 	// Ratio, from 0 to 1, is how many of at least ten answers within Window are.
@@ -560,6 +563,30 @@ type Limits struct {
 	HeaderSize int64
 	// BodySize bounds a request body, in bytes; 0 is no limit.
 	BodySize int64
+	// MemoryInFlight bounds the bytes of bodies in memory that are on their way.
+	MemoryInFlight int64
+	// Spool is where bodies go that MemoryInFlight has no room for.
+	Spool Spool
+}
+
+// SpoolPath returns where the spool is: the configured directory, else that of the disk
+// tier, else that for temporary files.
+func (c *Config) SpoolPath() string {
+	switch {
+	case c.Limits.Spool.Path != "":
+		return c.Limits.Spool.Path
+	case c.Tiers.Disk != nil:
+		return c.Tiers.Disk.Path
+	}
+	return os.TempDir()
+}
+
+// Spool is limits.spool.
+type Spool struct {
+	// Path is a directory, which is made when it is not there; empty: see SpoolPath.
+	Path string
+	// Size bounds it, in bytes; 0: there is none.
+	Size int64
 }
 
 // Timeouts bounds how long clients can take.

@@ -25,6 +25,14 @@ const (
 	MinPurgeLog = 64 * KiB
 	maxPurgeLog = 64 * GiB
 
+	// DefaultInFlight is what bodies on their way may take in memory where a quarter
+	// of the RAM tier is less; MinInFlight is a few dozen large ones at once.
+	DefaultInFlight = 64 * MiB
+	MinInFlight     = 4 * MiB
+	// DefaultSpool holds thousands of bodies; of MinSpool a body gets a sixteenth.
+	DefaultSpool = GiB
+	MinSpool     = 16 * MiB
+
 	// DefaultTags and DefaultTagBytes hold the tags of a large page; an object on
 	// disk can bear the bounds.
 	DefaultTags     = 4096
@@ -64,7 +72,7 @@ func (d *decoder) config(cfg *Config, top *object) {
 	cfg.AccessLog = decodeAccessLog(top.key("access_log"))
 	log := top.key("log")
 	cfg.Log = decodeLog(log.object("a mapping with level and format" + shorthand(log, "{level: %s}", oneOf(levelNames...))))
-	cfg.Limits = decodeLimits(top.key("limits").object("a mapping of limits"))
+	cfg.Limits = decodeLimits(cfg.Tiers.RAM.Size, top.key("limits").object("a mapping of limits"))
 	cfg.Timeouts = decodeTimeouts(top.key("timeouts").object("a mapping of timeouts"))
 	top.done()
 
@@ -305,13 +313,15 @@ func decodeLog(o *object) Log {
 	return log
 }
 
-func decodeLimits(o *object) Limits {
+func decodeLimits(ram int64, o *object) Limits {
 	connections, perIP := o.key("connections"), o.key("connections_per_ip")
 	l := Limits{
 		Connections:      connections.integer(10_000, 1, 1_000_000),
 		ConnectionsPerIP: perIP.integer(0, 0, 1_000_000),
 		HeaderSize:       o.key("header_size").size(16*KiB, KiB, MiB),
 		BodySize:         bodySize(o.key("body_size")),
+		MemoryInFlight:   o.key("memory_in_flight").size(max(ram/4, DefaultInFlight), MinInFlight, maxTier),
+		Spool:            decodeSpool(o.key("spool")),
 	}
 	o.done()
 	if l.ConnectionsPerIP > l.Connections {
@@ -319,6 +329,25 @@ func decodeLimits(o *object) Limits {
 			l.ConnectionsPerIP, l.Connections)
 	}
 	return l
+}
+
+// decodeSpool reads where bodies go that do not fit into memory, or the word none.
+func decodeSpool(v value) Spool {
+	if v.given() && !isObject(v) && !v.isNull() && v.y.Value == "none" {
+		v.y = nil
+		o := v.object("")
+		o.key("path")
+		o.key("size")
+		return Spool{}
+	}
+	o := v.object("none, or a mapping with path and size" + shorthand(v, "{path: %q}", checkPathName))
+	path := o.key("path")
+	s := Spool{Path: path.str("", "the name of a directory", checkFile), Size: o.key("size").size(DefaultSpool, MinSpool, maxTier)}
+	o.done()
+	if path.given() && s.Path != "" {
+		v.d.refer(fileRef{kind: fileDirectory, value: path, path: s.Path})
+	}
+	return s
 }
 
 // bodySize reads a size or the word none, which is 0.

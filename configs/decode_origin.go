@@ -69,7 +69,7 @@ func decodeOrigin(name string, v value) (Origin, value) {
 	origin.Retries = o.key("retries").integer(DefaultRetries, 0, 10)
 	origin.RetryBudget = o.key("retry_budget").percentage(DefaultRetryBudget, 0, 1)
 	origin.Hedge = decodeHedge(o.key("hedge"))
-	origin.Eject = decodeEject(o.key("eject").object("a mapping with failures, ratio, window and for"))
+	origin.Eject = decodeEject(o.key("eject"))
 	origin.Health = decodeHealth(o.key("health"))
 	fallback := o.key("fallback")
 	origin.Fallback = fallback.str("", validFallback, checkGlob)

@@ -187,7 +187,7 @@ func decodeTTL(o *object) TTL {
 	if v := o.key("unreachable_status"); v.given() && v.y.Kind == yaml.SequenceNode && len(v.y.Content) == 0 {
 		t.UnreachableStatus = [][2]int{} // none
 	} else {
-		t.UnreachableStatus = decodeStatus(v, [2]int{502, 504})
+		t.UnreachableStatus = decodeStatus(v, 400, [2]int{502, 504})
 	}
 	t.ErrorMax, _ = span("error_max", DefaultErrorMax, 0)
 	t.HitForMiss, _ = span("hit_for_miss", DefaultHitForMiss, shortestTTL)

@@ -17,7 +17,6 @@ const (
 	validHealthPath = "a path that begins with a slash, such as /healthz"
 	validPercent    = "a percentage such as 10%"
 	validAfter      = "a duration, or p50 to p99 of the usual time to answer, such as p95"
-	validStatus     = "status codes and ranges of them from 100 to 599, such as [200-399]"
 )
 
 // decodeServers reads URLs, or mappings with one.
@@ -87,9 +86,16 @@ func decodeQueue(o *object, whole time.Duration) Queue {
 	return q
 }
 
-func decodeEject(o *object) Eject {
+// decodeEject reads a mapping, or false.
+func decodeEject(v value) Eject {
 	const shortestEject, longestEject = 100 * time.Millisecond, time.Hour
+	off := v.given() && v.y.Tag == "!!bool" && v.text() == "false"
+	if off {
+		v.y = nil
+	}
+	o := v.object("false, or a mapping with failures, ratio, window and for")
 	e := Eject{
+		Off:      off,
 		Failures: o.key("failures").integer(3, 1, 1000),
 		Ratio:    o.key("ratio").percentage(0.5, 0.01, 1),
 		Window:   o.key("window").duration(10*time.Second, shortestEject, longestEject),
@@ -130,7 +136,7 @@ func decodeHealth(v value) *Health {
 		timeout.fault("at most interval, "+formatDuration(h.Interval), "a check of up to %s would still be under way when the next begins", formatDuration(h.Timeout))
 	}
 	h.Rise, h.Fall = o.key("rise").integer(2, 1, 100), o.key("fall").integer(3, 1, 100)
-	h.Status = decodeStatus(o.key("status"), [2]int{200, 399})
+	h.Status = decodeStatus(o.key("status"), 100, [2]int{200, 399})
 	o.done()
 	if !v.given() {
 		return nil
@@ -150,11 +156,13 @@ func checkHealthPath(s string) (string, string) {
 	return s, ""
 }
 
-// decodeStatus reads codes and ranges of them, as pairs of the first and the last.
-func decodeStatus(v value, fallback ...[2]int) [][2]int {
+// decodeStatus reads codes from lowest on and ranges of them, as pairs of the first and
+// the last.
+func decodeStatus(v value, lowest int, fallback [2]int) [][2]int {
 	if !v.given() {
-		return fallback
+		return [][2]int{fallback}
 	}
+	validStatus := fmt.Sprintf("status codes and ranges of them from %d to 599, such as [%d-%d]", lowest, fallback[0], fallback[1])
 	var all [][2]int
 	for _, item := range v.oneOrMany(validStatus) {
 		s, ok := item.scalar(validStatus)
@@ -172,6 +180,8 @@ func decodeStatus(v value, fallback ...[2]int) [][2]int {
 			item.fault(validStatus, "%s is neither a status code nor a range", quote(s))
 		case low < 100 || high > 599:
 			item.fault(validStatus, "%s holds what is no status code", quote(s))
+		case low < lowest:
+			item.fault(validStatus, "%s holds what is no failure", quote(s))
 		case low > high:
 			item.fault(fmt.Sprintf("%d-%d", high, low), "%s ends before it begins", quote(s))
 		default:

@@ -37,7 +37,7 @@ func TestMinimal(t *testing.T) {
 			Name: "shop", Servers: []Server{{URL: "http://127.0.0.1:9000", Weight: 1}}, Resolve: 30 * time.Second,
 			ConnectTimeout: 3 * time.Second, FirstByteTimeout: 30 * time.Second, BetweenBytesTimeout: 30 * time.Second,
 			MaxConnections: 1024, MaxConnectionAge: 10 * time.Minute, KeepAlive: true, Queue: Queue{10_000, 10 * time.Second},
-			MaxHeaderSize: 64 << 10, Retries: 1, RetryBudget: 0.1, Eject: Eject{3, 0.5, 10 * time.Second, 10 * time.Second},
+			MaxHeaderSize: 64 << 10, Retries: 1, RetryBudget: 0.1, Eject: Eject{false, 3, 0.5, 10 * time.Second, 10 * time.Second},
 		}},
 		Policies: []Policy{{
 			Name: "all", Origin: "shop",
@@ -56,7 +56,7 @@ func TestMinimal(t *testing.T) {
 		}},
 		CacheName: "weir",
 		Log:       Log{Level: slog.LevelInfo},
-		Limits:    Limits{Connections: 10_000, HeaderSize: 16 << 10},
+		Limits:    Limits{Connections: 10_000, HeaderSize: 16 << 10, MemoryInFlight: 64 << 20, Spool: Spool{"", 1 << 30}},
 		Timeouts:  Timeouts{Header: 10 * time.Second, Idle: 75 * time.Second, Progress: time.Minute, StaleWait: time.Second, LameDuck: 5 * time.Second, Drain: 30 * time.Second},
 		file:      "weir.yaml",
 	}
@@ -149,7 +149,7 @@ policies:
 cluster: {node: n, nats: "nats://10.0.0.9:4222", on_isolation: revalidate, quorum: 2, lease: 5s, forget: 1d, name: other}
 access_log: {file: a.log}
 log: {level: debug, format: json}
-limits: {body_size: 1GB, connections_per_ip: 10}
+limits: {body_size: 1GB, connections_per_ip: 10, memory_in_flight: 8MiB, spool: {size: 64MiB}}
 `, sha256.Sum256([]byte("secret"))))
 
 	check := func(what string, got, want any) {
@@ -183,7 +183,7 @@ limits: {body_size: 1GB, connections_per_ip: 10}
 	check("cluster", *cfg.Cluster, Cluster{Node: "n", NATS: "nats://10.0.0.9:4222", Peers: []string{}, OnIsolation: IsolationRevalidate, Quorum: 2, Lease: 5 * time.Second, Forget: 24 * time.Hour, Name: "other"})
 	check("access_log", cfg.AccessLog, AccessLog{AccessLogFile, "a.log"})
 	check("log", cfg.Log, Log{slog.LevelDebug, LogJSON})
-	check("limits", cfg.Limits, Limits{10_000, 10, 16 << 10, 1e9})
+	check("limits", cfg.Limits, Limits{10_000, 10, 16 << 10, 1e9, 8 << 20, Spool{"", 64 << 20}})
 }
 
 // TestPool reads what the contract says of a pool that knows its servers, and the
@@ -214,6 +214,7 @@ origins:
     keepalive: false
     health: {path: "/h?a=b", status: [200, 301-302, "404"], interval: 1s}
     hedge: {after: 40ms}
+    eject: false
     queue: {size: 7, wait: 3s}
 policies: [{name: all, origin: shop}]
 `)
@@ -228,7 +229,8 @@ policies: [{name: all, origin: shop}]
 		}
 	}
 	check("servers", shop.Servers, []Server{{"http://10.0.0.1:9000", 1, false}, {"http://10.0.0.2:9000", 2, false}, {"http://10.0.9.1:9000", 1, true}})
-	check("eject", shop.Eject, Eject{3, 0.5, 10 * time.Second, 10 * time.Second})
+	check("eject", shop.Eject, Eject{false, 3, 0.5, 10 * time.Second, 10 * time.Second})
+	check("no ejection", static.Eject, Eject{true, 3, 0.5, 10 * time.Second, 10 * time.Second})
 	check("health", *shop.Health, Health{"/healthz", 5 * time.Second, 2 * time.Second, 2, 3, [][2]int{{200, 399}}})
 	check("hedge", shop.Hedge, Hedge{Quantile: 0.95, AtMost: 0.02})
 	check("fallback", shop.Fallback, "shop-static")

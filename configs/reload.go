@@ -142,11 +142,20 @@ func (l Limits) settings() []setting {
 	if l.BodySize > 0 {
 		body = formatSize(l.BodySize)
 	}
+	spool := "none"
+	if l.Spool.Size > 0 {
+		spool = formatSize(l.Spool.Size)
+		if l.Spool.Path != "" {
+			spool += " in " + l.Spool.Path
+		}
+	}
 	return []setting{
 		{"limits.connections", strconv.Itoa(l.Connections)},
 		{"limits.connections_per_ip", strconv.Itoa(l.ConnectionsPerIP)},
 		{"limits.header_size", formatSize(l.HeaderSize)},
 		{"limits.body_size", body},
+		{"limits.memory_in_flight", formatSize(l.MemoryInFlight)},
+		{"limits.spool", spool},
 	}
 }
 

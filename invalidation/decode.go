@@ -7,6 +7,8 @@ import "encoding/binary"
 type Decoder struct {
 	b   []byte
 	bad bool
+	// newer: a purge was of a kind that is unknown here.
+	newer bool
 }
 
 // NewDecoder reads b, which must not change meanwhile; strings are copied.
@@ -60,6 +62,7 @@ func (r *Decoder) Purge() (p Purge) {
 		f := Fact{Kind: Kind(r.U8()), Soft: r.U8() == 1}
 		f.Scope = r.Text(int(r.U16()))
 		if r.bad || f.Validate() != nil {
+			r.newer = !r.bad && f.Kind >= kinds
 			r.bad = true
 			return p
 		}

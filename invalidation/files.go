@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 )
 
-// writeFileSync replaces path with what fill writes: beside it, synced, renamed,
-// and the directory synced.
-func writeFileSync(path string, fill func(io.Writer) error) error {
+// writeFileSync replaces path with what fill writes: beside it, synced with sync,
+// renamed, and the directory synced.
+func writeFileSync(path string, sync func(*os.File) error, fill func(io.Writer) error) error {
 	tmp := path + ".tmp"
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -23,7 +23,7 @@ func writeFileSync(path string, fill func(io.Writer) error) error {
 		err = w.Flush()
 	}
 	if err == nil {
-		err = f.Sync()
+		err = sync(f)
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
@@ -53,7 +53,7 @@ func syncDir(dir string) error {
 // WriteFile replaces path with b, so that after a crash it is the old or the new
 // one, whole.
 func WriteFile(path string, b []byte) error {
-	return writeFileSync(path, func(w io.Writer) error {
+	return writeFileSync(path, (*os.File).Sync, func(w io.Writer) error {
 		_, err := w.Write(b)
 		return err
 	})

@@ -32,7 +32,7 @@ func Inspect(dir, mark string) (*View, error) {
 	defer f.Close()
 	_, err = v.n.load(f)
 	switch {
-	case errors.Is(err, errDamaged):
+	case errors.Is(err, errUnusable):
 		v.Unusable = err
 	case err != nil:
 		return nil, fmt.Errorf("cannot read the log of purges: %w", err)

@@ -31,8 +31,15 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// errDamaged: the log holds what was never written there.
-var errDamaged = errors.New("the log of purges is damaged")
+// errUnusable: the log cannot be gone on with.
+var errUnusable = errors.New("the log of purges cannot be used")
+
+var (
+	// errDamaged: the log holds what was never written there.
+	errDamaged = fmt.Errorf("%w: it is damaged", errUnusable)
+	// errOther: another release has written it.
+	errOther = fmt.Errorf("%w: another release of weir has written it", errUnusable)
+)
 
 // appendRecord frames a payload that build appends.
 func appendRecord(b []byte, build func([]byte) []byte) []byte {

@@ -51,13 +51,18 @@ func (l *logFile) note(o Origin, number uint64, off int64) {
 }
 
 // append writes and syncs b, the records of purges, which are noted. After an
-// error nothing of b counts, and the log must be replaced before anything else
-// is written.
+// error nothing of b counts; where that cannot be made sure of, the log is broken
+// and must be replaced before anything else is written.
 func (l *logFile) append(b []byte, purges []Purge, offsets []int64) error {
+	if l.broken != nil {
+		return l.broken
+	}
 	if err := l.write(l.f, b); err != nil {
 		// What was written in part must not be found behind what comes next,
 		// and after a failed sync nobody knows what is on the device.
-		l.broken = err
+		if !isFull(err) || l.f.Truncate(l.size) != nil || l.f.Sync() != nil {
+			l.broken = err
+		}
 		return err
 	}
 	l.mu.Lock()
@@ -69,17 +74,40 @@ func (l *logFile) append(b []byte, purges []Purge, offsets []int64) error {
 	return nil
 }
 
-// replace makes a new log of the snapshot and of the purges that the present one
-// has from off on: written beside it, synced and renamed.
-func (l *logFile) replace(snapshot []byte, off int64) error {
+// replace makes a new log of the snapshot, of the purges that the present one has
+// from off on, and of more purges: written beside it, synced and renamed.
+func (l *logFile) replace(snapshot []byte, off int64, more []Purge) error {
 	next := newLogFile(filepath.Dir(l.path), l.write)
-	err := writeFileSync(l.path, func(w io.Writer) error {
+	if err := os.MkdirAll(filepath.Dir(l.path), 0o700); err != nil {
+		return err
+	}
+	sync := func(f *os.File) error { return l.write(f, nil) }
+	err := writeFileSync(l.path, sync, func(w io.Writer) error {
 		if _, err := w.Write(snapshot); err != nil {
 			return err
 		}
 		next.size = int64(len(snapshot))
 		next.base = next.size
-		return l.copyPurges(w, off, next)
+		// A write that was given up may have come to pass: what more has is written
+		// once.
+		first := make(Vector)
+		for i := range more {
+			if o := more[i].ID.origin(); first[o] == 0 {
+				first[o] = more[i].ID.Number
+			}
+		}
+		if err := l.copyPurges(w, off, next, first); err != nil {
+			return err
+		}
+		for i := range more {
+			record := more[i].append(nil)
+			next.note(more[i].ID.origin(), more[i].ID.Number, next.size)
+			next.size += int64(len(record))
+			if _, err := w.Write(record); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return err
@@ -97,8 +125,9 @@ func (l *logFile) replace(snapshot []byte, off int64) error {
 	return nil
 }
 
-// copyPurges writes the records of purges from off on, and notes them in next.
-func (l *logFile) copyPurges(w io.Writer, off int64, next *logFile) error {
+// copyPurges writes the records of purges from off on, up to the number given for
+// their origin, and notes them in next.
+func (l *logFile) copyPurges(w io.Writer, off int64, next *logFile, before Vector) error {
 	if l.f == nil || off >= l.size {
 		return nil
 	}
@@ -112,6 +141,9 @@ func (l *logFile) copyPurges(w io.Writer, off int64, next *logFile) error {
 		if r.bad {
 			return errDamaged
 		}
+		if from := before[id.origin()]; from > 0 && id.Number >= from {
+			return nil
+		}
 		next.note(id.origin(), id.Number, next.size)
 		record := appendRecord(nil, func(b []byte) []byte { return append(b, payload...) })
 		next.size += int64(len(record))
@@ -121,8 +153,12 @@ func (l *logFile) copyPurges(w io.Writer, off int64, next *logFile) error {
 	return err
 }
 
-// half is where the younger half of the purges begins, at a record.
-func (l *logFile) half() int64 {
+// keep is where the purges begin that a log may keep which grows by more bytes: the
+// first, or, beyond most, those of the younger half. It is at a record.
+func (l *logFile) keep(more int, most int64) int64 {
+	if l.size-l.base+int64(more) <= most {
+		return l.base
+	}
 	at, middle := l.size, l.base+(l.size-l.base)/2
 	for _, marks := range l.marks {
 		for _, m := range marks {

@@ -42,6 +42,8 @@ type Purge struct {
 	// Epoch is what this node gave it.
 	Epoch uint64
 	Facts []Fact
+	// Unlogged: it is in effect here and could not be written to the log yet.
+	Unlogged bool
 }
 
 // Options configure a Node.
@@ -51,18 +53,24 @@ type Options struct {
 	// Dir holds the log; "" keeps everything in memory, for a node without a
 	// disk tier: its facts die with the objects that they concern.
 	Dir string
+	// Later leaves the log in Dir for Load and Attach, so that a device that hangs
+	// keeps nobody waiting. Until then purges are in effect in memory.
+	Later bool
 	// Mark is a file beside what the facts concern. A log and a mark that were
 	// not written together, because one of them is lost or older, are not used
 	// together.
 	Mark string
-	// MaxScopes bounds the distinct scopes in memory, about 64 bytes each; 0
-	// means 1,048,576.
+	// MaxScopes bounds the distinct scopes in memory, about 80 bytes each; 0
+	// means 786,432.
 	MaxScopes int64
 	// Recent is how many purges are kept in memory for List; 0 means 10,000.
 	Recent int
 	// MaxLog is the size in bytes at which the older half of the log goes; 0
 	// means 128 MiB.
 	MaxLog int64
+	// MakeRoom is asked to free space on the device that holds the log when that
+	// is full, and reports whether it did. It may be nil.
+	MakeRoom func() bool
 	// Log gets what an operator must know; nil discards it.
 	Log *slog.Logger
 	// Applied is told of each purge that took effect here, those of other nodes
@@ -71,11 +79,10 @@ type Options struct {
 	// Now stamps purges; nil means time.Now.
 	Now func() time.Time
 
-	write func(f *os.File, b []byte) error // in place of a synced write, in tests
+	write    func(f *os.File, b []byte) error // in place of a synced write, in tests
+	patience time.Duration                    // devicePatience, but in tests
+	retry    time.Duration                    // retryEvery, but in tests
 }
-
-// ErrNotLogged: the purge could not be written to the log, and has no effect.
-var ErrNotLogged = errors.New("the purge could not be written to the log")
 
 // ErrClosed: the node was closed.
 var ErrClosed = errors.New("invalidation: closed")
@@ -87,8 +94,14 @@ type Node struct {
 	incarnation atomic.Uint64
 	begun       bool // the log was begun at this start
 	gate        *Gate
-	sessions    [2][16]byte
-	file        *logFile // nil: in memory
+	// aliases are the incarnations that this process had before its log was
+	// attached.
+	aliases  atomic.Pointer[[]alias]
+	sessions [2][16]byte
+	logState atomic.Uint32
+	away     away
+	device   device
+	quotas   quotas
 
 	ops    chan *op
 	stop   chan struct{}
@@ -96,14 +109,20 @@ type Node struct {
 	closed sync.Once
 
 	mu        sync.Mutex // protects what follows; the writer changes it
+	file      *logFile   // nil: in memory, or not attached yet
 	positions Vector
-	recent    []Purge
-	watchers  map[int]func(Purge)
-	watched   int
+	// adopted are the positions that were taken over from a peer before the log
+	// was attached: nobody here has seen those purges.
+	adopted     Vector
+	recent      []Purge
+	recentBytes int
+	watchers    map[int]func(Purge)
+	watched     int
 }
 
-// Open reads the log, or begins one. The error is that of the directory; a log
-// that is damaged is replaced, and whatever was stored before is invalid.
+// Open reads the log, or begins one. The error is that of the device that holds
+// it; a log that is damaged is replaced, and whatever was stored before is invalid.
+// A log that can be read and not written is used, and written once it can be.
 func Open(o Options) (*Node, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -117,6 +136,11 @@ func Open(o Options) (*Node, error) {
 	if o.write == nil {
 		o.write = writeSynced
 	}
+	if o.MakeRoom == nil {
+		o.MakeRoom = func() bool { return false }
+	}
+	o.patience = cmp.Or(o.patience, devicePatience)
+	o.retry = cmp.Or(o.retry, retryEvery)
 	o.MaxScopes = cmp.Or(o.MaxScopes, defaultMaxScopes)
 	o.Recent = cmp.Or(o.Recent, 10_000)
 	o.MaxLog = cmp.Or(o.MaxLog, 128<<20)
@@ -125,13 +149,21 @@ func Open(o Options) (*Node, error) {
 	}
 	n := &Node{
 		o: o, ops: make(chan *op, 256), stop: make(chan struct{}), done: make(chan struct{}), gate: newGate(),
-		watchers: make(map[int]func(Purge)),
+		watchers: make(map[int]func(Purge)), device: device{patience: o.patience},
 	}
+	n.quotas.init(o.MaxScopes)
 	n.reset()
-	if o.Dir != "" {
-		if err := n.openLog(); err != nil {
-			return nil, fmt.Errorf("cannot open the log of purges: %w", err)
+	if o.Dir == "" {
+		go n.writer()
+		return n, nil
+	}
+	n.logState.Store(uint32(LogOpening))
+	if !o.Later {
+		l, err := n.Load()
+		if err != nil {
+			return nil, err
 		}
+		n.attach(l) // nobody uses the node yet
 	}
 	go n.writer()
 	return n, nil
@@ -143,7 +175,8 @@ func (n *Node) reset() {
 	n.table.init(n.o.MaxScopes)
 	n.table.epoch.Store(1) // 0 is what nobody has checked
 	n.positions = make(Vector)
-	n.recent = nil
+	n.recent, n.recentBytes = nil, 0
+	n.adopted = make(Vector)
 	n.sessions = [2][16]byte{}
 	n.incarnation.Store(randomID())
 	n.begun = true
@@ -168,9 +201,13 @@ func (n *Node) Incarnation() uint64 { return n.incarnation.Load() }
 // Self is where this node's own purges come from.
 func (n *Node) Self() Origin { return Origin{n.o.Node, n.incarnation.Load()} }
 
-// Fresh tells whether the log was begun when the node was opened: then nothing
-// that was stored before is valid.
-func (n *Node) Fresh() bool { return n.begun }
+// Fresh tells whether the log was begun when the node was opened, or is not
+// attached yet: then nothing that was stored before is valid.
+func (n *Node) Fresh() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.begun
+}
 
 // Gate says whether the cache may be used without asking the origin.
 func (n *Node) Gate() *Gate { return n.gate }
@@ -186,7 +223,13 @@ func (n *Node) Check(s *Subject, checked *atomic.Uint64) (v Verdict, since int64
 		return Valid, 0
 	}
 	if s.Incarnation != n.incarnation.Load() {
-		return Invalid, 0
+		shift, ok := n.shiftOf(s.Incarnation)
+		if !ok {
+			return Invalid, 0
+		}
+		moved := *s
+		moved.Epoch += shift
+		s = &moved
 	}
 	// The epoch first: a purge that comes now must be looked for again.
 	epoch := n.table.epoch.Load()
@@ -262,12 +305,17 @@ type Stats struct {
 	// that were taken as their host, or as everything.
 	FloorRaised, Widened int64
 	Last                 string // name of this node's last purge; "" before the first
+	// Log is whether purges are in the log; Unlogged counts those that are not.
+	Log      LogState
+	Unlogged int64
+	// Refused counts the purges that a token was refused for want of room.
+	Refused int64
 }
 
 // Stats tells what the node holds.
 func (n *Node) Stats() Stats {
 	t := &n.table
-	s := Stats{Epoch: t.epoch.Load(), Floor: t.floor.Load(), Scopes: t.scopes.Load(), FloorRaised: t.raised.Load(), Widened: t.widened.Load()}
+	s := Stats{Epoch: t.epoch.Load(), Floor: t.floor.Load(), Scopes: t.scopes.Load(), FloorRaised: t.raised.Load(), Widened: t.widened.Load(), Log: n.LogState(), Unlogged: n.away.count.Load(), Refused: n.quotas.refused.Load()}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if last := n.positions[n.Self()]; last > 0 {
@@ -289,11 +337,7 @@ func (n *Node) Close() error {
 		ended := make(chan error, 1)
 		go func() {
 			<-n.done
-			var err error
-			if n.file != nil {
-				err = n.file.close()
-			}
-			ended <- err
+			ended <- n.closeLog()
 		}()
 		t := time.NewTimer(closePatience)
 		defer t.Stop()

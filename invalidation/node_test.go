@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -334,42 +333,6 @@ func TestKilledBetweenLogAndMark(t *testing.T) {
 	defer mustClose(t, n)
 	if v := n.fresh(s); v != Valid {
 		t.Error(v)
-	}
-}
-
-// TestLogCannotBeWritten: the purge is refused and has no effect; when the device is back, purges work, and what was
-// written in part is not found again.
-func TestLogCannotBeWritten(t *testing.T) {
-	for _, part := range []int{0, 5, 1000} {
-		o := dirs(t)
-		var full atomic.Bool
-		o.write = func(f *os.File, b []byte) error {
-			if full.Load() {
-				_, _ = f.Write(b[:min(part, len(b))])
-				return syscall.ENOSPC
-			}
-			return writeSynced(f, b)
-		}
-		n := mustOpen(t, o)
-		s := n.subject("w1 http://h.example/a", "t")
-		full.Store(true)
-		epoch := n.Epoch()
-		if _, err := n.Purge([]Fact{{Kind: Tag, Scope: "t"}}); !errors.Is(err, ErrNotLogged) || !errors.Is(err, syscall.ENOSPC) {
-			t.Fatal(err)
-		}
-		if n.Epoch() != epoch || n.fresh(s) != Valid || len(n.List("", 9)) != 0 {
-			t.Fatal("half applied")
-		}
-		full.Store(false)
-		if p := mustPurge(t, n, Fact{Kind: Tag, Scope: "u"}); p.ID.Number != 1 {
-			t.Errorf("%v", p.ID)
-		}
-		mustClose(t, n)
-		n = mustOpen(t, o)
-		if n.fresh(s) != Valid || len(n.List("", 9)) != 1 {
-			t.Errorf("%d bytes written: the refused purge is back", part)
-		}
-		mustClose(t, n)
 	}
 }
 

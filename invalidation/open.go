@@ -15,78 +15,95 @@ func writeSynced(f *os.File, b []byte) error {
 	return f.Sync()
 }
 
-// openLog reads the log that is there and goes on with it, or begins one.
+// openLog reads the log that is there and goes on with it, or begins one. When it
+// fails and there is a file, the log was read, or is to be begun, and cannot be
+// written. The mark is for whoever attaches the log.
 func (n *Node) openLog() error {
-	if err := os.MkdirAll(n.o.Dir, 0o700); err != nil {
-		return err
-	}
-	n.file = newLogFile(n.o.Dir, n.o.write)
-	f, err := os.OpenFile(n.file.path, os.O_RDWR|os.O_APPEND, 0)
+	file := newLogFile(n.o.Dir, n.o.write)
+	f, err := openToWrite(file.path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		if _, err := os.Stat(n.o.Mark); n.o.Mark != "" && err == nil {
+		if _, err := n.readMark(); n.o.Mark != "" && err == nil {
 			n.forget(errors.New("it is gone"))
 		}
 		return n.begin()
-	case err != nil:
+	case f == nil:
 		return err
 	}
-	n.file.f = f
+	cause := err // it can be read only
+	file.f, n.file = f, file
 	end, err := n.load(f)
 	switch {
-	case err != nil && !errors.Is(err, errDamaged):
-		_ = n.file.close()
+	case err != nil && !errors.Is(err, errUnusable):
+		_ = file.close()
+		n.file = nil
 		return err
 	case err == nil && !n.markFits():
 		err = errors.New("it and what is stored were not written together")
 	}
 	if err != nil {
 		n.forget(err)
-		_ = n.file.close()
+		_ = file.close()
 		return n.begin()
 	}
-	return n.resume(end)
+	n.begun = false
+	file.size = end
+	if len(file.marks) == 0 {
+		file.base = end
+	}
+	if cause == nil {
+		cause = n.resume()
+	}
+	if cause != nil {
+		file.broken = cause
+	}
+	return cause
+}
+
+// openToWrite opens the log. Where that can only be read, it returns both the file
+// and the error.
+func openToWrite(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		return f, err
+	}
+	if f, rerr := os.Open(path); rerr == nil {
+		return f, err
+	}
+	return nil, err
 }
 
 // begin writes a new log.
 func (n *Node) begin() error {
 	_, _ = rand.Read(n.sessions[1][:])
 	n.file = newLogFile(n.o.Dir, n.o.write)
-	if err := n.replaceLog(0); err != nil {
-		return err
+	err := n.file.replace(n.snapshot(nil, n.incarnation.Load(), n.state()), 0, nil)
+	if err != nil {
+		n.file.broken = err
 	}
-	return n.writeMark()
+	return err
 }
 
-// resume goes on with a log that is whole up to end.
-func (n *Node) resume(end int64) error {
-	n.begun = false
+// resume goes on with a log that is whole up to its size.
+func (n *Node) resume() error {
 	st, err := n.file.f.Stat()
 	if err != nil {
 		return err
 	}
-	var b []byte
 	n.sessions[0] = n.sessions[1]
 	_, _ = rand.Read(n.sessions[1][:])
-	b = appendSession(b, n.sessions[1])
-	if st.Size() > end {
+	b := appendSession(nil, n.sessions[1])
+	if st.Size() > n.file.size {
 		// Whatever was being written was not acknowledged. Should it have been
 		// after all, a fetch may have seen its epoch: none of the next may be
 		// below that.
 		n.table.epoch.Add(1 << 32)
 		b = n.state().append(b)
-		if err := n.file.f.Truncate(end); err != nil {
+		if err := n.file.f.Truncate(n.file.size); err != nil {
 			return err
 		}
 	}
-	n.file.size = end
-	if len(n.file.marks) == 0 {
-		n.file.base = end
-	}
-	if err := n.file.append(b, nil, nil); err != nil {
-		return err
-	}
-	return n.writeMark()
+	return n.file.append(b, nil, nil)
 }
 
 // writeMark writes the session beside what the facts concern, after the log has
@@ -110,8 +127,16 @@ func (n *Node) markFits() bool {
 	if n.o.Mark == "" {
 		return true
 	}
-	b, err := os.ReadFile(n.o.Mark)
+	b, err := n.readMark()
 	return err == nil && len(b) == 16 && (string(b) == string(n.sessions[0][:]) || string(b) == string(n.sessions[1][:]))
+}
+
+// readMark returns what the mark says, or said when this process removed it.
+func (n *Node) readMark() ([]byte, error) {
+	if b := n.away.mark.Load(); b != nil {
+		return *b, nil
+	}
+	return os.ReadFile(n.o.Mark)
 }
 
 // load reads the log into n's table, positions and recent purges, and says where
@@ -147,7 +172,7 @@ func (n *Node) loadRecord(typ byte, r *Decoder, at int64) error {
 	switch typ {
 	case recHeader:
 		if v := r.U8(); v != logVersion {
-			return fmt.Errorf("%w: version %d is unknown", errDamaged, v)
+			return fmt.Errorf("%w: it has version %d, and this release reads version %d", errOther, v, logVersion)
 		}
 		n.incarnation.Store(r.U64())
 	case recSession:
@@ -155,6 +180,9 @@ func (n *Node) loadRecord(typ byte, r *Decoder, at int64) error {
 		copy(n.sessions[1][:], r.take(16))
 	case recPurge:
 		p := r.Purge()
+		if r.newer {
+			return fmt.Errorf("%w: it holds purges of a kind that this release does not know", errOther)
+		}
 		if !r.bad {
 			n.take(p)
 			if n.file != nil {
@@ -183,7 +211,7 @@ func (n *Node) loadRecord(typ byte, r *Decoder, at int64) error {
 		o := Origin{Node: r.Text(int(r.U8())), Incarnation: r.U64()}
 		n.positions[o] = max(n.positions[o], r.U64())
 	default:
-		return fmt.Errorf("%w: record type %d is unknown", errDamaged, typ)
+		return fmt.Errorf("%w: it holds records of type %d, which this release does not know", errOther, typ)
 	}
 	return nil
 }
@@ -194,8 +222,9 @@ func (n *Node) state() state {
 	return state{epoch: t.epoch.Load(), floor: t.floor.Load(), all: *t.all.Load()}
 }
 
-// replaceLog rewrites the log as a snapshot, and the purges that it has from off
-// on.
-func (n *Node) replaceLog(off int64) error {
-	return n.file.replace(n.snapshot(nil, n.incarnation.Load(), n.state()), off)
+// replaceLog rewrites the log as a snapshot, the purges that it has from off on, and
+// more purges.
+func (n *Node) replaceLog(off int64, more []Purge) error {
+	file, snapshot := n.file, n.snapshot(nil, n.incarnation.Load(), n.state())
+	return n.device.do(func() error { return file.replace(snapshot, off, more) })
 }

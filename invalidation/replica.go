@@ -31,10 +31,17 @@ func (n *Node) Read(o Origin, after uint64, maxBytes int) ([]Purge, error) {
 	}
 	var list []Purge
 	var err error
-	if n.file != nil {
-		list, _, err = n.file.read(o, after, maxBytes)
-	} else {
-		list = n.readRecent(o, after, maxBytes)
+	n.mu.Lock()
+	file := n.file
+	n.mu.Unlock()
+	if file != nil {
+		list, _, err = file.read(o, after, maxBytes)
+	}
+	if len(list) == 0 || list[0].ID.Number != after+1 {
+		// The log may be behind.
+		if recent := n.readRecent(o, after, maxBytes); len(recent) > 0 && recent[0].ID.Number == after+1 {
+			list, err = recent, nil
+		}
 	}
 	if err == nil && (len(list) == 0 || list[0].ID.Number != after+1) {
 		err = fmt.Errorf("%w: %s of incarnation %x behind %d", ErrTruncated, o.Node, o.Incarnation, after)
@@ -83,17 +90,60 @@ func (n *Node) Renew(done func(error)) bool {
 	return n.do(&op{renew: true, done: func(r opResult) { done(r.err) }})
 }
 
-// changeOrigin does what invalidates everything: adopt and renew.
-func (n *Node) changeOrigin(o *op) {
+// change does what is no part of a group, and tells the outcome.
+func (n *Node) change(o *op) {
+	var err error
+	switch {
+	case o.attach != nil:
+		err = n.attachOp(o.attach)
+	case n.LogState() == LogOpening:
+		err = n.changeUnattached(o)
+	default:
+		err = n.changeOrigin(o)
+	}
+	o.done(opResult{err: err})
+}
+
+// adoptable returns the positions that an adoption leads to.
+func (n *Node) adoptable(v Vector) (Vector, error) {
 	next := n.positions.Clone()
-	for from, number := range o.adopt {
+	for from, number := range v {
 		if from != n.Self() {
 			next[from] = max(next[from], number)
 		}
 	}
 	if len(next) > MaxOrigins {
-		o.done(opResult{err: fmt.Errorf("%d logs of purges are known (valid is up to %d)", len(next), MaxOrigins)})
-		return
+		return nil, fmt.Errorf("%d logs of purges are known (valid is up to %d)", len(next), MaxOrigins)
+	}
+	return next, nil
+}
+
+// changeUnattached is changeOrigin while the log is not attached. What this process
+// has fetched is invalid; what is on disk is not judged yet: which purges it lacks
+// shows when the log is attached.
+func (n *Node) changeUnattached(o *op) error {
+	next, err := n.adoptable(o.adopt)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for from, number := range next {
+		if number > n.positions[from] {
+			n.adopted[from] = number
+		}
+	}
+	n.positions = next
+	n.incarnation.Store(randomID())
+	n.table.epoch.Add(1)
+	return nil
+}
+
+// changeOrigin does what invalidates everything: adopt and renew.
+func (n *Node) changeOrigin(o *op) error {
+	next, err := n.adoptable(o.adopt)
+	if err != nil {
+		return err
 	}
 	s := n.state()
 	s.epoch++
@@ -102,29 +152,39 @@ func (n *Node) changeOrigin(o *op) {
 	if o.renew {
 		incarnation = randomID()
 	}
-	if err := n.logChange(incarnation, s, next); err != nil {
-		o.done(opResult{err: fmt.Errorf("%w: %w", ErrNotLogged, err)})
-		return
-	}
+	err = n.logChange(incarnation, s, next)
 	n.mu.Lock()
 	n.table.all.Store(&s.all)
 	n.table.epoch.Store(s.epoch)
 	n.incarnation.Store(incarnation)
 	n.positions = next
 	n.mu.Unlock()
-	o.done(opResult{})
+	if err != nil {
+		if n.LogState() == LogWritten {
+			n.fallBehind(err)
+		}
+		n.away.purges, n.away.bytes, n.away.lost = nil, 0, true
+		n.unmark()
+	}
+	return nil
 }
 
 // logChange writes that everything is invalid, and the positions that are thereby
 // reached.
 func (n *Node) logChange(incarnation uint64, s state, positions Vector) error {
-	if n.file == nil {
+	switch {
+	case n.LogState() == LogMemory:
 		return nil
-	}
-	if incarnation != n.incarnation.Load() {
-		return n.file.replace(n.snapshot(nil, incarnation, s), n.file.half())
+	case n.LogState() != LogWritten:
+		return n.away.cause
+	case incarnation != n.incarnation.Load():
+		file, snapshot := n.file, n.snapshot(nil, incarnation, s)
+		return n.device.do(func() error { return file.replace(snapshot, file.keep(0, n.o.MaxLog), nil) })
+	case n.file.broken != nil:
+		return n.file.broken
 	}
 	// The state first: a log that ends between the two has purged more than it
 	// needed to.
-	return n.log(positions.appendRecords(s.append(nil)), nil, nil)
+	file, records := n.file, positions.appendRecords(s.append(nil))
+	return n.device.do(func() error { return file.append(records, nil, nil) })
 }

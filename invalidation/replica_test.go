@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync/atomic"
-	"syscall"
 	"testing"
 )
 
@@ -147,7 +145,7 @@ func TestRead(t *testing.T) {
 // TestReadTruncated: a log at its bound keeps the younger half, and says so of what it dropped.
 func TestReadTruncated(t *testing.T) {
 	o := dirs(t)
-	o.MaxLog = 256 << 10
+	o.MaxLog, o.Recent = 256<<10, 1
 	n := mustOpen(t, o)
 	for i := range uint64(100) {
 		var batch []Purge
@@ -246,32 +244,6 @@ func TestRenew(t *testing.T) {
 	}
 	if p := mustPurge(t, n, Fact{Kind: All}); p.ID.Number != 1 || p.ID.Incarnation != now.Incarnation {
 		t.Errorf("%+v", p.ID)
-	}
-	mustClose(t, n)
-}
-
-// TestReplicaCannotBeWritten: what cannot be logged changes nothing.
-func TestReplicaCannotBeWritten(t *testing.T) {
-	o := dirs(t)
-	var full atomic.Bool
-	o.write = func(f *os.File, b []byte) error {
-		if full.Load() {
-			return syscall.ENOSPC
-		}
-		return writeSynced(f, b)
-	}
-	n := mustOpen(t, o)
-	s, before := n.subject("w1 http://h.example/a", "t"), n.Epoch()
-	full.Store(true)
-	if err := apply(t, n, remote("n2", 7, 1, "t")); !errors.Is(err, ErrNotLogged) {
-		t.Error(err)
-	}
-	full.Store(false)
-	if n.Epoch() != before || n.fresh(s) != Valid || len(n.Vector()) != 0 {
-		t.Error("half applied")
-	}
-	if err := apply(t, n, remote("n2", 7, 1, "t")); err != nil || n.fresh(s) != Invalid {
-		t.Errorf("when the device is back: %v, %v", err, n.fresh(s))
 	}
 	mustClose(t, n)
 }

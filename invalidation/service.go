@@ -128,12 +128,16 @@ type Result struct {
 
 // Purge does what the requests ask for, as one purge: it is in effect here when
 // Purge returns, and with wait above zero on the peers, or the time is over.
-// Faults mean that nothing was done; any other error that the purge could not be
-// written, and has no effect.
+// Faults mean that nothing was done, and so does *Exhausted: who asks has purged too
+// much that is new. Any other error is ErrClosed.
 func (s *Service) Purge(ctx context.Context, who Who, rules *policy.Set, wait time.Duration, requests ...Request) (Result, error) {
 	began := time.Now()
 	facts, err := allFacts(rules, requests)
 	if err != nil {
+		s.Audit.Rejected(who, err)
+		return Result{}, err
+	}
+	if err := s.Node.Admit(who.Token, facts); err != nil {
 		s.Audit.Rejected(who, err)
 		return Result{}, err
 	}

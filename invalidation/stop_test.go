@@ -34,7 +34,7 @@ func TestStopOnAFrozenDevice(t *testing.T) {
 		<-writing
 		began := time.Now()
 		err = n.Close()
-		if err == nil || !strings.Contains(err.Error(), "device") || time.Since(began) != closePatience {
+		if err == nil || !strings.Contains(err.Error(), "device") || time.Since(began) > closePatience {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		close(thawed)

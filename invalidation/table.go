@@ -71,8 +71,8 @@ type tableShard struct {
 }
 
 const (
-	// defaultMaxScopes is what 64 MiB hold.
-	defaultMaxScopes = 1 << 20
+	// defaultMaxScopes is what 64 MiB hold, at 80 bytes each.
+	defaultMaxScopes = 3 << 18
 	// maxPrefixLengths bounds what a check pays for prefixes. A prefix of yet
 	// another length is widened to its host, or to everything.
 	maxPrefixLengths = 256

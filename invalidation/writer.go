@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // op is what the writer is asked to do.
@@ -15,13 +16,15 @@ type op struct {
 	adopt Vector
 	// renew begins a new incarnation.
 	renew bool
+	// attach, when not nil, is a log to go on with.
+	attach *Loaded
 
 	// done is told the outcome by the writer, and must not block.
 	done func(opResult)
 }
 
 // alone tells whether the op is no part of a group.
-func (o *op) alone() bool { return o.adopt != nil || o.renew }
+func (o *op) alone() bool { return o.adopt != nil || o.renew || o.attach != nil }
 
 type opResult struct {
 	purge Purge
@@ -60,9 +63,10 @@ func (n *Node) wait(o *op) (Purge, error) {
 	}
 }
 
-// Purge makes facts true: when it returns, they are in the log and in effect
-// here. The error is ErrNotLogged, wrapped, or that of the facts; then nothing
-// has changed.
+// Purge makes facts true: when it returns, they are in effect here and in the log.
+// Where that cannot be written, Unlogged is set and what is on disk is given up
+// should the process end before it can be. The error is that of the facts, or
+// ErrClosed; then nothing has changed.
 func (n *Node) Purge(facts []Fact) (Purge, error) {
 	if err := ValidatePurge(facts); err != nil {
 		return Purge{}, err
@@ -75,11 +79,18 @@ func (n *Node) Purge(facts []Fact) (Purge, error) {
 func (n *Node) writer() {
 	defer close(n.done)
 	group := make([]*op, 0, cap(n.ops))
+	retry := time.NewTicker(n.o.retry)
+	defer retry.Stop()
 	for {
 		select {
 		case o := <-n.ops:
 			group = append(group[:0], o)
+		case <-retry.C:
+			n.look()
+			n.restore()
+			continue
 		case <-n.stop:
+			n.restore()
 			return
 		}
 	more:
@@ -99,7 +110,7 @@ func (n *Node) writer() {
 func (n *Node) serve(group []*op) {
 	for len(group) > 0 {
 		if group[0].alone() {
-			n.changeOrigin(group[0])
+			n.change(group[0])
 			group = group[1:]
 			continue
 		}
@@ -114,9 +125,7 @@ func (n *Node) serve(group []*op) {
 
 // batch is what a group of ops comes to.
 type batch struct {
-	purges  []Purge
-	records []byte
-	offsets []int64 // of each purge in records
+	purges []Purge
 	// ends is how many purges there are after each op.
 	ends []int
 	errs []error
@@ -141,10 +150,6 @@ func (n *Node) number(group []*op) *batch {
 		p.Epoch = epoch
 		at[p.ID.origin()] = p.ID.Number
 		b.purges = append(b.purges, p)
-		if n.file != nil {
-			b.offsets = append(b.offsets, int64(len(b.records)))
-			b.records = p.append(b.records)
-		}
 	}
 	for _, o := range group {
 		var err error
@@ -172,17 +177,12 @@ func (n *Node) number(group []*op) *batch {
 // commit writes and applies a group.
 func (n *Node) commit(group []*op) {
 	b := n.number(group)
-	if err := n.log(b.records, b.purges, b.offsets); err != nil {
-		n.o.Log.Error("purges refused: the log cannot be written", "purges", len(b.purges), "error", err)
-		for _, o := range group {
-			o.done(opResult{err: fmt.Errorf("%w: %w", ErrNotLogged, err)})
-		}
-		return
-	}
+	logged := n.log(b.purges)
 	from := 0
 	for i, o := range group {
 		var last Purge
 		for _, p := range b.purges[from:b.ends[i]] {
+			p.Unlogged = !logged
 			n.applied(p)
 			last = p
 		}
@@ -206,20 +206,6 @@ func (n *Node) applied(p Purge) {
 	}
 }
 
-// log writes and syncs records. After an error nothing of them is in the log, or
-// the log is replaced before anything else is written.
-func (n *Node) log(records []byte, purges []Purge, offsets []int64) error {
-	if n.file == nil || len(records) == 0 {
-		return nil
-	}
-	if n.file.broken != nil || n.file.size-n.file.base+int64(len(records)) > n.o.MaxLog {
-		if err := n.replaceLog(n.file.half()); err != nil {
-			return err
-		}
-	}
-	return n.file.append(records, purges, offsets)
-}
-
 // take applies p: its effects first, then its epoch. The caller holds mu, or is
 // alone.
 func (n *Node) take(p Purge) {
@@ -230,8 +216,25 @@ func (n *Node) take(p Purge) {
 	n.table.bound()
 	o := p.ID.origin()
 	n.positions[o] = max(n.positions[o], p.ID.Number)
+	n.remember(p)
+}
+
+// maxRecentBytes bounds the recent purges in memory.
+const maxRecentBytes = 16 << 20
+
+// remember keeps p for List, Find and peers. The caller holds mu, or is alone.
+func (n *Node) remember(p Purge) {
 	n.recent = append(n.recent, p)
+	n.recentBytes += p.Size()
+	for len(n.recent) > 1 && n.recentBytes > maxRecentBytes {
+		n.recentBytes -= n.recent[0].Size()
+		n.recent[0] = Purge{} // what it names can be collected
+		n.recent = n.recent[1:]
+	}
 	if len(n.recent) >= 2*n.o.Recent {
+		for i := range n.recent[:len(n.recent)-n.o.Recent] {
+			n.recentBytes -= n.recent[i].Size()
+		}
 		n.recent = slices.Clone(n.recent[len(n.recent)-n.o.Recent:])
 	}
 }

@@ -10,6 +10,7 @@
 //   - report: a run as a table, JSON and an HTML page
 //   - replay: sends a log through a running proxy and compares every body
 //   - trial: real applications behind weir, and many visitors who must not see each other's pages
+//   - chaos: random faults over a running weir, and what must hold whatever happens
 //   - figures: prints what was measured beside what it should be
 //
 // None of them imports the proxy: what they know of it is HTTP and the Cache-Status field (RFC 9211).

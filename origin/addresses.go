@@ -11,13 +11,8 @@ import (
 	"time"
 )
 
-// Resolver looks names up. *net.Resolver is one.
-type Resolver interface {
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-}
-
-// addresses is what the name of a server stands for. It is looked up again before it
-// is older than every; connections to an address that the name no longer has are not
+// addresses is what the name of a server stands for. No request relies on what is older
+// than every (see due); connections to an address that the name no longer has are not
 // used for another request (see current).
 type addresses struct {
 	resolver Resolver
@@ -34,7 +29,7 @@ type addresses struct {
 	turn    int              // which of list is tried first
 	at      time.Duration    // when list was looked up
 	literal bool             // the host is an address
-	pending bool             // a look-up in the background is under way
+	pending chan struct{}    // closed when the look-up that due asked for has ended; else nil
 }
 
 func newAddresses(r Resolver, addr string, every time.Duration) *addresses {
@@ -47,19 +42,27 @@ func newAddresses(r Resolver, addr string, every time.Duration) *addresses {
 	return a
 }
 
-// due reports whether the caller is to look the name up in the background, so that
-// the answer is here in time; it then must call look.
-func (a *addresses) due(now time.Duration) bool {
+// due reports whether the caller is to look the name up, which is early enough for the
+// answer to be here in time where there are requests all the while. When what is known
+// is too old, it returns what to wait for before a server is connected to. Of a name
+// that was never looked up nothing is due: order looks it up.
+func (a *addresses) due(now time.Duration) (look bool, known <-chan struct{}) {
 	if a.literal || a.every <= 0 {
-		return false
+		return false, nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.pending || now-a.at < a.every*3/4 {
-		return false
+	age := now - a.at
+	if len(a.list) == 0 || age < a.every*3/4 {
+		return false, nil
 	}
-	a.pending = true
-	return true
+	if a.pending == nil {
+		a.pending, look = make(chan struct{}), true
+	}
+	if age >= a.every {
+		known = a.pending
+	}
+	return look, known
 }
 
 // look looks the name up. When that fails the addresses stay what they are, and it is
@@ -71,7 +74,10 @@ func (a *addresses) look(ctx context.Context, now time.Duration) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.pending, a.at = false, now
+	if a.at = now; a.pending != nil {
+		close(a.pending)
+		a.pending = nil
+	}
 	if err != nil {
 		return err
 	}
@@ -86,12 +92,13 @@ func (a *addresses) look(ctx context.Context, now time.Duration) error {
 
 // order returns the addresses in the order in which to try them for a new connection,
 // each time beginning with another; those that could not be reached of late come
-// last. It looks the name up itself when what is known is too old.
+// last. It looks the name up itself when nothing is known, or that says nothing about a
+// new connection.
 func (a *addresses) order(ctx context.Context, now time.Duration) ([]netip.AddrPort, error) {
 	a.mu.Lock()
-	old := !a.literal && (len(a.list) == 0 || a.every <= 0 || now-a.at > 2*a.every)
+	unknown := len(a.list) == 0 || !a.literal && a.every <= 0
 	a.mu.Unlock()
-	if old {
+	if unknown {
 		if err := a.look(ctx, now); err != nil && len(a.all()) == 0 {
 			return nil, err
 		}

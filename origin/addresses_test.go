@@ -42,18 +42,28 @@ func TestAddressesAreLookedUpAgain(t *testing.T) {
 			t.Errorf("at %v: %v, %v after %d look-ups; want %v after %d", now, list, err, dns.asked, addrs, asked)
 		}
 	}
-	if !a.due(time.Minute) || a.due(time.Minute) {
-		t.Error("what was never looked up is due, once")
+	due := func(now time.Duration) string {
+		look, known := a.due(now)
+		return fmt.Sprintf("look %v, wait %v", look, known != nil)
+	}
+	if got := due(time.Minute); got != "look false, wait false" {
+		t.Error("of what was never looked up:", got)
 	}
 	want(time.Minute, 1, "10.0.0.1:80")
 	want(80*time.Second, 1, "10.0.0.1:80")
 	dns.answer = []string{"10.0.0.2"}
-	if a.due(82 * time.Second) {
-		t.Error("a look-up is due before three quarters of the time have passed")
+	if got := due(82 * time.Second); got != "look false, wait false" {
+		t.Error("before three quarters of the time have passed:", got)
 	}
 	// In the background, before the time has passed; the old address holds meanwhile.
-	if !a.due(83*time.Second) || a.due(83*time.Second) {
-		t.Fatal("no look-up is due, or two are")
+	if got := due(83 * time.Second); got != "look true, wait false" {
+		t.Fatal("behind three quarters of the time:", got)
+	}
+	if got := due(83 * time.Second); got != "look false, wait false" {
+		t.Fatal("while a look-up is under way:", got)
+	}
+	if got := due(90 * time.Second); got != "look false, wait true" {
+		t.Fatal("when the time has passed:", got)
 	}
 	want(83*time.Second, 1, "10.0.0.1:80")
 	if !a.current(addrOf("10.0.0.1")) {
@@ -72,9 +82,18 @@ func TestAddressesAreLookedUpAgain(t *testing.T) {
 		t.Error("the failure is not told")
 	}
 	want(114*time.Second, 3, "10.0.0.2:80")
-	// After a long pause nobody relies on what was.
-	dns.answer = []string{"10.0.0.3"}
-	want(10*time.Minute, 4, "10.0.0.3:80")
+	// After a pause a request waits for the answer, whatever it is.
+	look, known := a.due(10 * time.Minute)
+	if !look || known == nil {
+		t.Fatal("after a pause nothing is looked up, or waited for")
+	}
+	_ = a.look(ctx, 10*time.Minute)
+	select {
+	case <-known:
+	default:
+		t.Error("a failed look-up does not end the wait")
+	}
+	want(10*time.Minute, 4, "10.0.0.2:80")
 }
 
 func TestAddressesForNewConnectionsOnly(t *testing.T) {
@@ -85,7 +104,7 @@ func TestAddressesForNewConnectionsOnly(t *testing.T) {
 			t.Errorf("connection %d: %v after %d look-ups", n, err, dns.asked)
 		}
 	}
-	if a.due(time.Hour) || !a.current(addrOf("10.9.9.9")) {
+	if look, _ := a.due(time.Hour); look || !a.current(addrOf("10.9.9.9")) {
 		t.Error("connections depend on what the name stands for")
 	}
 }
@@ -93,7 +112,7 @@ func TestAddressesForNewConnectionsOnly(t *testing.T) {
 func TestAddressesWithoutName(t *testing.T) {
 	a := newAddresses(nil, "[::ffff:10.0.0.1]:80", time.Second)
 	list, err := a.order(context.Background(), time.Hour)
-	if err != nil || len(list) != 1 || list[0] != addrOf("10.0.0.1") || a.due(time.Hour) {
+	if look, _ := a.due(time.Hour); err != nil || len(list) != 1 || list[0] != addrOf("10.0.0.1") || look {
 		t.Errorf("%v, %v", list, err)
 	}
 }

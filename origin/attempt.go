@@ -38,6 +38,23 @@ type attempt struct {
 	raced   bool          // another server has been asked beside
 }
 
+// why says what made a request be sent once more.
+type why uint8
+
+const (
+	whyConnect why = iota // no connection was made
+	whyReset              // the connection broke, or what came was no answer
+	whyStatus             // the answer was a 5xx
+	whySlow               // no answer came in time
+	whyHedge              // configured hedging; no retry
+	numWhys
+)
+
+var whyNames = [numWhys]string{"connect", "reset", "status", "slow", "hedge"}
+
+// String returns the name in the metrics.
+func (w why) String() string { return whyNames[w] }
+
 // contender is asked to begin another attempt beside its own, at a server whose permit
 // is taken.
 type contender interface{ rival(m *member, w why) }

@@ -1,14 +1,17 @@
 package origin
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,6 +98,87 @@ type Config struct {
 	Observer Observer
 	// Log gets what servers fail with, and what becomes of them; nil is nobody.
 	Log *slog.Logger
+}
+
+// Server is one server of a pool.
+type Server struct {
+	// URL is "http://host[:port]" or "https://host[:port]".
+	URL string
+	// Weight is its share of the requests in relation to the others; 0 is 1.
+	Weight int
+	// Backup: it gets requests only while no other server is usable.
+	Backup bool
+}
+
+// Balance says by what a server is chosen.
+type Balance uint8
+
+const (
+	// LeastRequests chooses the server with the fewest requests in flight for its
+	// weight, and counts those of a slow server several times.
+	LeastRequests Balance = iota
+	// RoundRobin lets the servers take turns, by their weights only.
+	RoundRobin
+)
+
+// Resolver looks names up. *net.Resolver is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// Eject says when a server that fails gets no requests for some time.
+type Eject struct {
+	// Off: failures of requests take no server out, and leave it its share of them.
+	Off bool
+	// Failures in a row are too many.
+	Failures int
+	// Ratio of failures among at least ten answers within Window is too much.
+	Ratio  float64
+	Window time.Duration
+	// For is how long the server then gets none. It doubles each time that the
+	// server fails again soon after it came back.
+	For time.Duration
+}
+
+// Hedge says when a second server is asked beside the first.
+type Hedge struct {
+	// After is how long the first is waited for; Quantile, when it is not 0, derives
+	// that from the time that answers usually take. Both 0: there are no hedges.
+	After    time.Duration
+	Quantile float64
+	// AtMost bounds hedges to a share of the requests of the last ten seconds.
+	AtMost float64
+}
+
+// Health says how a server is asked, in the absence of requests, whether it works.
+type Health struct {
+	// Path is asked for with GET. Empty: there are no active checks.
+	Path string
+	// Interval is from one check to the next, Timeout what one may take.
+	Interval, Timeout time.Duration
+	// Rise good answers in a row bring a server back, Fall bad ones take it out.
+	Rise, Fall int
+	// Status holds the first and the last code of each range that is good.
+	Status [][2]int
+}
+
+// good reports whether code is what a check wants to see.
+func (c *Health) good(code int) bool {
+	return slices.ContainsFunc(c.Status, func(r [2]int) bool { return r[0] <= code && code <= r[1] })
+}
+
+// wants says which codes are good.
+func (c *Health) wants() string {
+	var s string
+	for i, r := range c.Status {
+		if i > 0 {
+			s += ", "
+		}
+		if s += fmt.Sprint(r[0]); r[1] > r[0] {
+			s += fmt.Sprintf("-%d", r[1])
+		}
+	}
+	return s
 }
 
 // TLSConfig says how https servers prove who they are, and how we do.

@@ -335,8 +335,6 @@ func (c *race) runRival(ctx context.Context, x, y *exchange) {
 	}
 }
 
-func round(d time.Duration) string { return d.Round(100 * time.Microsecond).String() }
-
 // probeBeside sends a copy of a request that may be repeated to an ejected server that
 // is due to be probed. The answer is read, and used for nothing else.
 func (p *Pool) probeBeside(out *outgoing) {
@@ -362,9 +360,6 @@ func (p *Pool) probeBeside(out *outgoing) {
 		_ = resp.Body.Close()
 	}()
 }
-
-// probeReads is how much of a body a probe reads to see that it flows.
-const probeReads = 1 << 20
 
 // serverOf returns the server that m stands for.
 func (p *Pool) serverOf(m *member) *server {

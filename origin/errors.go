@@ -60,6 +60,11 @@ func (k Kind) faultOfServer() bool {
 	return false
 }
 
+// unreached reports whether k means that no connection was made.
+func unreached(k Kind) bool {
+	return k == Refused || k == Connect || k == ConnectTimeout || k == TLS
+}
+
 // The outcomes of an exchange that did not fail.
 const (
 	outcomeOK        = "ok"        // the response was read to its proven (or close-delimited) end
@@ -105,10 +110,6 @@ func (e *Error) Status() int {
 	}
 	return http.StatusBadGateway
 }
-
-// Detail is a short token from a closed list (the Kind's name) for the detail
-// parameter of Cache-Status.
-func (e *Error) Detail() string { return e.Kind.String() }
 
 // kindOfDial classifies an error from establishing the TCP connection.
 func kindOfDial(err error) Kind {

@@ -61,7 +61,7 @@ type exchange struct {
 // response's body owns it.
 func (x *exchange) run(ctx context.Context) (*Response, *Error) {
 	x.parent = ctx
-	x.server.resolve()
+	x.server.resolve(x)
 	err := x.send()
 	for err != nil && x.anew(err) {
 		err = x.send()

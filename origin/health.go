@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -30,18 +29,6 @@ var stateNames = [numStates]string{"up", "backup", "ejected", "probing", "down"}
 // String returns the state's name in /v1/status.
 func (s State) String() string { return stateNames[s] }
 
-// Eject says when a server that fails gets no requests for some time.
-type Eject struct {
-	// Failures in a row are too many.
-	Failures int
-	// Ratio of failures among at least ten answers within Window is too much.
-	Ratio  float64
-	Window time.Duration
-	// For is how long the server then gets none. It doubles each time that the
-	// server fails again soon after it came back.
-	For time.Duration
-}
-
 const (
 	// ratioLeast is how many answers a ratio is taken of at least.
 	ratioLeast = 10
@@ -59,7 +46,6 @@ type health struct {
 	unproven   []uint64 // distinct targets that failed since then and do not count yet
 	results    tally    // all results, and the failures among them
 	unreached  bool     // the last failure was one to connect
-	lastFailed time.Duration
 	lastGood   time.Duration
 	firstWrong time.Duration // when unproven began
 	lost       int           // exchanges in a row that others answered sooner
@@ -94,7 +80,7 @@ func (h *health) failed(now time.Duration, reason string, unreached bool) {
 	h.row++
 	h.results.add(now, 0)
 	h.results.add(now, 1)
-	h.lastFailed, h.reason, h.unreached = now, reason, unreached
+	h.reason, h.unreached = reason, unreached
 }
 
 // suspect records a failure that nothing could be compared with, and reports
@@ -138,9 +124,9 @@ func (h *health) lose(e *Eject, now, began, slow time.Duration, reason string) b
 // judge decides whether the server fails too often.
 func (h *health) judge(e *Eject, now time.Duration) bool {
 	n := h.results.sums(now)
-	h.failing = h.check.down || h.row >= e.Failures ||
+	h.failing = h.check.down || !e.Off && (h.row >= e.Failures ||
 		n[0] >= ratioLeast && float64(n[1]) >= e.Ratio*float64(n[0]) ||
-		h.onProbation(now) && h.row > 0
+		h.onProbation(now) && h.row > 0)
 	return h.failing
 }
 
@@ -198,37 +184,6 @@ func (h *health) state(backup bool) State {
 		return StateBackup
 	}
 	return StateUp
-}
-
-// Health says how a server is asked, in the absence of requests, whether it works.
-type Health struct {
-	// Path is asked for with GET. Empty: there are no active checks.
-	Path string
-	// Interval is from one check to the next, Timeout what one may take.
-	Interval, Timeout time.Duration
-	// Rise good answers in a row bring a server back, Fall bad ones take it out.
-	Rise, Fall int
-	// Status holds the first and the last code of each range that is good.
-	Status [][2]int
-}
-
-// good reports whether code is what a check wants to see.
-func (c *Health) good(code int) bool {
-	return slices.ContainsFunc(c.Status, func(r [2]int) bool { return r[0] <= code && code <= r[1] })
-}
-
-// wants says which codes are good.
-func (c *Health) wants() string {
-	var s string
-	for i, r := range c.Status {
-		if i > 0 {
-			s += ", "
-		}
-		if s += fmt.Sprint(r[0]); r[1] > r[0] {
-			s += fmt.Sprintf("-%d", r[1])
-		}
-	}
-	return s
 }
 
 // checks counts the results of active checks.

@@ -37,12 +37,14 @@ type idle struct {
 	armed    bool // sweeping will run
 }
 
-// take returns the connection for name that became idle last and may be used for x, or
-// nil. Those that may not are closed.
-func (s *server) take(name string, x *exchange) *conn {
+// take returns the connection for name that became idle last and may be used, by a
+// request that can be sent again or not, or nil. Those that may not are closed. After one
+// connection broke under a request the idle ones are no better: a server that stops closes
+// all of them.
+func (s *server) take(name string, broke, again bool) *conn {
 	for {
 		c := s.pop(func(c *conn) bool { return c.name == name })
-		if c == nil || !x.dying(c) {
+		if c == nil || !broke && !s.dying(c, again) {
 			return c
 		}
 		s.discard(c)
@@ -62,18 +64,11 @@ func (s *server) pop(fits func(c *conn) bool) *conn {
 	return nil
 }
 
-// dying reports whether c, which is idle, must not be used for x. After one connection
-// has broken under x the idle ones are no better: a server that stops closes all of
-// them.
-func (x *exchange) dying(c *conn) bool {
+// dying reports whether c, which is idle, must not be used for a request.
+func (s *server) dying(c *conn, again bool) bool {
 	quiet, promise := c.Idle()
-	switch {
-	case x.broke, x.pool.now()-c.idle >= idleTimeout, !x.server.usable(c.remote, c.opened):
-		return true
-	case promise.Given && quiet >= promise.Timeout-promiseMargin:
-		return true
-	}
-	return quiet >= restless && !(idempotent(x.out.method) && x.out.up.replayable())
+	return s.pool.now()-c.idle >= idleTimeout || !s.usable(c.remote, c.opened) ||
+		promise.Given && quiet >= promise.Timeout-promiseMargin || quiet >= restless && !again
 }
 
 // put keeps a connection whose exchange is over, if it can be used again.

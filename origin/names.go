@@ -83,12 +83,6 @@ func (n *names) enter(ctx context.Context, o *outgoing, now, wait time.Duration)
 	if n == nil || n.known(hostname(o.host), now) {
 		return nil
 	}
-	select {
-	case n.places <- struct{}{}:
-		o.stranger = true
-		return nil
-	default:
-	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

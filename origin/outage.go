@@ -10,7 +10,6 @@ import (
 // once, and one request at a time finds out whether the origin is back.
 type outage struct {
 	failing  bool
-	since    time.Duration
 	lastGood time.Duration
 	wrong    []uint64 // distinct targets that failed since then
 
@@ -32,7 +31,7 @@ const (
 func (o *outage) good(now time.Duration) {
 	o.lastGood, o.wrong = now, o.wrong[:0]
 	if o.failing {
-		o.failing, o.since, o.pause = false, now, 0
+		o.failing, o.pause = false, 0
 	}
 }
 
@@ -57,7 +56,7 @@ func (o *outage) bad(now time.Duration, target uint64) {
 
 func (o *outage) fail(now time.Duration) {
 	if !o.failing {
-		o.failing, o.since, o.pause = true, now, shortestPause
+		o.failing, o.pause = true, shortestPause
 		o.next = now + o.pause
 	}
 }

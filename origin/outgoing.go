@@ -121,20 +121,6 @@ func (o *outgoing) repeatable(k Kind) (why, bool) {
 	return whyReset, k == Reset || k == Malformed || k == HeaderTooLarge || k == Truncated
 }
 
-// unreached reports whether k means that no connection was made.
-func unreached(k Kind) bool {
-	return k == Refused || k == Connect || k == ConnectTimeout || k == TLS
-}
-
-// idempotent is RFC 9110, section 9.2.2.
-func idempotent(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	return false
-}
-
 // hostname is host without its port and brackets.
 func hostname(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {

@@ -11,23 +11,6 @@ const watchRound = 20 * time.Millisecond
 // watchLingers is after how many rounds without anything in flight the watch ends.
 const watchLingers = 5
 
-// why says what made a request be sent once more.
-type why uint8
-
-const (
-	whyConnect why = iota // no connection was made
-	whyReset              // the connection broke, or what came was no answer
-	whyStatus             // the answer was a 5xx
-	whySlow               // no answer came in time
-	whyHedge              // configured hedging; no retry
-	numWhys
-)
-
-var whyNames = [numWhys]string{"connect", "reset", "status", "slow", "hedge"}
-
-// String returns the name in the metrics.
-func (w why) String() string { return whyNames[w] }
-
 // late is an attempt beside which another is to begin.
 type late struct {
 	*attempt
@@ -142,7 +125,7 @@ func (r *roster) slow(now time.Duration) time.Duration {
 func (r *roster) hedgeEnded(won bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.hedged[b2i(!won)]++
+	r.hedged[won]++
 }
 
 // lateLocked takes note of an attempt for which slow was not enough.
@@ -209,3 +192,5 @@ func (r *roster) rivalLocked(now time.Duration, a *attempt, p patience, waited t
 	l.attempt, l.to = a, m
 	return l
 }
+
+func round(d time.Duration) string { return d.Round(100 * time.Microsecond).String() }

@@ -1,15 +1,103 @@
 package origin
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
-// Hedge says when a second server is asked beside the first.
-type Hedge struct {
-	// After is how long the first is waited for; Quantile, when it is not 0, derives
-	// that from the time that answers usually take. Both 0: there are no hedges.
-	After    time.Duration
-	Quantile float64
-	// AtMost bounds hedges to a share of the requests of the last ten seconds.
-	AtMost float64
+const (
+	// latencyBuckets divide the time from 64 us to more than a minute, four to
+	// each doubling.
+	latencyBuckets = 88
+	// latencyLeast is how many answers a quantile is taken of at least.
+	latencyLeast = 20
+	// latencyRound is how often the older answers lose some of their weight, and
+	// latencyFade what they keep: half of it after five minutes.
+	latencyRound = 10 * time.Second
+	latencyFade  = 0.977
+)
+
+// latencies estimates quantiles of how long an origin usually takes to answer.
+type latencies struct {
+	weights [latencyBuckets]float64
+	total   float64
+	faded   time.Duration // when the weights were last reduced
+}
+
+// latencyBucket returns the bucket of d: the position of its highest bit in
+// microseconds, and the two bits below that.
+func latencyBucket(d time.Duration) int {
+	us := uint64(max(d.Microseconds(), 64))
+	n := bits.Len64(us)
+	return min((n-7)*4+int(us>>(n-3)&3), latencyBuckets-1)
+}
+
+// latencyBound returns the upper bound of a bucket.
+func latencyBound(bucket int) time.Duration {
+	return time.Duration((5+bucket%4)<<(bucket/4+4)) * time.Microsecond
+}
+
+// add records one answer.
+func (l *latencies) add(now, d time.Duration) {
+	if rounds := int((now - l.faded) / latencyRound); rounds > 0 {
+		l.faded += time.Duration(rounds) * latencyRound
+		keep := 1.0
+		for range min(rounds, 1000) {
+			keep *= latencyFade
+		}
+		for i := range l.weights {
+			l.weights[i] *= keep
+		}
+		l.total *= keep
+	}
+	l.weights[latencyBucket(d)]++
+	l.total++
+}
+
+// quantile returns a time within which the share q of the answers came, or 0 while
+// there are too few of them to know.
+func (l *latencies) quantile(q float64) time.Duration {
+	if l.total < latencyLeast {
+		return 0
+	}
+	above := l.total * (1 - q)
+	for i := latencyBuckets - 1; i > 0; i-- {
+		if above -= l.weights[i]; above < 0 {
+			return latencyBound(i)
+		}
+	}
+	return latencyBound(0)
+}
+
+const (
+	// ewmaShare is the share of the newest answer in a server's mean.
+	ewmaShare = 0.2
+	// ewmaFades is how long a mean counts that no answer confirms: a server that
+	// was slow is given requests again, and shows what it is now.
+	ewmaFades = 10 * time.Second
+)
+
+// mean is a moving mean of how long one server takes to answer.
+type mean struct {
+	value float64 // seconds; 0 is unknown
+	at    time.Duration
+}
+
+func (m *mean) add(now, d time.Duration) {
+	if m.value == 0 || now-m.at > ewmaFades {
+		m.value = d.Seconds()
+	} else {
+		m.value += ewmaShare * (d.Seconds() - m.value)
+	}
+	m.at = now
+}
+
+// known returns the mean, or 0 when there is none or it is too old.
+func (m *mean) known(now time.Duration) float64 {
+	if now-m.at > ewmaFades {
+		return 0
+	}
+	return m.value
 }
 
 const (

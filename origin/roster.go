@@ -9,17 +9,6 @@ import (
 	"time"
 )
 
-// Balance says by what a server is chosen.
-type Balance uint8
-
-const (
-	// LeastRequests chooses the server with the fewest requests in flight for its
-	// weight, and counts those of a slow server several times.
-	LeastRequests Balance = iota
-	// RoundRobin lets the servers take turns, by their weights only.
-	RoundRobin
-)
-
 // roster knows the servers of an origin: which is chosen, what is in flight at each,
 // and how each fares. It outlives the Pool of one configuration, so that a reload
 // changes neither how many requests a server has nor what is known of it. All times
@@ -44,18 +33,8 @@ type roster struct {
 	watching bool        // the watch runs
 	anyOut   atomic.Bool // a server is ejected, so that it may be due to be probed
 	retried  [numWhys]uint64
-	hedged   [2]uint64 // that won, and that did not
-	news     []news    // what is to be logged
-}
-
-// Server is one server of a pool.
-type Server struct {
-	// URL is "http://host[:port]" or "https://host[:port]".
-	URL string
-	// Weight is its share of the requests in relation to the others; 0 is 1.
-	Weight int
-	// Backup: it gets requests only while no other server is usable.
-	Backup bool
+	hedged   map[bool]uint64 // by whether they won
+	news     []news          // what is to be logged
 }
 
 // rosterConfig is what a roster depends on of a Config.
@@ -94,7 +73,7 @@ type member struct {
 
 // newRoster returns a roster without members. clock is that of all times it is told.
 func newRoster(clock func() time.Duration) *roster {
-	r := &roster{clock: clock, members: make(map[string]*member)}
+	r := &roster{clock: clock, members: make(map[string]*member), hedged: make(map[bool]uint64)}
 	r.quit, r.close = context.WithCancel(context.Background())
 	return r
 }

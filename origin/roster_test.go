@@ -308,6 +308,30 @@ func TestNeverMoreThanHalf(t *testing.T) {
 	}
 }
 
+func TestNobodyIsEjected(t *testing.T) {
+	r := newTestRoster(t, servers(3)...)
+	r.conf.eject.Off = true
+	a := r.list[0]
+	for n := range uint64(30) {
+		r.ok(r.list[1], n)
+		r.bad(a, n)
+		r.unreached(a)
+		r.pass(100 * time.Millisecond)
+	}
+	r.want("up up up")
+	if a.health.reason == "" {
+		t.Error("nothing says how it last failed")
+	}
+	r.ok(a, 1)
+	if got := r.shares(300); got["a"] < 90 || got["a"] > 110 {
+		t.Errorf("shares %v, want a third for each", got)
+	}
+	// Checks still take it out.
+	r.conf.health = Health{Fall: 1, Rise: 1}
+	r.checked(r.now, r.list, a, false, "ill")
+	r.want("down up up")
+}
+
 func TestOneAloneIsNeverEjected(t *testing.T) {
 	r := newTestRoster(t, servers(1)...)
 	for i := range uint64(20) {

@@ -18,8 +18,7 @@ import (
 type server struct {
 	pool   *Pool
 	member *member // the same as the roster knows it
-	scheme string
-	addr   string // host:port
+	addr   string  // host:port
 	addrs  *addresses
 	tls    *tls.Config // nil for http; ServerName is filled in per connection
 	http1  http1.Config
@@ -28,7 +27,7 @@ type server struct {
 }
 
 func newServer(p *Pool, scheme, addr string, tlsConf *tls.Config) *server {
-	s := &server{pool: p, scheme: scheme, addr: addr, addrs: newAddresses(p.conf.Resolver, addr, p.conf.Resolve)}
+	s := &server{pool: p, addr: addr, addrs: newAddresses(p.conf.Resolver, addr, p.conf.Resolve)}
 	s.http1 = http1.Config{
 		MaxHeader: int(p.conf.MaxHeaderBytes), Between: p.conf.BetweenBytesTimeout,
 		Now: func() time.Duration { return p.now() },
@@ -58,7 +57,7 @@ func (s *server) connect(x *exchange) (*conn, *h2Conn, *Error) {
 	if session := s.http2.reserve(name, s.usable); session != nil {
 		return nil, session, nil
 	}
-	if c := s.take(name, x); c != nil {
+	if c := s.take(name, x.broke, idempotent(x.out.method) && x.out.up.replayable()); c != nil {
 		return c, nil, nil
 	}
 	x.reused = false
@@ -128,18 +127,37 @@ func (s *server) usable(remote netip.AddrPort, opened time.Duration) bool {
 	return (age <= 0 || s.pool.now()-opened < age) && s.addrs.current(remote)
 }
 
-// resolve looks the server's name up in the background when that is due.
-func (s *server) resolve() {
-	if s.pool.retired.Load() || !s.addrs.due(s.pool.now()) {
+// resolve looks the server's name up when that is due: in the background while what is
+// known holds, else x waits for that.
+func (s *server) resolve(x *exchange) {
+	if s.pool.retired.Load() {
 		return
 	}
-	go func() {
-		ctx, cancel := context.WithTimeout(s.pool.base, s.pool.conf.ConnectTimeout)
-		defer cancel()
-		if err := s.addrs.look(ctx, s.pool.now()); err != nil {
-			s.pool.roster.complain(s.pool.now(), s.member, Connect.String(), err.Error())
-		}
-	}()
+	look, known := s.addrs.due(s.pool.now())
+	if look {
+		go s.lookUp()
+	}
+	if known == nil {
+		return
+	}
+	begin := time.Now()
+	ctx, cancel := context.WithCancel(x.parent)
+	defer cancel()
+	x.dialing(cancel)
+	select {
+	case <-known:
+	case <-ctx.Done():
+	}
+	x.dialing(nil)
+	x.left -= time.Since(begin)
+}
+
+func (s *server) lookUp() {
+	ctx, cancel := context.WithTimeout(s.pool.base, s.pool.conf.ConnectTimeout)
+	defer cancel()
+	if err := s.addrs.look(ctx, s.pool.now()); err != nil {
+		s.pool.roster.complain(s.pool.now(), s.member, Connect.String(), err.Error())
+	}
 }
 
 // checkUntil asks the server from time to time whether it works, until ctx ends.
@@ -164,6 +182,9 @@ func (s *server) checkUntil(ctx context.Context) {
 		}
 	}
 }
+
+// probeReads is how much of a body a probe or a check reads to see that it flows.
+const probeReads = 1 << 20
 
 // check asks once, and returns why the answer is not good, or "".
 func (s *server) check(ctx context.Context) string {

@@ -265,11 +265,13 @@ func TestChangedAddress(t *testing.T) {
 		name    string
 		resolve time.Duration
 		age     time.Duration
+		pause   time.Duration // between requests
 		within  time.Duration // 0: not within a minute
 	}{
-		{"resolved again", 30 * time.Second, 0, 30 * time.Second},
-		{"for new connections only", -1, 0, 0},
-		{"for new connections, which are not old", -1, 10 * time.Second, 11 * time.Second},
+		{"resolved again", 30 * time.Second, 0, 500 * time.Millisecond, 30 * time.Second},
+		{"resolved again behind a pause", 30 * time.Second, 0, 31 * time.Second, 31 * time.Second},
+		{"for new connections only", -1, 0, 500 * time.Millisecond, 0},
+		{"for new connections, which are not old", -1, 10 * time.Second, 500 * time.Millisecond, 11 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			dns := &moved{}
@@ -293,7 +295,7 @@ func TestChangedAddress(t *testing.T) {
 			dns.to("192.0.2.2")
 			begin := time.Now()
 			for time.Since(begin) < time.Minute {
-				time.Sleep(500 * time.Millisecond)
+				time.Sleep(test.pause)
 				if body, _ := took(t, p, "/"); body == "192.0.2.2:80" {
 					break
 				}

@@ -32,7 +32,7 @@ func (r *roster) status(now time.Duration, members []*member) Status {
 	defer r.mu.Unlock()
 	s := Status{
 		Failing: r.failingLocked(members), Waiting: len(r.waiting.waiters),
-		Retries: make(map[string]uint64), Hedges: map[string]uint64{"true": r.hedged[0], "false": r.hedged[1]},
+		Retries: make(map[string]uint64), Hedges: map[string]uint64{"true": r.hedged[true], "false": r.hedged[false]},
 	}
 	for w := range whyHedge {
 		s.Retries[w.String()] = r.retried[w]

@@ -163,6 +163,15 @@ func (f *Freshness) staleAllowed(a *Asker, on Occasion, stale int64) bool {
 // DefaultUnreachableStatus are the statuses of gateways.
 var DefaultUnreachableStatus = [][2]int{{502, 504}}
 
+// OnStatus returns what an answer with that status is to what is stale, and reports
+// whether it is a failure of the origin for which that may stand in (RFC 5861 section 4).
+func OnStatus(r *Rule, status int) (on Occasion, failed bool) {
+	if r.TTL.Unreachable(status) {
+		return OnOutage, true
+	}
+	return OnFailure, status == 500 || 502 <= status && status <= 504
+}
+
 // Unreachable reports whether an origin that answers with that status counts as one
 // that cannot be reached.
 func (t *TTL) Unreachable(status int) bool {

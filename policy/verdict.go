@@ -169,6 +169,8 @@ const (
 	// ReasonClockSkew: the response would be stored, but by its Date it is too old:
 	// the clock of its origin is off.
 	ReasonClockSkew
+	// ReasonMemory: limits.memory_in_flight and limits.spool had no room for the body.
+	ReasonMemory
 
 	// Reasons is the number of reasons.
 	Reasons
@@ -184,7 +186,7 @@ var reasonNames = [Reasons]string{
 	ReasonPurged: "purged", ReasonUnconfirmed: "unconfirmed", ReasonCookie: "cookie", ReasonVaryForwarded: "vary-forwarded",
 	ReasonPathInDoubt: "path-in-doubt", ReasonOverride: "override", ReasonContentType: "content-type",
 	ReasonQueryReflected: "query-reflected", ReasonClockSkew: "clock-skew", ReasonTagLimit: "tag-limit", ReasonStorage: "storage",
-	ReasonNotAdmitted: "not-admitted", ReasonPinnedFull: "pinned-full",
+	ReasonNotAdmitted: "not-admitted", ReasonPinnedFull: "pinned-full", ReasonMemory: "memory",
 	ReasonClientGone: "client-gone", ReasonOnlyIfCached: "only-if-cached", ReasonNoPolicy: "no-policy",
 	ReasonBadRequest: "bad-request", ReasonHeaderTooLarge: "header-too-large", ReasonBodyTooLarge: "body-too-large",
 	ReasonUploadCut: "upload-cut", ReasonOriginRefused: "origin-refused", ReasonOriginConnect: "origin-connect",

@@ -8,8 +8,9 @@ import (
 )
 
 // A fallback is another origin that is asked when that of the rule, or the fallback
-// before it, gives no answer and nothing stale may stand in. What it answers is passed
-// on, and not stored: it may be a page that says sorry.
+// before it, gives no answer, has no connection free, or answers with a status that
+// counts as none (policy.TTL.Unreachable), and nothing stale may stand in. What it
+// answers is passed on, and not stored: it may be a page that says sorry.
 
 // upstream is the origin that the request goes to, by its name.
 func (x *exchange) upstream() (string, fetch.Upstream) {
@@ -22,19 +23,19 @@ func (x *exchange) upstream() (string, fetch.Upstream) {
 
 // fallsBack reports whether the request is to be passed to another origin, after the one
 // it was sent to has failed for that reason: to its fallback, and behind the last of
-// those to the origin of the rule, if that was avoided at first.
+// those, when that gave no answer, to the origin of the rule, if that was avoided at
+// first.
 func (x *exchange) fallsBack(reason policy.Reason) bool {
 	_, up := x.upstream()
-	if x.lastResort || up.Fallback == "" && !x.avoided || !x.mayFallBack() {
+	last := up.Fallback == "" && (!x.avoided || reason == policy.ReasonOriginStatus)
+	if last || x.lastResort || !x.mayFallBack() {
 		return false
 	}
-	switch reason {
-	case policy.ReasonOriginRefused, policy.ReasonOriginConnect, policy.ReasonOriginTLS, policy.ReasonOriginTimeout,
-		policy.ReasonOriginReset, policy.ReasonOriginMalformed:
-		x.fallback, x.lastResort, x.reason = up.Fallback, up.Fallback == "", policy.ReasonNone
-		return true
+	if x.occasion(reason) != policy.OnOutage && reason != policy.ReasonOriginMalformed {
+		return false
 	}
-	return false
+	x.fallback, x.lastResort, x.reason = up.Fallback, up.Fallback == "", policy.ReasonNone
+	return true
 }
 
 // avoids reports whether the request goes to a fallback at once, since its origin is

@@ -505,9 +505,8 @@ func (x *exchange) occasion(reason policy.Reason) policy.Occasion {
 		policy.ReasonOriginReset, policy.ReasonOriginBusy:
 		return policy.OnOutage
 	case policy.ReasonOriginStatus:
-		if x.rule.TTL.Unreachable(x.fwdStatus) {
-			return policy.OnOutage
-		}
+		on, _ := policy.OnStatus(x.rule, x.fwdStatus)
+		return on
 	}
 	return policy.OnFailure
 }

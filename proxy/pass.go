@@ -36,10 +36,11 @@ func (x *exchange) pass() state {
 		r.Body, r.ContentLength = up, x.head.Length
 	}
 	ctx, cancel := x.exclusive()
-	began, moment := x.p.now(), x.p.store.Moment()
-	_, asked := x.upstream()
+	began, moment, requested := x.p.now(), x.p.store.Moment(), x.p.clock.Now()
+	name, asked := x.upstream()
 	resp, err := asked.Do(ctx, r)
-	x.originTime = x.p.now().Sub(began)
+	arrived := x.p.now()
+	x.originTime = arrived.Sub(began)
 	x.endInterims()
 	if err != nil {
 		cancel()
@@ -54,6 +55,13 @@ func (x *exchange) pass() state {
 	if err != nil {
 		x.dropLive()
 		return x.failure(502, policy.ReasonOriginMalformed)
+	}
+	x.p.fetch.NoteDate(name, asked.Index, &policy.Response{
+		Status: resp.Status, Fields: received,
+		RequestTime: requested, ResponseTime: x.p.clock.At(arrived), Behind: x.p.clock.Behind(arrived),
+	})
+	if next, instead := x.insteadOf(resp.Status); instead {
+		return next
 	}
 	fields = policy.Dated(x.rule.KeepSession(&x.req, received), x.p.now().UnixNano())
 	if policy.Unsafe(x.req.Method) && resp.Status >= 200 && resp.Status < 400 {
@@ -74,6 +82,22 @@ func (x *exchange) pass() state {
 	x.code, x.tier = resp.Status, policy.TierOrigin
 	x.obj = &tiers.Object{Status: resp.Status, Fields: fields, Length: resp.ContentLength, Tier: policy.TierOrigin}
 	return stateDeliver
+}
+
+// insteadOf answers with something else where the origin's answer is an error for which
+// something stale may stand in, or that its fallback is to be asked for.
+func (x *exchange) insteadOf(status int) (next state, instead bool) {
+	on, failed := policy.OnStatus(x.rule, status)
+	switch {
+	case !failed:
+	case x.stale != nil && x.mayStandIn(x.stale, on):
+		x.dropLive()
+		return x.standIn(policy.ReasonOriginStatus), true
+	case x.fallsBack(policy.ReasonOriginStatus):
+		x.dropLive()
+		return statePass, true
+	}
+	return 0, false
 }
 
 func (x *exchange) passFailed(err error, up front.Body) state {

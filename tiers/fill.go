@@ -9,6 +9,7 @@ import (
 
 	"weir/policy"
 	"weir/tiers/disk"
+	"weir/tiers/spool"
 )
 
 const (
@@ -19,11 +20,14 @@ const (
 	// fillFirst is the first chunk of a body of unknown length: most bodies
 	// are small, and a flight should not cost 256 KiB before that is known.
 	fillFirst = 16 << 10
+	// fillFree is what a fill holds without asking the budget: without one chunk it
+	// could not go on at all, and small bodies are not worth the books.
+	fillFree = spool.PieceSize
 	// fillWindow is how many chunks stay in memory behind the newest once a
 	// body is on its way to disk.
 	fillWindow = 4
-	// passWindow is how many bytes a body that cannot be stored may run ahead
-	// of its slowest reader.
+	// passWindow is how many bytes in memory a body that cannot be stored may run
+	// ahead of its slowest reader.
 	passWindow = 1 << 20
 	// passStall is how long the readers of such a body wait for one of them
 	// that takes nothing, before it is given up. Whoever takes something now
@@ -42,22 +46,31 @@ var (
 // Fill is a body on its way in: one owner writes, any number of readers
 // follow, nobody waits for the whole. Small bodies gather in memory; beyond the
 // RAM tier's largest object they go to disk as they arrive, and only the newest
-// chunks stay in memory; late readers read the rest back. When there is no
-// place to store it, the body is passed through at the pace of the slowest
-// reader, except one that has stopped.
+// chunks stay in memory; late readers read the rest back. What the budget of
+// bodies in flight has no room for goes to disk sooner, or to the spool, from where
+// the commit takes it. When there is no place to store it, the body is passed
+// through: as far as memory and spool reach at the pace of the origin, and beyond
+// that at the pace of the slowest reader, except one that has stopped.
 //
-//	memory --larger than ram.max_object--> spill --larger than disk.max_object, or disk trouble--> pass
+//	memory --larger than ram.max_object, or no room--> spill --larger than disk.max_object, or disk trouble--> pass
+//	memory --no room, and no disk--> spool --no room there, or too large--> pass
 type Fill struct {
 	store  *Store
+	budget *spool.Budget
 	hash   policy.Hash
 	text   string
 	policy string
 	length int64
 	ended  bool // the owner has called Commit or Abandon; only the owner's
+	// relay: the body is for the readers that are there, and nobody comes later.
+	relay bool
+	// waits is told when the owner begins and ceases to wait for readers; nil: nobody is.
+	waits func(bool)
 
-	// mu protects the fields below it. Only the owner changes n, mode, chunks
-	// and writer, so the owner reads those without it. Chunk bytes below n are
-	// immutable.
+	// mu protects the fields below it. Only the owner changes n, mode, chunks,
+	// writer and file, so the owner reads those without it; once the body has ended,
+	// readers take away chunks. Chunk bytes below n are immutable for as long as
+	// somebody borrows them.
 	mu sync.Mutex
 	// moved wakes readers, space the owner.
 	moved  sync.Cond
@@ -72,16 +85,27 @@ type Fill struct {
 	done   bool
 	err    error
 	chunks []fillPiece
+	// mem are the bytes of chunks, taken those of them that were taken from the
+	// budget; buffer are those that were taken for the writer. spare is a chunk that
+	// nobody borrows.
+	mem, taken, buffer int64
+	spare              []byte
 	// readers are those that are open. Of a body that is passed through, pace
 	// is how far the slowest had read when that was last looked up.
 	readers []*FillReader
 	pace    int64
+	// cut ends a body that is passed through, for the sake of others.
+	cut error
 	// writer stays for late readers, also after the commit and after storing
 	// failed; refs counts the owner and the readers, the last of which
 	// releases it, for good: whoever comes later finds what is in memory.
 	writer   *disk.Writer
 	refs     int
 	released bool
+	// file has what is in the spool, as long as somebody may read it.
+	file *spool.File
+	// loan is the body once RAM has had it, where it is large.
+	loan *spool.Loan
 }
 
 type fillPiece struct {
@@ -94,6 +118,7 @@ type fillMode uint8
 const (
 	fillMemory fillMode = iota
 	fillSpill
+	fillSpool
 	fillPass
 )
 
@@ -103,6 +128,8 @@ func (m fillMode) String() string {
 		return "memory"
 	case fillSpill:
 		return "spill"
+	case fillSpool:
+		return "spool"
 	}
 	return "pass"
 }
@@ -111,23 +138,48 @@ func (m fillMode) String() string {
 // origin stated one, else -1. The caller owns the fill: it calls CopyFrom, then
 // Commit or Abandon, from one goroutine.
 func (s *Store) NewFill(hash policy.Hash, text, policyName string, length int64) *Fill {
-	f := &Fill{store: s, hash: hash, text: text, policy: policyName, length: length, refs: 1}
+	f := &Fill{store: s, budget: s.budget, hash: hash, text: text, policy: policyName, length: length, refs: 1}
 	f.moved.L, f.space.L = &f.mu, &f.mu
 	if length > s.ramMax {
-		if reason := f.spill(); reason != policy.ReasonNone {
+		if reason := f.leaveMemory(); reason != policy.ReasonNone {
 			f.passLocked(reason)
 		}
 	}
 	return f
 }
 
+// NewRelay starts a body that is stored nowhere and has the one reader that is
+// returned, which must be closed. Its origin is not held up by a slow reader as far as
+// memory and spool reach.
+func (s *Store) NewRelay(length int64) (*Fill, *FillReader) {
+	f := &Fill{store: s, budget: s.budget, length: length, refs: 1, relay: true, mode: fillPass}
+	f.moved.L, f.space.L = &f.mu, &f.mu
+	return f, f.addReaderLocked(0)
+}
+
+// Waits makes told what is called when the owner begins to wait for slow readers, and
+// when it ceases to. It must come before CopyFrom, and told must not block.
+func (f *Fill) Waits(told func(waiting bool)) { f.waits = told }
+
+// Cut ends the body, where it is passed through and its owner waits for readers: it
+// makes room for others. It may be called from any goroutine.
+func (f *Fill) Cut(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cut = err
+	f.space.Signal()
+}
+
 // CopyFrom reads r to its end and publishes the bytes as they arrive. It
-// returns nil at io.EOF, else the reader's error or ErrNoReaders. It reads into
+// returns nil at io.EOF, else the reader's error, ErrNoReaders, or that of Cut. It reads into
 // memory that readers share, so nothing is copied twice.
 func (f *Fill) CopyFrom(r io.Reader) error {
 	var surplus [1]byte
 	for {
-		buf := f.room()
+		buf, err := f.room()
+		if err != nil {
+			return err
+		}
 		full := len(buf) == 0
 		if full {
 			// The stated length is reached; the reader must now say so.
@@ -138,9 +190,7 @@ func (f *Fill) CopyFrom(r io.Reader) error {
 			if full {
 				return fmt.Errorf("cannot fill: body exceeds its Content-Length of %d", f.length)
 			}
-			if perr := f.publish(n); perr != nil {
-				return perr
-			}
+			f.publish(n)
 		}
 		if err == io.EOF {
 			return nil
@@ -151,38 +201,8 @@ func (f *Fill) CopyFrom(r io.Reader) error {
 	}
 }
 
-// room returns where the next bytes go; nil when the stated length is full.
-func (f *Fill) room() []byte {
-	if f.length >= 0 && f.n >= f.length {
-		return nil
-	}
-	if last := len(f.chunks) - 1; last >= 0 {
-		c := f.chunks[last]
-		if used := f.n - c.off; used < int64(len(c.buf)) {
-			return c.buf[used:]
-		}
-	}
-	size := int64(fillChunk)
-	switch {
-	case f.length >= 0 && f.mode == fillMemory:
-		size = f.length
-	case f.length >= 0:
-		size = min(size, f.length-f.n)
-	case f.n == 0:
-		size = fillFirst
-	case f.mode == fillMemory:
-		// Doubling keeps the number of chunks, and the waste, small.
-		size = min(f.n, fillChunk)
-	}
-	buf := make([]byte, size)
-	f.mu.Lock()
-	f.chunks = append(f.chunks, fillPiece{off: f.n, buf: buf})
-	f.mu.Unlock()
-	return buf
-}
-
 // publish makes n more bytes, written into room, visible to the readers.
-func (f *Fill) publish(n int) error {
+func (f *Fill) publish(n int) {
 	last := f.chunks[len(f.chunks)-1]
 	at := f.n - last.off
 	f.mu.Lock()
@@ -194,14 +214,17 @@ func (f *Fill) publish(n int) error {
 	f.mu.Unlock()
 	// Not under the lock: a slow disk must not hold up readers of memory.
 	reason := policy.ReasonNone
-	switch {
-	case f.mode == fillSpill:
+	switch f.mode {
+	case fillSpill:
 		reason = f.appendDisk(last.buf[at : at+int64(n)])
-	case f.mode == fillPass:
-	case f.n <= f.store.ramMax:
-		return nil
-	default:
-		reason = f.spill()
+	case fillSpool:
+		reason = f.appendSpool(last.buf[at : at+int64(n)])
+	case fillPass:
+	case fillMemory:
+		if f.n <= f.store.ramMax {
+			return
+		}
+		reason = f.leaveMemory()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -209,51 +232,6 @@ func (f *Fill) publish(n int) error {
 		f.passLocked(reason)
 	}
 	f.trimLocked()
-	return f.paceLocked()
-}
-
-func (f *Fill) appendDisk(p []byte) policy.Reason {
-	if d := f.store.diskStore(); d == nil || f.n > f.store.diskLimit(d) {
-		return policy.ReasonTooLarge
-	}
-	if err := f.writer.Append(p); err != nil {
-		return f.store.writeTrouble(err)
-	}
-	return policy.ReasonNone
-}
-
-// spill moves the fill from memory to disk. The reason is why it cannot, or
-// could only in part.
-func (f *Fill) spill() policy.Reason {
-	d := f.store.diskStore()
-	if d == nil {
-		return policy.ReasonTooLarge
-	}
-	if limit := f.store.diskLimit(d); f.length > limit || f.n > limit {
-		return policy.ReasonTooLarge
-	}
-	if !f.store.admission.admits(f.policy, &f.hash) {
-		return policy.ReasonNotAdmitted
-	}
-	w, err := d.In(f.policy).NewWriter(f.hash, []byte(f.text))
-	if err != nil {
-		return f.store.writeTrouble(err)
-	}
-	// The writer's own reference goes with Commit or Abort; this one is for the
-	// readers, and goes with the last of them.
-	w.Retain()
-	for _, c := range f.chunks {
-		if err = w.Append(c.buf[:min(int64(len(c.buf)), f.n-c.off)]); err != nil {
-			break
-		}
-	}
-	f.mu.Lock()
-	f.mode, f.writer = fillSpill, w
-	f.mu.Unlock()
-	if err != nil {
-		return f.store.writeTrouble(err)
-	}
-	return policy.ReasonNone
 }
 
 func (f *Fill) passLocked(reason policy.Reason) {
@@ -261,93 +239,6 @@ func (f *Fill) passLocked(reason policy.Reason) {
 	// There will be no commit that the last piece could wait for.
 	f.shown = f.n
 	f.moved.Broadcast()
-}
-
-// trimLocked forgets chunks that late readers will read from disk, or that
-// nobody but a laggard wants.
-func (f *Fill) trimLocked() {
-	keep := f.n - fillWindow*fillChunk
-	if f.mode == fillPass {
-		keep = f.n - 2*passWindow
-		if slow, _ := f.slowestLocked(); slow != nil {
-			// What was in memory when storing failed is nowhere else.
-			keep = min(keep, slow.pos)
-		}
-	}
-	i := 0
-	for i < len(f.chunks)-1 && f.chunks[i].off+int64(len(f.chunks[i].buf)) <= keep {
-		i++
-	}
-	if i > 0 {
-		// Copied, so that the forgotten chunks can be collected.
-		f.chunks = append(make([]fillPiece, 0, fillWindow+2), f.chunks[i:]...)
-	}
-}
-
-// paceLocked holds the owner back while a body that cannot be stored is far
-// enough ahead of its slowest reader.
-func (f *Fill) paceLocked() error {
-	for f.mode == fillPass && f.n-f.pace >= passWindow {
-		slow, caughtUp := f.slowestLocked()
-		switch {
-		case slow == nil && !f.anyAheadLocked():
-			return ErrNoReaders
-		case slow == nil:
-			// All wait for a later part: the owner goes there.
-			f.pace = f.n
-		default:
-			if f.pace = slow.pos; f.n-f.pace >= passWindow {
-				f.awaitLocked(slow, caughtUp)
-			}
-		}
-	}
-	return nil
-}
-
-// slowestLocked is the reader that has come least far, and whether another has
-// read everything and waits. Those that wait for a later part, of which nothing
-// has arrived, and those that were given up set no pace.
-func (f *Fill) slowestLocked() (slow *FillReader, caughtUp bool) {
-	for _, r := range f.readers {
-		if r.lost || r.pos > f.n {
-			continue
-		}
-		caughtUp = caughtUp || r.pos == f.n
-		if slow == nil || r.pos < slow.pos {
-			slow = r
-		}
-	}
-	return slow, caughtUp
-}
-
-func (f *Fill) anyAheadLocked() bool {
-	for _, r := range f.readers {
-		if !r.lost && r.pos > f.n {
-			return true
-		}
-	}
-	return false
-}
-
-// awaitLocked waits for a reader to move. While another waits for more, the
-// slow one has passStall to do so, and is given up then.
-func (f *Fill) awaitLocked(slow *FillReader, caughtUp bool) {
-	if !caughtUp {
-		f.space.Wait()
-		return
-	}
-	at, stalled := slow.pos, false
-	timer := time.AfterFunc(f.store.stall, func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		stalled = true
-		f.space.Signal()
-	})
-	f.space.Wait()
-	timer.Stop()
-	if stalled && slow.pos == at {
-		slow.lost = true
-	}
 }
 
 // Storable says whether the body can still be stored, and if not, why. It may
@@ -367,6 +258,7 @@ func (f *Fill) finish(err error) {
 		return
 	}
 	f.done, f.err, f.shown = true, err, f.n
+	f.spare = nil
 	f.moved.Broadcast()
 }
 
@@ -375,76 +267,6 @@ func (f *Fill) Length() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.n
-}
-
-// Commit publishes o, whose body CopyFrom has read to its proven end, and lets
-// the readers see that end. It sets o's Hash, Text, Length and Body; o must not
-// be changed afterwards. Visible is called when Get finds the object and before
-// any reader is told the end. A body that cannot be stored gives the reason;
-// its readers get it whole all the same.
-func (f *Fill) Commit(o *Object, visible func()) policy.Reason {
-	if f.length >= 0 && f.n != f.length {
-		panic(fmt.Sprintf("BUG: commit of %d bytes of a body of %d", f.n, f.length))
-	}
-	f.ended = true
-	defer f.release()
-	defer f.finish(nil)
-	o.Hash, o.Text, o.Length = f.hash, f.text, f.n
-	g := f.store.guards.of(&f.hash)
-	g.begin()
-	defer g.end()
-	switch f.mode {
-	case fillMemory:
-		return f.commitMemory(o, visible)
-	case fillSpill:
-		return f.commitSpilled(o, visible)
-	}
-	if f.writer != nil {
-		f.writer.Abort()
-	}
-	return f.reason
-}
-
-func (f *Fill) commitMemory(o *Object, visible func()) policy.Reason {
-	o.Body = f.join()
-	if f.store.putRAM(o) {
-		visible()
-		// RAM has it: nobody need wait for the disk.
-		f.finish(nil)
-		return f.store.putDisk(o, true)
-	}
-	reason := f.store.putDisk(o, false)
-	if reason == policy.ReasonNone {
-		visible()
-	}
-	return reason
-}
-
-func (f *Fill) commitSpilled(o *Object, visible func()) policy.Reason {
-	if reason := f.store.commitDisk(f.writer, o); reason != policy.ReasonNone {
-		return reason
-	}
-	visible()
-	return policy.ReasonNone
-}
-
-// join returns the body in one piece, which takes the place of the chunks. Only
-// the owner calls it, at the end.
-func (f *Fill) join() []byte {
-	if len(f.chunks) == 0 {
-		return []byte{}
-	}
-	if c := f.chunks[0]; len(f.chunks) == 1 && int64(len(c.buf)) == f.n {
-		return c.buf[:f.n:f.n]
-	}
-	body := make([]byte, 0, f.n)
-	for _, c := range f.chunks {
-		body = append(body, c.buf[:min(int64(len(c.buf)), f.n-c.off)]...)
-	}
-	f.mu.Lock()
-	f.chunks = []fillPiece{{buf: body}}
-	f.mu.Unlock()
-	return body
 }
 
 // Bytes returns the whole body when CopyFrom has read it to its end and it is
@@ -475,16 +297,25 @@ func (f *Fill) Abandon(err error) {
 	f.release()
 }
 
-// release gives back the owner's or a reader's hold on the writer.
+// release gives back the owner's or a reader's hold on what is outside of memory, and
+// on the budget.
 func (f *Fill) release() {
 	f.mu.Lock()
 	f.refs--
 	last := f.refs == 0 && !f.released
 	if last {
 		f.released = true
+		f.budget.Give(f.taken + f.buffer)
+		f.mem, f.taken, f.buffer = 0, 0, 0
 	}
 	f.mu.Unlock()
-	if last && f.writer != nil {
+	if !last {
+		return
+	}
+	if f.writer != nil {
 		f.writer.Release()
+	}
+	if f.file != nil {
+		f.file.Release()
 	}
 }

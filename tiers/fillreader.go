@@ -4,19 +4,25 @@ import (
 	"fmt"
 	"io"
 
-	"weir/tiers/disk"
+	"weir/tiers/spool"
 )
 
 // FillReader follows a Fill. One goroutine uses it.
 type FillReader struct {
 	fill *Fill
-	// pos, place (in fill.readers) and closed are protected by fill.mu.
-	pos    int64
-	place  int
-	closed bool
+	// pos, held, place (in fill.readers) and closed are protected by fill.mu. What
+	// Next has returned last begins at held.
+	pos, held int64
+	place     int
+	closed    bool
 	// lost: the others went on without it; protected by fill.mu.
 	lost bool
-	buf  []byte
+	// lent is what it reads once RAM has the body and that is large; protected by
+	// fill.mu.
+	lent *spool.LoanReader
+	// buf is where pieces are copied to, taken what the budget has given for it.
+	buf   []byte
+	taken int64
 }
 
 // NewReader returns a reader of the body from off, which must be closed. Whoever
@@ -33,14 +39,36 @@ func (f *Fill) NewReader(off int64) *FillReader {
 func (f *Fill) TryReader(off int64) *FillReader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if (f.mode == fillPass || f.released) && len(f.chunks) > 0 && off < f.chunks[0].off {
+	switch {
+	case f.loan != nil:
+		r := f.store.lendAgain(&f.hash, f.loan, min(off, f.n), f.n)
+		if r == nil {
+			return nil
+		}
+		r2 := f.addReaderLocked(off)
+		r2.lent = r
+		return r2
+	case f.mode != fillPass && !f.released, off >= f.firstLocked():
+	default:
 		return nil
 	}
 	return f.addReaderLocked(off)
 }
 
+// firstLocked is the offset of the first byte that can be had without the disk tier.
+func (f *Fill) firstLocked() int64 {
+	first := f.n
+	if len(f.chunks) > 0 {
+		first = f.chunks[0].off
+	}
+	if f.file != nil && !f.released {
+		first = min(first, f.file.Base())
+	}
+	return first
+}
+
 func (f *Fill) addReaderLocked(off int64) *FillReader {
-	r := &FillReader{fill: f, pos: off, place: len(f.readers)}
+	r := &FillReader{fill: f, pos: off, held: off, place: len(f.readers)}
 	f.readers = append(f.readers, r)
 	f.refs++
 	return r
@@ -48,10 +76,17 @@ func (f *Fill) addReaderLocked(off int64) *FillReader {
 
 // Skip moves the reader to off before its first Next.
 func (r *FillReader) Skip(off int64) {
-	r.fill.mu.Lock()
-	defer r.fill.mu.Unlock()
-	r.pos = off
-	r.fill.space.Signal()
+	f := r.fill
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if off == r.pos {
+		return
+	}
+	r.pos, r.held = off, off
+	if r.lent != nil {
+		r.lent.Skip(min(off, f.n))
+	}
+	f.space.Signal()
 }
 
 // Ready tells whether Next would answer without waiting.
@@ -61,8 +96,8 @@ func (r *FillReader) Ready() bool {
 	return r.pos < r.fill.shown || r.fill.done
 }
 
-// Whole returns n bytes of the body from off when all of it has arrived and lies
-// in one piece in memory; else ok is false. They are shared and must not be
+// Whole returns n bytes of the body from off when all of it has arrived, lies
+// in one piece in memory and is small; else ok is false. They are shared and must not be
 // changed, and are valid for as long as anybody likes.
 func (r *FillReader) Whole(off, n int64) (p []byte, ok bool) {
 	f := r.fill
@@ -71,7 +106,7 @@ func (r *FillReader) Whole(off, n int64) (p []byte, ok bool) {
 	if !f.done || f.err != nil || f.mode != fillMemory || len(f.chunks) != 1 {
 		return nil, false
 	}
-	if c := f.chunks[0]; n >= 0 && off+n <= min(f.shown, int64(len(c.buf))) {
+	if c := f.chunks[0]; len(c.buf) <= wholeMax && n >= 0 && off+n <= min(f.shown, int64(len(c.buf))) {
 		return c.buf[off : off+n : off+n], true
 	}
 	return nil, false
@@ -83,28 +118,65 @@ func (r *FillReader) Whole(off, n int64) (p []byte, ok bool) {
 func (r *FillReader) Next() ([]byte, error) {
 	f := r.fill
 	f.mu.Lock()
+	r.held = r.pos
 	for r.pos >= f.shown && !f.done {
 		f.moved.Wait()
 	}
-	if r.pos >= f.shown {
+	switch {
+	case r.pos < f.shown:
+	case f.err != nil:
 		defer f.mu.Unlock()
-		if f.err != nil {
-			return nil, f.err
-		}
+		return nil, f.err
+	default:
+		f.mu.Unlock()
 		return nil, io.EOF
+	}
+	if f.loan != nil {
+		f.mu.Unlock()
+		return r.nextLent()
 	}
 	p, ok := r.memoryLocked()
 	if ok {
-		r.advanceLocked(len(p))
+		large := len(p) > wholeMax
+		if large {
+			p = p[:spool.PieceSize]
+		} else {
+			r.advanceLocked(len(p))
+		}
 		f.mu.Unlock()
+		if large {
+			// Not as it is: it would hold all of the chunk for as long as it waits.
+			r.needBuffer(false)
+			p = r.buf[:copy(r.buf, p)]
+			f.mu.Lock()
+			r.advanceLocked(len(p))
+			f.mu.Unlock()
+		}
 		return p, nil
 	}
-	w, n := f.writer, f.shown
+	w, file, n := f.writer, f.file, f.shown
 	f.mu.Unlock()
-	if w == nil {
-		return nil, ErrFellBehind
+	switch {
+	case file != nil && r.pos >= file.Base():
+		r.needBuffer(false)
+		return r.readBack(file, n)
+	case w != nil:
+		r.needBuffer(true)
+		return r.readBack(w, n)
 	}
-	return r.readBack(w, n)
+	return nil, ErrFellBehind
+}
+
+// nextLent is Next for a large body that RAM has, or has had.
+func (r *FillReader) nextLent() ([]byte, error) {
+	if r.lent == nil {
+		return nil, spool.ErrCut
+	}
+	p, err := r.lent.Next()
+	r.fill.mu.Lock()
+	r.pos += int64(len(p))
+	r.fill.mu.Unlock()
+	return p, err
 }
 
 // memoryLocked returns what of the body is in memory from the reader's
@@ -126,20 +198,23 @@ func (r *FillReader) memoryLocked() ([]byte, bool) {
 }
 
 func (r *FillReader) advanceLocked(n int) {
+	f := r.fill
 	r.pos += int64(n)
-	if r.pos > r.fill.pace {
-		r.fill.space.Signal()
+	if f.done && f.mode == fillPass {
+		// There is no owner that would.
+		f.trimLocked()
+	}
+	if r.pos > f.pace {
+		f.space.Signal()
 	}
 }
 
-// readBack reads from disk what is no longer in memory.
-func (r *FillReader) readBack(w *disk.Writer, limit int64) ([]byte, error) {
-	if r.buf == nil {
-		r.buf = make([]byte, readBackSize)
-	}
+// readBack reads what is no longer in memory.
+func (r *FillReader) readBack(from io.ReaderAt, limit int64) ([]byte, error) {
 	p := r.buf[:min(int64(len(r.buf)), limit-r.pos)]
-	n, err := w.ReadAt(p, r.pos)
+	n, err := from.ReadAt(p, r.pos)
 	if n == 0 {
+		r.buf = nil // the spool may still use it
 		if err == nil || err == io.EOF {
 			// Storing failed before the disk had this.
 			err = ErrFellBehind
@@ -152,8 +227,20 @@ func (r *FillReader) readBack(w *disk.Writer, limit int64) ([]byte, error) {
 	return p[:n], nil
 }
 
-// readBackSize is one read of a body that is no longer in memory.
-const readBackSize = 64 << 10
+// readBackSize is one read from the disk tier, where the budget has room for that. It
+// verifies a chunk at a time, so smaller reads cost more.
+const readBackSize = 256 << 10
+
+func (r *FillReader) needBuffer(large bool) {
+	if r.buf != nil {
+		return
+	}
+	size := int64(spool.PieceSize)
+	if large && r.fill.budget.TryTake(readBackSize) {
+		size, r.taken = readBackSize, readBackSize
+	}
+	r.buf = make([]byte, size)
+}
 
 // Close gives the reader back. It may be called more than once.
 func (r *FillReader) Close() {
@@ -169,7 +256,13 @@ func (r *FillReader) Close() {
 	f.readers[r.place], moved.place = moved, r.place
 	f.readers[last] = nil
 	f.readers = f.readers[:last]
+	lent := r.lent
 	f.space.Signal()
 	f.mu.Unlock()
+	if lent != nil {
+		lent.Close()
+	}
+	f.budget.Give(r.taken)
+	r.buf, r.taken = nil, 0
 	f.release()
 }

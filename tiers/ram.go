@@ -57,7 +57,10 @@ type ram struct {
 	// evicted is told of every object that left without being replaced or
 	// deleted. It must not block: ristretto's own goroutine calls it.
 	evicted func(*Object)
-	closing atomic.Bool
+	// forgotten is told of every object that is no longer here, for whatever reason; nil:
+	// nobody is. It must not block, and a shard is locked meanwhile.
+	forgotten func(*Object)
+	closing   atomic.Bool
 }
 
 type ramShard struct {
@@ -338,7 +341,9 @@ func (r *ram) dismiss(gone []departed) {
 
 // killLocked takes a living cell out of the table and the books and empties it.
 func (r *ram) killLocked(s *ramShard, c *cell) {
-	c.obj.Store(nil)
+	if o := c.obj.Swap(nil); o != nil && r.forgotten != nil {
+		defer r.forgotten(o)
+	}
 	r.front.drop(c)
 	delete(s.cells, c.hash)
 	if c.inWindow {

@@ -12,6 +12,7 @@ import (
 
 	"weir/policy"
 	"weir/tiers/disk"
+	"weir/tiers/spool"
 )
 
 // Options configure a Store.
@@ -39,6 +40,10 @@ type Options struct {
 	// block.
 	DiskFault func(op string)
 
+	// InFlight bounds what bodies on their way take in memory; nil: nothing does. The
+	// store closes it.
+	InFlight *spool.Budget
+
 	retry time.Duration // retryFirst, but in tests
 }
 
@@ -65,6 +70,10 @@ type Store struct {
 	short     shortage
 	parts     parts
 	behind    behind
+	budget    *spool.Budget
+	lending   lending
+	// unspooling has room for those who commit what is in the spool.
+	unspooling chan struct{}
 	// varyMu serialises changes of vary records, which are read, changed and
 	// written; sharded by key. Taken before any guard.
 	varyMu [64]sync.Mutex
@@ -86,11 +95,13 @@ func Open(o Options) (*Store, error) {
 		o.retry = retryFirst
 	}
 	s := &Store{opts: o, log: o.Log, now: o.Now, stall: passStall, ramMax: o.RAMMaxObject, diskMax: o.DiskMaxObject, stop: make(chan struct{})}
+	s.budget, s.unspooling = o.InFlight, make(chan struct{}, maxUnspooling)
 	r, err := newRAM(o.RAMSize, o.RAMMaxObject, s.evictedRAM)
 	if err != nil {
 		return nil, err
 	}
 	s.ram = r
+	r.forgotten = s.disown
 	// A body that RAM has no room for must not gather there.
 	s.ramMax = min(s.ramMax, max(r.maxObject-objectOverhead-headRoom, r.maxObject/2))
 	if o.Disk == nil {
@@ -415,5 +426,13 @@ func (s *Store) Close() error {
 		s.stopBehind()
 	}
 	s.ram.close()
-	return s.closeDisk()
+	err := s.closeDisk()
+	s.budget.Close()
+	return err
 }
+
+// maxUnspooling is how many bodies are committed from the spool at a time.
+const maxUnspooling = 2
+
+// InFlight returns the budget of bodies on their way; nil: there is none.
+func (s *Store) InFlight() *spool.Budget { return s.budget }

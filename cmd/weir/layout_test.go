@@ -20,12 +20,13 @@ type layer struct {
 	may  []string
 }
 
-// layers is the table of docs/concepts.md. tiers/disk stands before tiers: the
-// first entry that covers a package counts.
+// layers is the table of docs/concepts.md. tiers/disk and tiers/spool stand before
+// tiers: the first entry that covers a package counts.
 var layers = []layer{
 	{"policy", nil},
 	{"configs", nil},
 	{"tiers/disk", nil},
+	{"tiers/spool", nil},
 	{"tiers", []string{"policy"}},
 	{"invalidation", []string{"policy"}},
 	{"origin", []string{"policy"}},

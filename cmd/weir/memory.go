@@ -30,7 +30,7 @@ func setMemoryLimit(cfg *configs.Config) {
 }
 
 // memoryLimit is the RAM tier, room for the collector to breathe, what the process
-// needs without any object, and what the disk tier takes: its index, which grows
+// needs without any object, bodies on their way, and what the disk tier takes: its index, which grows
 // with its size up to a bound, and the buffers of what is written.
 //
 // The room is a quarter of the tier. A small tier has up to 128 MiB, half of its
@@ -39,7 +39,7 @@ func setMemoryLimit(cfg *configs.Config) {
 func memoryLimit(cfg *configs.Config) int64 {
 	const base, diskBuffers = 64 << 20, 32 << 20
 	ram := cfg.Tiers.RAM.Size
-	limit := ram + max(ram/4, min(ram/2, 128<<20)) + base
+	limit := ram + max(ram/4, min(ram/2, 128<<20)) + base + cfg.Limits.MemoryInFlight
 	if d := cfg.Tiers.Disk; d != nil {
 		limit += disk.IndexMemory(d.Size) + diskBuffers
 	}

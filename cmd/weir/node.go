@@ -175,6 +175,7 @@ func (n *node) openTiers(ctx context.Context) error {
 		o.Disk.OnRead, o.Disk.OnWrite = n.metrics.DiskRead, n.metrics.DiskWrite
 	}
 	o.Policies = policyStorage(n.cfg)
+	o.InFlight = inFlight(n.cfg, n.log)
 	var t *tiers.Store
 	err := n.in.patiently(ctx, n.log, disk.ErrLocked, func() (err error) {
 		t, err = tiers.Open(o)
@@ -471,6 +472,7 @@ func (n *node) Status() any {
 		}
 		s.Tiers = append(s.Tiers, t)
 	}
+	s.InFlight = inFlightStatus(n.tiers.InFlight())
 	n.clusterStatus(&s)
 	return s.Normalized()
 }

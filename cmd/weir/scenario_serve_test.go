@@ -60,7 +60,11 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	config := ts.MkAbs(name + ".running.yaml")
 	configure(ts, args[1], config)
-	p, err := launchWeirWith(args[2:], config, ts.MkAbs("."))
+	var prefix []string
+	if w.dns != nil {
+		prefix = []string{"env", nameServerEnv + "=" + w.dns.conn.LocalAddr().String()}
+	}
+	p, err := launchWeirWith(args[2:], config, ts.MkAbs("."), prefix...)
 	ts.Check(err)
 	w.weirs[name] = p
 	line := p.awaitReady()

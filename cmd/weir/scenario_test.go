@@ -25,6 +25,8 @@ import (
 //
 //	origin O FILE            starts the scripted origin (loadtest/script) of FILE and sets $O to host:port; with CERT and
 //	                         KEY behind it, it speaks TLS
+//	twin O FILE OF ADDRESS   starts a scripted origin on the port of OF, at another address of this machine; sets $O_port too
+//	dns NAME ADDRESS         says which address a name stands for; each "serve" behind the first one asks for it
 //	blackhole O              sets $O to an address that answers no attempt to connect
 //	originctl O VERB ...     release B | hold B | down | up | flap EVERY | stalled B [N] (waits for N exchanges at barrier B) |
 //	                         requests [METHOD] TARGET N (exactly N by now; waits while fewer) | total N | done N |
@@ -47,6 +49,9 @@ import (
 //	                         sends N GETs of PREFIX1, PREFIX2 ..., one EVERY (20ms); of those behind the first SKIP at most
 //	                         one in a hundred may fail, or take longer than 250ms and twice the p99 of the first
 //	                         "misses", which may take any time
+//	turns W TARGET NAME VALUE WITHIN
+//	                         asks for TARGET over and over until the answer has the field NAME: VALUE, at most WITHIN;
+//	                         each answer must be 200
 //	next C                   goes on to the connection's next response
 //	resume C | leave C       lets a client that stopped reading go on; closes its connection
 //	blocked C                waits until a transfer stands still while there is more to send or to read
@@ -93,7 +98,7 @@ func TestScenariosAreWhole(t *testing.T) {
 // TestMain lets the test binary be weir for the scenarios, and looks for
 // goroutines that the tests left behind.
 func TestMain(m *testing.M) {
-	testscript.Main(leakChecked{m}, map[string]func(){"weir": main})
+	testscript.Main(leakChecked{m}, map[string]func(){"weir": weirWithNames})
 }
 
 type leakChecked struct{ m *testing.M }
@@ -121,6 +126,9 @@ const patience = 20 * time.Second
 
 var scenarioCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"origin":    cmdOrigin,
+	"twin":      cmdTwin,
+	"dns":       cmdDNS,
+	"turns":     cmdTurns,
 	"originctl": cmdOriginCtl,
 	"saw":       cmdSaw,
 	"serve":     cmdServe,
@@ -159,6 +167,7 @@ type world struct {
 	crowd   []net.Conn
 	names   []string      // of clients, in the order in which they began
 	healthy time.Duration // the p99 of the first "misses"
+	dns     *nameServer   // nil without one
 }
 
 type worldKey struct{}
@@ -197,6 +206,9 @@ func (w *world) tearDown() (faults []string) {
 		if err := o.Close(); err != nil {
 			faults = append(faults, err.Error())
 		}
+	}
+	if w.dns != nil {
+		w.dns.close()
 	}
 	for name, p := range w.weirs {
 		if err := p.end(); err != nil {

@@ -101,6 +101,7 @@ type Bus struct {
 	said              map[string]time.Time // when a log line was last written
 	lastTick          time.Time
 	closing           bool
+	names             names
 }
 
 type probe struct {
@@ -178,7 +179,37 @@ func (b *Bus) Close() {
 		<-b.done
 		b.o.Transport.Close()
 		b.unwatch()
+		b.finishNames()
 	})
+}
+
+// Change has start change what the node knows of purges, as Node.Attach does, while
+// the gate is closed. It returns when that is done, with its error; then the gate
+// opens once the node has what its peers have.
+func (b *Bus) Change(why string, start func(done func(error)) bool) error {
+	ended := make(chan error, 1)
+	b.mu.Lock()
+	for b.changing && !b.closing {
+		// What is under way would end the closure of this.
+		b.mu.Unlock()
+		time.Sleep(b.tick() / 8)
+		b.mu.Lock()
+	}
+	if b.closing {
+		b.mu.Unlock()
+		return invalidation.ErrClosed
+	}
+	b.close(time.Now(), why)
+	b.changing = start(func(err error) {
+		b.onEnded(outcome{change: true, err: err})
+		ended <- err
+	})
+	begun := b.changing
+	b.mu.Unlock()
+	if !begun {
+		return invalidation.ErrClosed
+	}
+	return <-ended
 }
 
 // tick is how often the bus looks around.

@@ -254,6 +254,7 @@ func figureCatchUp(t *testing.T, f *figures.Table, count int, inLog bool) {
 	away.Dir = filepath.Join(t.TempDir(), "purges")
 	if !inLog {
 		here.MaxLog = max(64<<10, int64(count)*16) // a purge takes about 80 bytes
+		here.Recent = 1
 	}
 	a, b := startFigure(t, addresses, 0, here), startFigure(t, addresses, 1, away)
 	defer func() { a.stop(t) }()

@@ -17,8 +17,8 @@ func (b *Bus) loadNames(now time.Time) {
 	if b.o.Names == "" {
 		return
 	}
-	raw, err := os.ReadFile(b.o.Names)
-	if err != nil {
+	raw := readBounded(b.o.Names)
+	if raw == nil {
 		return // there are none yet; what cannot be read is heard again
 	}
 	var names []string
@@ -34,7 +34,28 @@ func (b *Bus) loadNames(now time.Time) {
 	}
 }
 
-// saveNames writes the file anew. Peers come and go rarely.
+// namesPatience is how long a start waits for the file.
+const namesPatience = 100 * time.Millisecond
+
+// readBounded reads a file, or returns nil when that fails or takes too long.
+func readBounded(path string) []byte {
+	done := make(chan []byte, 1)
+	go func() {
+		b, _ := os.ReadFile(path) // nil
+		done <- b
+	}()
+	t := time.NewTimer(namesPatience)
+	defer t.Stop()
+	select {
+	case b := <-done:
+		return b
+	case <-t.C:
+		return nil
+	}
+}
+
+// saveNames has the file written anew, behind whoever calls: peers come and go
+// rarely, and the device may take its time. The caller holds mu.
 func (b *Bus) saveNames() {
 	if b.o.Names == "" {
 		return
@@ -48,7 +69,50 @@ func (b *Bus) saveNames() {
 	if err := json.NewEncoder(&out).Encode(names); err != nil {
 		return // strings always encode
 	}
-	if err := invalidation.WriteFile(b.o.Names, out.Bytes()); err != nil {
-		b.sayOnce("names", time.Now(), func() { b.o.Log.Warn("the names of peers cannot be kept", "error", err) })
+	b.names.next = out.Bytes()
+	if b.names.written == nil {
+		b.names.written = make(chan struct{})
+		go b.writeNames(b.names.written)
+	}
+}
+
+// names is what the file is to hold next; nil when it holds it.
+type names struct {
+	next []byte
+	// written is closed when the writing that is under way has ended; nil: none is.
+	written chan struct{}
+}
+
+// writeNames writes until there is nothing to write.
+func (b *Bus) writeNames(written chan struct{}) {
+	defer close(written)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.names.next != nil {
+		next := b.names.next
+		b.names.next = nil
+		b.mu.Unlock()
+		err := invalidation.WriteFile(b.o.Names, next)
+		b.mu.Lock()
+		if err != nil {
+			b.sayOnce("names", time.Now(), func() { b.o.Log.Warn("the names of peers cannot be kept", "error", err) })
+		}
+	}
+	b.names.written = nil
+}
+
+// finishNames waits for what is being written, but not for a device that hangs.
+func (b *Bus) finishNames() {
+	b.mu.Lock()
+	written := b.names.written
+	b.mu.Unlock()
+	if written == nil {
+		return
+	}
+	t := time.NewTimer(time.Second)
+	defer t.Stop()
+	select {
+	case <-written:
+	case <-t.C:
 	}
 }

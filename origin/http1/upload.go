@@ -25,19 +25,14 @@ var pieces = sync.Pool{New: func() any { return new([pieceSize + pieceRoom]byte)
 // sending is a request body on its way. Its goroutine reads the body and writes to the
 // connection; the exchange waits for the answer meanwhile.
 type sending struct {
-	c       *Conn
-	body    io.Reader
-	length  int64
-	ahead   chan struct{} // closed when the server asks for the body; nil: it need not
-	stop    chan struct{} // closed when the exchange needs no more of the body
-	goneOn  bool          // ahead is closed; the exchange's
-	stopped bool          // stop is closed; the exchange's
-
-	ended chan struct{} // closed by the goroutine when it ends
-
-	mu   sync.Mutex // protects the fields below
-	last bool       // there is nothing more to read
-	done bool       // the body was written whole
+	c      *Conn
+	body   io.Reader
+	length int64
+	ahead  chan struct{} // closed when the server asks for the body; nil: it need not
+	goneOn bool          // ahead is closed; the exchange's
+	stop   chan struct{} // closed when the exchange needs no more of the body
+	ended  chan struct{} // closed by the goroutine when it ends
+	done   bool          // the body was written whole; the goroutine's until ended is closed
 }
 
 func (c *Conn) startSending(r *Request) {
@@ -59,40 +54,28 @@ func (c *Conn) goAhead() {
 }
 
 // stopSending ends the upload, if there is one, and reports whether the server did not
-// get all of it. It does not wait for a Read of the body: its owner knows when that
-// ends.
+// get all of it. It waits for the goroutine: a Write and, where the body can be closed, a
+// Read that are under way end at once.
 //
-// Losing interleaving otherwise: the server has all of the body and answers, and the
-// goroutine has not noted yet that its last Write has returned. It is waited for; a
-// Write that is still under way ends at once.
+// Losing interleaving without the wait: the server has all of the body and answers, and
+// the goroutine has not noted yet that its last Write has returned.
 func (c *Conn) stopSending() (cut bool) {
 	s := c.sending
 	if s == nil {
 		return false
 	}
-	last, done := s.state()
-	if done {
-		return false
+	select {
+	case <-s.ended:
+		return !s.done
+	default:
 	}
-	if !s.stopped {
-		s.stopped = true
-		close(s.stop)
-		_ = c.conn.SetWriteDeadline(time.Unix(1, 0)) // ends a Write
-		if closer, ok := s.body.(io.Closer); ok && !last {
-			_ = closer.Close() // ends a Read
-		}
+	close(s.stop)
+	_ = c.conn.SetWriteDeadline(time.Unix(1, 0)) // ends a Write
+	if closer, ok := s.body.(io.Closer); ok {
+		_ = closer.Close() // ends a Read
 	}
-	if last {
-		<-s.ended
-		_, done = s.state()
-	}
-	return !done
-}
-
-func (s *sending) state() (last, done bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last, s.done
+	<-s.ended
+	return !s.done
 }
 
 func (s *sending) isStopped() bool {
@@ -107,11 +90,8 @@ func (s *sending) isStopped() bool {
 // run sends the body, and notes that before the next exchange can begin.
 func (s *sending) run() {
 	defer close(s.ended)
-	whole := s.begin() && s.sendAll()
+	s.done = s.begin() && s.sendAll()
 	s.c.wait.hold(s.c, false)
-	s.mu.Lock()
-	s.done = whole
-	s.mu.Unlock()
 }
 
 // sendAll reports whether all was written. An error of the body ends the exchange, as
@@ -134,11 +114,6 @@ func (s *sending) sendAll() bool {
 		if err != nil && err != io.EOF {
 			s.c.Abort(&Error{Kind: RequestBody, Err: err})
 			return false
-		}
-		if last {
-			s.mu.Lock()
-			s.last = true
-			s.mu.Unlock()
 		}
 		if !s.write(s.piece(buf[:room+n+len("\r\n")], room, n, last)) {
 			return false

@@ -216,7 +216,7 @@ func TestStatusJSON(t *testing.T) {
 	want := `{"version":"1.2.3","uptime_seconds":61,"node":"edge-1","ready":true,"tiers":[` +
 		`{"name":"ram","up":true,"bytes":5,"capacity":10,"objects":1},` +
 		`{"name":"disk","up":false,"bytes":0,"capacity":0,"objects":0,"error":"disk <full>"}],"origins":[],"policies":2,` +
-		`"config":{"path":"weir.yaml","loaded_at":"2026-01-02T03:04:05Z","last_error":""},"peers":[],"purges":{"epoch":0,"scopes":0,"floor":0,"last":""}}`
+		`"config":{"path":"weir.yaml","loaded_at":"2026-01-02T03:04:05Z","last_error":""},"peers":[],"purges":{"epoch":0,"scopes":0,"floor":0,"last":""},"in_flight":{"bytes":0,"limit":0}}`
 	got := strings.ReplaceAll(ask(newHandler(t, p), "GET", "/v1/status").Body.String(), "\n", "")
 	got = strings.ReplaceAll(got, `": `, `":`)
 	got = strings.Join(strings.Split(got, "  "), "")

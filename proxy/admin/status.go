@@ -18,6 +18,24 @@ type Status struct {
 	// Cluster is how this node stands among its peers; nil for a single node.
 	Cluster *ClusterStatus `json:"cluster,omitempty"`
 	Purges  PurgesStatus   `json:"purges"`
+	// InFlight is what bodies on their way take.
+	InFlight InFlightStatus `json:"in_flight"`
+}
+
+// InFlightStatus is the budget of bodies in memory that are on their way, in bytes.
+type InFlightStatus struct {
+	Bytes int64        `json:"bytes"`
+	Limit int64        `json:"limit"`
+	Spool *SpoolStatus `json:"spool,omitempty"` // nil without one
+}
+
+// SpoolStatus is where bodies go that the budget has no room for.
+type SpoolStatus struct {
+	Path  string `json:"path"`
+	Bytes int64  `json:"bytes"`
+	Size  int64  `json:"size"`
+	Up    bool   `json:"up"`
+	Error string `json:"error,omitempty"` // why it is not
 }
 
 // PurgesStatus is what is kept of purges in memory.

@@ -172,7 +172,8 @@ func (t *run) roundTrip() state {
 		return stateFail
 	}
 	t.presp.Status, t.presp.Fields = resp.Status, t.q.Rule.KeepSession(&t.q.Request, fields)
-	t.noteDate()
+	t.m.NoteDate(t.q.Rule.Origin, t.q.Upstream.Index, &t.presp)
+	t.presp.Fields = t.q.Rule.Received(&t.presp)
 	switch {
 	case resp.Status == 304 && t.q.Stale != nil:
 		return stateMerge
@@ -183,6 +184,10 @@ func (t *run) roundTrip() state {
 		t.heard.Reason, t.code = policy.ReasonOriginMalformed, 502
 		return stateFail
 	case t.q.Stale != nil && resp.Status >= 400 && t.moment.Closure == 0 && t.staleMayStandIn(resp.Status):
+		t.heard.Reason, t.code = policy.ReasonOriginStatus, resp.Status
+		return stateFail
+	case t.q.Upstream.Fallback != "" && t.q.Rule.TTL.Unreachable(resp.Status):
+		// Each who waits is passed to the fallback.
 		t.heard.Reason, t.code = policy.ReasonOriginStatus, resp.Status
 		return stateFail
 	case t.q.Part != nil && (resp.Status == 206 || resp.Status == 416):
@@ -259,11 +264,8 @@ func (t *run) judge() state {
 // staleMayStandIn reports whether somebody who waits may be given the stale
 // object in place of an error of the origin (RFC 5861 section 4).
 func (t *run) staleMayStandIn(status int) bool {
-	on := policy.OnFailure
-	switch {
-	case t.q.Rule.TTL.Unreachable(status):
-		on = policy.OnOutage
-	case status != 500 && (status < 502 || status > 504):
+	on, failed := policy.OnStatus(t.q.Rule, status)
+	if !failed {
 		return false
 	}
 	asker := policy.NewAsker(t.q.Rule, &t.q.Request)

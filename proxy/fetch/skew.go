@@ -22,16 +22,15 @@ const (
 	maxSkews = 1024
 )
 
-// noteDate tells of a Date that is off, and takes the time of receipt in its place
-// where the policy says so.
-func (t *run) noteDate() {
-	skew := policy.Skew(&t.presp)
-	t.m.metrics.OriginSkew(t.q.Upstream.Index, skew)
-	if (skew <= -notableSkew || skew >= notableSkew) && t.m.skews.tell(t.q.Rule.Origin, t.m.now()) {
-		t.m.log.Warn("the Date of an origin's responses is off: its clock is, or ours, or a cache in front of it sends no Age; see ttl.trust_date",
-			"origin", t.q.Rule.Origin, "seconds", skew)
+// NoteDate counts by how much the Date of an origin's response is off, and tells the
+// log where that is much.
+func (m *Machine) NoteDate(origin string, index int, r *policy.Response) {
+	skew := policy.Skew(r)
+	m.metrics.OriginSkew(index, skew)
+	if (skew <= -notableSkew || skew >= notableSkew) && m.skews.tell(origin, m.now()) {
+		m.log.Warn("the Date of an origin's responses is off: its clock is, or ours, or a cache in front of it sends no Age; see ttl.trust_date",
+			"origin", origin, "seconds", skew)
 	}
-	t.presp.Fields = t.q.Rule.Received(&t.presp)
 }
 
 // tell reports whether the log is to tell of the origin now.

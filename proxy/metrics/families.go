@@ -86,6 +86,7 @@ const (
 	namePolicyReqs    = "weir_policy_requests_total"
 	namePolicySent    = "weir_policy_response_bytes_total"
 	nameInFlight      = "weir_requests_in_flight"
+	nameCut           = "weir_transfers_cut_total"
 	nameBuildInfo     = "weir_build_info"
 )
 
@@ -129,6 +130,9 @@ var families = []family{
 	{SourceClientConnections.String(), gauge, "Open client connections."},
 	{SourceRefusedConnections.String(), counter, "Client connections refused because as many were open as may be."},
 	{SourceFlights.String(), gauge, "Fetches from origins that are under way."},
+	{SourceInFlightBytes.String(), gauge, "Bytes of bodies in memory that are on their way, as far as limits.memory_in_flight counts them."},
+	{SourceSpoolBytes.String(), gauge, "Bytes of bodies in the spool, in whole blocks."},
+	{nameCut, counter, "Transfers ended for the sake of others, by reason: memory (no room in memory and spool), permits (the slowest of those that keep an origin busy), rate (below limits.min_rate)."},
 	{"weir_ready", gauge, "1 while /readyz answers 200."},
 	{nameDiskUp, gauge, "1 while the disk tier is in use, 0 when it was switched off after a fault; absent when none is configured."},
 	{nameDiskRebuilds, counter, "Rebuilds of the disk tier's index from its segments, after damage."},

@@ -47,6 +47,13 @@ const (
 	SourceAccessLogDropped
 	// SourceAccessLogErrors is the number of failed writes to the access log.
 	SourceAccessLogErrors
+	// SourceInFlightBytes and SourceSpoolBytes are what bodies on their way take.
+	SourceInFlightBytes
+	SourceSpoolBytes
+	// The transfers that were ended for the sake of others, by reason.
+	SourceCutMemory
+	SourceCutPermits
+	SourceCutRate
 
 	numSources
 )
@@ -100,6 +107,16 @@ func (s Source) String() string {
 		return "weir_access_log_dropped_total"
 	case SourceAccessLogErrors:
 		return "weir_access_log_write_errors_total"
+	case SourceInFlightBytes:
+		return "weir_memory_in_flight_bytes"
+	case SourceSpoolBytes:
+		return "weir_spool_bytes"
+	case SourceCutMemory:
+		return series(nameCut, "reason", "memory")
+	case SourceCutPermits:
+		return series(nameCut, "reason", "permits")
+	case SourceCutRate:
+		return series(nameCut, "reason", "rate")
 	}
 	return fmt.Sprintf("Source(%d)", uint8(s))
 }

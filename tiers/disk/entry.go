@@ -242,6 +242,13 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
+// Holds returns what the reader holds in memory between two reads, in bytes.
+func (r *Reader) Holds() int64 { return int64(r.s.o.ChunkSize) }
+
+// Yield gives the chunk buffer back until the next read, which reads and verifies the chunk again. It is for a reader
+// that waits for something slow. What WriteTo lends to its writer must not be in use.
+func (r *Reader) Yield() { r.drop() }
+
 func (r *Reader) drop() {
 	r.rest = nil
 	if r.buf != nil {

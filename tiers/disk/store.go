@@ -121,6 +121,9 @@ func (s *Store) ID() [16]byte { return s.id }
 // MaxObject is the largest body in bytes that the store takes.
 func (s *Store) MaxObject() int64 { return s.o.maxObject() }
 
+// ChunkSize is what a writer, and a reader of a large body, hold in memory, in bytes.
+func (s *Store) ChunkSize() int64 { return int64(s.o.ChunkSize) }
+
 // Healthy tells why the store is offline, in part (puts) or as a whole; nil when it is not.
 func (s *Store) Healthy() error {
 	if s.idx.Load() == nil {

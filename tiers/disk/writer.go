@@ -191,6 +191,9 @@ func (w *Writer) Commit(meta []byte, expires time.Time) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
+	w.mu.Lock()
+	w.buf = nil // readers find everything in the segments
+	w.mu.Unlock()
 	if err := w.s.enter(); err != nil {
 		return err
 	}
