@@ -559,6 +559,8 @@ type Limits struct {
 	Connections int
 	// ConnectionsPerIP is the same for one address; 0 is no limit.
 	ConnectionsPerIP int
+	// Waiters is how many requests wait for the same fetch.
+	Waiters int
 	// HeaderSize bounds the request line and header, in bytes.
 	HeaderSize int64
 	// BodySize bounds a request body, in bytes; 0 is no limit.

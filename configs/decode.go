@@ -314,10 +314,12 @@ func decodeLog(o *object) Log {
 }
 
 func decodeLimits(ram int64, o *object) Limits {
-	connections, perIP := o.key("connections"), o.key("connections_per_ip")
+	connections, perIP, waiters := o.key("connections"), o.key("connections_per_ip"), o.key("waiters")
+	n := connections.integer(10_000, 1, 1_000_000)
 	l := Limits{
-		Connections:      connections.integer(10_000, 1, 1_000_000),
+		Connections:      n,
 		ConnectionsPerIP: perIP.integer(0, 0, 1_000_000),
+		Waiters:          waiters.integer((n+1)/2, 1, 1_000_000),
 		HeaderSize:       o.key("header_size").size(16*KiB, KiB, MiB),
 		BodySize:         bodySize(o.key("body_size")),
 		MemoryInFlight:   o.key("memory_in_flight").size(max(ram/4, DefaultInFlight), MinInFlight, maxTier),
@@ -327,6 +329,9 @@ func decodeLimits(ram int64, o *object) Limits {
 	if l.ConnectionsPerIP > l.Connections {
 		perIP.fault("0 for no limit, or at most limits.connections", "%d is more than the %d connections there may be in all",
 			l.ConnectionsPerIP, l.Connections)
+	}
+	if l.Waiters > l.Connections {
+		waiters.fault("at most limits.connections", "%d is more than the %d connections there may be in all", l.Waiters, l.Connections)
 	}
 	return l
 }

@@ -56,7 +56,7 @@ func TestMinimal(t *testing.T) {
 		}},
 		CacheName: "weir",
 		Log:       Log{Level: slog.LevelInfo},
-		Limits:    Limits{Connections: 10_000, HeaderSize: 16 << 10, MemoryInFlight: 64 << 20, Spool: Spool{"", 1 << 30}},
+		Limits:    Limits{Connections: 10_000, Waiters: 5000, HeaderSize: 16 << 10, MemoryInFlight: 64 << 20, Spool: Spool{"", 1 << 30}},
 		Timeouts:  Timeouts{Header: 10 * time.Second, Idle: 75 * time.Second, Progress: time.Minute, StaleWait: time.Second, LameDuck: 5 * time.Second, Drain: 30 * time.Second},
 		file:      "weir.yaml",
 	}
@@ -149,7 +149,7 @@ policies:
 cluster: {node: n, nats: "nats://10.0.0.9:4222", on_isolation: revalidate, quorum: 2, lease: 5s, forget: 1d, name: other}
 access_log: {file: a.log}
 log: {level: debug, format: json}
-limits: {body_size: 1GB, connections_per_ip: 10, memory_in_flight: 8MiB, spool: {size: 64MiB}}
+limits: {body_size: 1GB, connections_per_ip: 10, waiters: 7, memory_in_flight: 8MiB, spool: {size: 64MiB}}
 `, sha256.Sum256([]byte("secret"))))
 
 	check := func(what string, got, want any) {
@@ -183,7 +183,7 @@ limits: {body_size: 1GB, connections_per_ip: 10, memory_in_flight: 8MiB, spool: 
 	check("cluster", *cfg.Cluster, Cluster{Node: "n", NATS: "nats://10.0.0.9:4222", Peers: []string{}, OnIsolation: IsolationRevalidate, Quorum: 2, Lease: 5 * time.Second, Forget: 24 * time.Hour, Name: "other"})
 	check("access_log", cfg.AccessLog, AccessLog{AccessLogFile, "a.log"})
 	check("log", cfg.Log, Log{slog.LevelDebug, LogJSON})
-	check("limits", cfg.Limits, Limits{10_000, 10, 16 << 10, 1e9, 8 << 20, Spool{"", 64 << 20}})
+	check("limits", cfg.Limits, Limits{10_000, 10, 7, 16 << 10, 1e9, 8 << 20, Spool{"", 64 << 20}})
 }
 
 // TestPool reads what the contract says of a pool that knows its servers, and the

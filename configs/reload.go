@@ -152,6 +152,7 @@ func (l Limits) settings() []setting {
 	return []setting{
 		{"limits.connections", strconv.Itoa(l.Connections)},
 		{"limits.connections_per_ip", strconv.Itoa(l.ConnectionsPerIP)},
+		{"limits.waiters", strconv.Itoa(l.Waiters)},
 		{"limits.header_size", formatSize(l.HeaderSize)},
 		{"limits.body_size", body},
 		{"limits.memory_in_flight", formatSize(l.MemoryInFlight)},

@@ -80,6 +80,7 @@ timeouts: {header: 1s, idle: 2s, progress: 3s, stale_wait: 5s, lame_duck: 6s, dr
 		"cache_name: weir stays until a restart; the file says edge",
 		"limits.connections: 10000 stays until a restart; the file says 5",
 		"limits.connections_per_ip: 0 stays until a restart; the file says 1",
+		"limits.waiters: 5000 stays until a restart; the file says 3",
 		"limits.header_size: 16KiB stays until a restart; the file says 32KiB",
 		"limits.body_size: none stays until a restart; the file says 1GiB",
 		"timeouts.header: 10s stays until a restart; the file says 1s",
@@ -90,7 +91,7 @@ timeouts: {header: 1s, idle: 2s, progress: 3s, stale_wait: 5s, lame_duck: 6s, dr
 			t.Fatalf("note %d of %q: want %q", i, notes, want)
 		}
 	}
-	if len(notes) != 18 {
+	if len(notes) != 19 {
 		t.Errorf("%d notes: %q", len(notes), notes)
 	}
 	want := *old

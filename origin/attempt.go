@@ -14,13 +14,15 @@ type attempt struct {
 	began   time.Duration
 	left    time.Duration // what it may take
 	target  uint64        // identifies what is asked for, without its query
-	// safe: it may be sent to another server, too. owner is then told to.
+	// safe: it may be sent to another server, too.
 	safe  bool
 	owner contender
 	// hedged: that may also be because of Config.Hedge.
 	hedged bool
 	// probe: it finds out whether an ejected server is back.
 	probe bool
+	// yields: it is given up while the origin as a whole fails and no header is here.
+	yields bool
 
 	// stage is 0 before the header is here. From then on it grows with each read of
 	// the body, and is odd during one.
@@ -55,9 +57,13 @@ var whyNames = [numWhys]string{"connect", "reset", "status", "slow", "hedge"}
 // String returns the name in the metrics.
 func (w why) String() string { return whyNames[w] }
 
-// contender is asked to begin another attempt beside its own, at a server whose permit
-// is taken.
-type contender interface{ rival(m *member, w why) }
+// contender is who makes an attempt.
+type contender interface {
+	// rival begins another attempt beside it, at a server whose permit is taken.
+	rival(m *member, w why)
+	// yield gives it up, unless its header is here.
+	yield()
+}
 
 // result is how an attempt ended.
 type result struct {

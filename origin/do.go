@@ -83,11 +83,12 @@ func (p *Pool) ask(ctx context.Context, out *outgoing, begin time.Duration) (*Re
 	p.probeBeside(out)
 	for x := &out.first; ; x = new(exchange) {
 		x.pool, x.out, x.left = p, out, q.left
-		x.attempt = attempt{members: p.members, tried: q.tried, left: q.left, target: out.id, safe: out.safe(), owner: x}
+		x.attempt = attempt{members: p.members, tried: q.tried, left: q.left, target: out.id, safe: out.safe(), owner: x, yields: out.standIn > 0}
 		x.hedged = x.safe && out.method != http.MethodOptions
 		if err := q.permit(x); err != nil && q.held != nil {
 			return q.or(nil)
 		} else if err != nil {
+			q.judge(nil, err)
 			return nil, p.fail(q.began, err)
 		}
 		x.server, x.asked = p.serverOf(x.member), q.began
@@ -166,16 +167,22 @@ func (q *asking) permit(x *exchange) *Error {
 		return nil
 	}
 	patience := q.begin + p.conf.WaitTimeout - now
+	if q.out.standIn > 0 {
+		patience = min(patience, q.begin+q.out.standIn-now)
+	}
 	if q.held != nil {
 		patience = 0 // what is held has a permit, too: who waits so could wait for each other
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	busy := &Error{Kind: Busy, Err: fmt.Errorf("none of %d connections became free in %v", p.conf.MaxConnsPerServer, p.conf.WaitTimeout)}
+	busy := &Error{Kind: Busy, Err: fmt.Errorf("none of %d connections became free in %v", p.conf.MaxConnsPerServer, patience)}
 	select {
 	case granted := <-w.granted:
 		if granted {
 			return nil
+		}
+		if w.failing {
+			return &Error{Kind: Canceled, Err: ErrFailing}
 		}
 		busy.Err = fmt.Errorf("none of %d connections is free, and %d requests wait", p.conf.MaxConnsPerServer, p.conf.QueueSize)
 		return busy
@@ -214,6 +221,8 @@ func (q *asking) judge(resp *Response, err *Error) {
 		r.failed(now, q.out.id)
 	case unreached(err.Kind), err.Kind == FirstByteTimeout, err.Kind == Stalled:
 		r.silent(now, q.begin)
+	case err.Kind == Busy && now-q.begin >= r.slow(now):
+		r.silent(now, q.begin) // nothing came of those that hold the permits meanwhile
 	case err.Kind.faultOfServer():
 		r.failed(now, q.out.id)
 	}
@@ -305,7 +314,7 @@ func (x *exchange) rival(m *member, w why) {
 	// The copy is made while x is known to be under way: behind it the fields are the
 	// caller's again, and may by then be those of another request.
 	y := &exchange{pool: p, out: x.out.copy(), server: p.serverOf(m), left: left, asked: now}
-	y.attempt = attempt{members: x.members, left: left, target: x.target}
+	y.attempt = attempt{members: x.members, left: left, target: x.target, owner: y, yields: x.yields}
 	c.rival, c.why, c.resp, c.err, c.came = y, w, nil, nil, make(chan struct{})
 	ctx := c.ctx
 	c.mu.Unlock()

@@ -55,6 +55,7 @@ type exchange struct {
 	done    bool               // finish was called
 	chosen  *outgoing          // set when this is the response that Do returns
 	enough  bool               // what was read of the body is as good as all of it
+	kept    bool               // it does not yield any more
 }
 
 // run sends the request. On failure the permit is free again; on success the
@@ -65,6 +66,9 @@ func (x *exchange) run(ctx context.Context) (*Response, *Error) {
 	err := x.send()
 	for err != nil && x.anew(err) {
 		err = x.send()
+	}
+	if err == nil && x.yields && !x.keeps() {
+		err = x.giveBack()
 	}
 	if err != nil {
 		x.end()
@@ -204,6 +208,40 @@ func (x *exchange) abort(cause error) {
 	case x.dial != nil:
 		x.dial()
 	}
+}
+
+// yield gives the exchange up because the origin fails.
+//
+// Losing interleaving: the header comes while the watch is about to give the exchange
+// up, which would then cut the body short. So keeps decides under mu.
+func (x *exchange) yield() {
+	x.mu.Lock()
+	kept := x.kept
+	if !kept && x.aborted == nil {
+		x.aborted = ErrFailing
+	}
+	x.mu.Unlock()
+	if !kept {
+		x.abort(ErrFailing)
+	}
+}
+
+// keeps reports whether the response that is here was not given up before.
+func (x *exchange) keeps() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.kept = x.aborted == nil
+	return x.kept
+}
+
+// giveBack drops a response that came too late.
+func (x *exchange) giveBack() *Error {
+	if c := x.detach(); c != nil {
+		x.server.discard(c)
+	} else {
+		x.stream.close()
+	}
+	return &Error{Kind: Canceled, Origin: x.pool.conf.Name, Server: x.server.addr, Err: x.gone()}
 }
 
 // dialing makes cancel what abort ends; nil: nothing.

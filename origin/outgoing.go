@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -26,6 +27,7 @@ type outgoing struct {
 	zero     bool          // states "Content-Length: 0"
 	interim  func(code int, fields policy.Fields) error
 	people   *atomic.Int64 // who wait for the answer; nil counts as one
+	standIn  time.Duration // see Request.StandIn
 	stranger bool          // holds a place for names that are rarely asked for
 
 	race  race
@@ -34,7 +36,7 @@ type outgoing struct {
 
 // prepare checks the request before anybody is connected to.
 func (p *Pool) prepare(r *Request) (*outgoing, error) {
-	o := &outgoing{method: r.Method, host: r.Host, target: r.Target, fields: r.Fields, interim: r.Interim, people: r.Waiting}
+	o := &outgoing{method: r.Method, host: r.Host, target: r.Target, fields: r.Fields, interim: r.Interim, people: r.Waiting, standIn: r.StandIn}
 	if o.method == "" {
 		o.method = http.MethodGet
 	}

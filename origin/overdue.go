@@ -38,9 +38,12 @@ func (r *roster) watch() {
 			return
 		case <-tick.C:
 		}
-		due, busy := r.look(r.clock())
+		due, vain, busy := r.look(r.clock())
 		for _, l := range due {
 			l.owner.rival(l.to, l.why)
+		}
+		for _, a := range vain {
+			a.owner.yield()
 		}
 		if idle++; busy {
 			idle = 0
@@ -65,9 +68,10 @@ func (r *roster) unwatch() bool {
 }
 
 // look notes which attempts take longer than is usual and what that says about their
-// servers and the origin. It returns those beside which another is to begin, and
-// reports whether anything is in flight.
-func (r *roster) look(now time.Duration) (due []late, busy bool) {
+// servers and the origin. It returns those beside which another is to begin, and those
+// that are to be given up since the origin fails, and reports whether anything is in
+// flight.
+func (r *roster) look(now time.Duration) (due []late, vain []*attempt, busy bool) {
 	r.mu.Lock()
 	defer r.unlock()
 	p := r.patienceLocked(now)
@@ -79,7 +83,27 @@ func (r *roster) look(now time.Duration) (due []late, busy bool) {
 			}
 		}
 	}
-	return due, busy
+	if busy && r.failingLocked(r.list) {
+		vain = r.vainLocked()
+	}
+	return due, vain, busy
+}
+
+// vainLocked returns the attempts that are to be given up while the origin fails. It
+// sends away those that wait for a permit.
+func (r *roster) vainLocked() (vain []*attempt) {
+	for _, m := range r.list {
+		for _, a := range m.flying {
+			if a.yields && a.stage.Load() == 0 {
+				vain = append(vain, a)
+			}
+		}
+	}
+	for _, w := range r.waiting.cutAll(func(w *waiter) bool { return w.yields }) {
+		w.failing = true
+		w.granted <- false
+	}
+	return vain
 }
 
 func (r *roster) lookAtLocked(now time.Duration, a *attempt, p patience) (l late) {

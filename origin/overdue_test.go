@@ -26,7 +26,7 @@ func (r *testRoster) usually(d time.Duration) {
 // rivals returns how many attempts get a rival when the clock has moved by d.
 func (r *testRoster) rivals(d time.Duration) []late {
 	r.pass(d)
-	due, _ := r.look(r.now)
+	due, _, _ := r.look(r.now)
 	return due
 }
 

@@ -65,7 +65,14 @@ type Request struct {
 	// as one. When connections are scarce, those come first that most wait for, and
 	// last what nobody waits for.
 	Waiting *atomic.Int64
+	// StandIn, when it is not 0, says that something else can be used in the place of
+	// the answer. Then the wait for a permit takes at most that long, and the request is
+	// given up, with ErrFailing, as soon as the origin as a whole is known to fail.
+	StandIn time.Duration
 }
+
+// ErrFailing is the cause of the error of a request with StandIn that was given up.
+var ErrFailing = errors.New("the origin fails, and something else can be used")
 
 // New checks c, fills in defaults and builds a pool. It connects to nobody yet.
 func New(c Config) (*Pool, error) {

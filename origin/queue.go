@@ -14,8 +14,9 @@ type waiter struct {
 	people *atomic.Int64
 	since  time.Duration
 	// granted receives true when the attempt has a permit, and false when its place
-	// in the queue went to another.
+	// in the queue went to another or, with failing, the origin fails.
 	granted chan bool
+	failing bool
 }
 
 // urgency is how many clients the answer serves.
@@ -82,6 +83,21 @@ func (q *queue) remove(w *waiter) bool {
 		}
 	}
 	return false
+}
+
+// cutAll removes and returns the waiters of which gone is true.
+func (q *queue) cutAll(gone func(*waiter) bool) (out []*waiter) {
+	kept := q.waiters[:0]
+	for _, w := range q.waiters {
+		if gone(w) {
+			out = append(out, w)
+		} else {
+			kept = append(kept, w)
+		}
+	}
+	clear(q.waiters[len(kept):])
+	q.waiters = kept
+	return out
 }
 
 func (q *queue) cut(i int) {

@@ -171,6 +171,14 @@ const (
 	ReasonClockSkew
 	// ReasonMemory: limits.memory_in_flight and limits.spool had no room for the body.
 	ReasonMemory
+	// ReasonTooManyWaiters: as many requests wait for the same fetch as may.
+	ReasonTooManyWaiters
+	// ReasonAllWait: so many requests wait for origins that what is left of the
+	// connections is for what is stored.
+	ReasonAllWait
+	// ReasonOverloaded: the machine has more to do than it can, and what would go to an
+	// origin is turned away first.
+	ReasonOverloaded
 
 	// Reasons is the number of reasons.
 	Reasons
@@ -196,6 +204,7 @@ var reasonNames = [Reasons]string{
 	ReasonOriginBusy: "origin-busy", ReasonOriginOther: "origin-error", ReasonOriginStatus: "origin-status",
 	ReasonOriginFailing: "origin-failing", ReasonStaleWait: "stale-wait", ReasonFallback: "fallback",
 	ReasonShuttingDown: "shutting-down", ReasonTooManyConnections: "too-many-connections", ReasonInternal: "internal",
+	ReasonTooManyWaiters: "too-many-waiters", ReasonAllWait: "too-many-waiting", ReasonOverloaded: "overloaded",
 }
 
 // String is the reason's name, a token (RFC 9110 section 5.6.2).

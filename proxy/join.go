@@ -19,6 +19,10 @@ const maxHops = 8
 func (x *exchange) join() state {
 	// What waiting or leading makes of the request is a fetch, until it is more.
 	x.outcome = outcomeFetched
+	if !x.p.room.Enter() {
+		return x.turnedAway(policy.ReasonAllWait)
+	}
+	defer x.p.room.Leave()
 	x.hops++
 	if x.hops > maxHops || x.mustGoAlone() {
 		return x.goAlone()
@@ -31,6 +35,10 @@ func (x *exchange) join() state {
 		if x.arrivedMeanwhile() {
 			f.GiveUp()
 			return x.again()
+		}
+		if x.p.overload.Sheds() {
+			f.GiveUp()
+			return x.turnedAway(policy.ReasonOverloaded)
 		}
 		if x.stale != nil && x.mayStandIn(x.stale, policy.OnFailure) {
 			return x.leadBehind(f)
@@ -52,26 +60,45 @@ func (x *exchange) join() state {
 		x.follows()
 		return x.follow(f, a)
 	}
+	if !f.Follow() {
+		return x.turnedAway(policy.ReasonTooManyWaiters)
+	}
 	x.follows()
+	x.waited = true
 	return x.await(f)
 }
 
 // await waits for the answer to another's question, or for a while where something
-// stale may stand in by the word of the response or the rule.
+// stale may stand in by the word of the response or the rule. Where it may only when
+// the origin fails, the flight ends with that; but its own asker may have nothing
+// stale, so that is looked at, too.
 func (x *exchange) await(f *fetch.Flight) state {
-	x.waited = true
-	if x.stale != nil && x.mayStandIn(x.stale, policy.OnFailure) {
-		if !x.readyWithin(f, min(x.p.opts.FollowerTimeout, x.cfg.StaleWait)) {
-			return x.hasWaited()
+	left, ready := x.p.opts.FollowerTimeout, false
+	stands := x.stale != nil && x.mayStandIn(x.stale, policy.OnFailure)
+	yields := x.stale != nil && x.mayStandIn(x.stale, policy.OnOutage)
+	for failing := false; !ready && left > 0 && !failing; {
+		step := left
+		if yields {
+			step = min(left, x.cfg.StaleWait)
 		}
-	} else if !x.readyWithin(f, x.p.opts.FollowerTimeout) {
-		return x.goAlone()
+		left -= step
+		ready = x.readyWithin(f, step)
+		up := x.cfg.Origins[x.rule.Origin]
+		failing = stands || yields && up.Failing()
 	}
-	return x.follow(f, f.Answer())
+	f.Unfollow()
+	switch {
+	case ready:
+		return x.follow(f, f.Answer())
+	case stands:
+		return x.hasWaited()
+	case left > 0:
+		return x.giveUp()
+	}
+	return x.goAlone()
 }
 
 func (x *exchange) readyWithin(f *fetch.Flight, d time.Duration) bool {
-	defer f.Follow()()
 	wait := time.NewTimer(d)
 	defer wait.Stop()
 	select {
@@ -99,6 +126,7 @@ func (x *exchange) leadBehind(f *fetch.Flight) state {
 		f.GiveUp()
 		return x.again() // it has changed meanwhile
 	}
+	q.StandIn = 0 // it goes on
 	q.Interim = x.passInterims().Got
 	f.LeadBehind(&q)
 	ready := x.readyWithin(f, x.cfg.StaleWait)
@@ -128,8 +156,17 @@ func (x *exchange) ownHold(o *tiers.Object) *tiers.Object {
 func (x *exchange) question() fetch.Question {
 	x.showForwarded()
 	q := fetch.Question{Rule: x.rule, Upstream: x.cfg.Origins[x.rule.Origin], Request: x.req, Key: x.key, Stale: x.stale}
-	q.Request.Method = "GET"
+	q.Request.Method, q.StandIn = "GET", x.standInAfter()
 	return q
+}
+
+// standInAfter is how long the request waits for a connection to the origin when
+// something stale may stand in; 0: nothing may.
+func (x *exchange) standInAfter() time.Duration {
+	if x.stale == nil || !x.mayStandIn(x.stale, policy.OnOutage) {
+		return 0
+	}
+	return x.cfg.StaleWait
 }
 
 // follows counts the request among those that took part in another's fetch: once,
@@ -227,6 +264,9 @@ func (x *exchange) again() state {
 // goAlone fetches without being joined. What it brings is stored if it may be.
 // Where nothing is stored that could be renewed, the client's conditions go along.
 func (x *exchange) goAlone() state {
+	if x.p.overload.Sheds() {
+		return x.turnedAway(policy.ReasonOverloaded)
+	}
 	q := x.question()
 	q.Ranged, q.Conditional = x.fetchesPart(), x.stale == nil && x.req.Conditional()
 	x.toldOrigin = q.Conditional
@@ -481,6 +521,10 @@ func (x *exchange) deliverLive(a *fetch.Alone, own fetch.Own) state {
 
 // failed lets the stale object stand in where it may, else gives up.
 func (x *exchange) failed(reason policy.Reason, code int) state {
+	if reason == policy.ReasonOriginFailing {
+		return x.giveUp()
+	}
+	x.countShed(reason)
 	if x.stale != nil && x.mayStandIn(x.stale, x.occasion(reason)) {
 		return x.standIn(reason)
 	}
@@ -502,7 +546,7 @@ func (x *exchange) standIn(reason policy.Reason) state {
 func (x *exchange) occasion(reason policy.Reason) policy.Occasion {
 	switch reason {
 	case policy.ReasonOriginRefused, policy.ReasonOriginConnect, policy.ReasonOriginTLS, policy.ReasonOriginTimeout,
-		policy.ReasonOriginReset, policy.ReasonOriginBusy:
+		policy.ReasonOriginReset, policy.ReasonOriginBusy, policy.ReasonTooManyWaiters, policy.ReasonAllWait, policy.ReasonOverloaded:
 		return policy.OnOutage
 	case policy.ReasonOriginStatus:
 		on, _ := policy.OnStatus(x.rule, x.fwdStatus)
@@ -574,6 +618,9 @@ func (x *exchange) refresh(o *tiers.Object) {
 }
 
 func (x *exchange) refreshes(o *tiers.Object, done func()) bool {
+	if x.p.overload.Sheds() {
+		return false
+	}
 	// What the object holds open is the exchange's.
 	if o = x.ownHold(o); o == nil {
 		return false
@@ -586,7 +633,7 @@ func (x *exchange) refreshes(o *tiers.Object, done func()) bool {
 		return false
 	}
 	q := x.question()
-	q.Stale = o
+	q.Stale, q.StandIn = o, 0 // nobody waits
 	q.Done = done
 	f.Behind(&q)
 	return true

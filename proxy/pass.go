@@ -16,6 +16,13 @@ import (
 // pass sends the request to the origin as it is and its answer back, both as
 // streams with back-pressure. Nothing of it is stored.
 func (x *exchange) pass() state {
+	if !x.p.room.Enter() {
+		return x.turnedAway(policy.ReasonAllWait)
+	}
+	defer x.p.room.Leave()
+	if x.p.overload.Sheds() {
+		return x.turnedAway(policy.ReasonOverloaded)
+	}
 	if x.fallback != "" {
 		x.dropStale()
 		x.reason = policy.ReasonFallback
@@ -28,7 +35,7 @@ func (x *exchange) pass() state {
 	}
 	r := &origin.Request{
 		Method: x.req.Method, Host: string(x.req.Host), Target: x.targetSent(), Fields: fields,
-		Interim: x.passInterims().Got,
+		Interim: x.passInterims().Got, StandIn: x.standInAfter(),
 	}
 	var up front.Body
 	if x.head.HasBody() {

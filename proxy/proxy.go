@@ -16,6 +16,7 @@ import (
 	"weir/proxy/fetch"
 	"weir/proxy/front"
 	"weir/proxy/metrics"
+	"weir/proxy/shed"
 	"weir/proxy/stored"
 	"weir/tiers"
 )
@@ -76,6 +77,9 @@ type Options struct {
 	// FollowerTimeout bounds how long a request waits for the header of
 	// another's fetch before it goes alone.
 	FollowerTimeout time.Duration
+	// MaxWaiters bounds how many requests wait for the same fetch; 0 means half of
+	// MaxConnections.
+	MaxWaiters int
 }
 
 // Proxy serves. Make one with New, hand it listeners with Serve.
@@ -92,6 +96,9 @@ type Proxy struct {
 	began int64
 	front *front.Server
 	pool  sync.Pool // of *exchange
+
+	room     *shed.Room
+	overload *shed.Overload
 
 	// withheldNames are the fields that the log has told of.
 	withheldNames withheldNames
@@ -123,7 +130,11 @@ func New(o Options, c *Config) (*Proxy, error) {
 		began: o.Now().UnixNano(),
 	}
 	p.clock = p.store.Clock()
-	p.fetch = fetch.New(p.store, o.Metrics, o.Log, o.Now)
+	if o.MaxWaiters == 0 {
+		o.MaxWaiters = (o.MaxConnections + 1) / 2
+	}
+	p.fetch = fetch.New(p.store, o.Metrics, o.Log, o.Now, o.MaxWaiters)
+	p.room, p.overload = shed.NewRoom(o.MaxConnections), shed.NewOverload(o.Log)
 	p.pool.New = func() any {
 		return &exchange{p: p, view: new(policy.View), rangeRoom: make([]policy.ByteRange, 0, policy.MaxRanges)}
 	}
@@ -168,6 +179,7 @@ func (p *Proxy) SetConfig(c *Config) error {
 // listeners at once. Proxied says that its connections begin with PROXY
 // headers.
 func (p *Proxy) Serve(ln net.Listener, proxied bool) error {
+	p.overload.Start(p.fetch.Context())
 	return p.front.Serve(ln, proxied)
 }
 
@@ -189,6 +201,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	}
 	p.fetch.Stop()
 	p.front.Close()
+	p.overload.Wait()
 	return err
 }
 
@@ -210,6 +223,12 @@ func (p *Proxy) Connections() int64 { open, _ := p.front.Connections(); return i
 func (p *Proxy) RefusedConnections() uint64 { _, refused := p.front.Connections(); return refused }
 
 func (p *Proxy) Flights() int64 { return p.fetch.Running() }
+
+// Waiting is the number of requests that wait for origins.
+func (p *Proxy) Waiting() int64 { return p.room.Waiting() }
+
+// Shedding is the share of the requests to origins that overload turns away.
+func (p *Proxy) Shedding() float64 { return p.overload.Share() }
 
 // notableStep is from where a step of the wall clock is told.
 const notableStep = 500 * time.Millisecond

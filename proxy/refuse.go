@@ -29,6 +29,9 @@ func (x *exchange) onlyIfCached() state {
 func (x *exchange) failure(code int, reason policy.Reason) state {
 	x.outcome, x.reason, x.tier = outcomeFailed, reason, policy.TierNone
 	x.code, x.refuseText = code, failureText(reason)
+	if code == http.StatusServiceUnavailable && x.retryAfter == "" && reason != policy.ReasonOriginStatus {
+		x.retryAfter = x.retryLater()
+	}
 	return stateRefuse
 }
 
@@ -54,6 +57,12 @@ func failureText(r policy.Reason) string {
 		return "the origin's answer is malformed"
 	case policy.ReasonOriginBusy:
 		return "all connections to the origin are in use"
+	case policy.ReasonTooManyWaiters:
+		return "too many requests wait for the same page"
+	case policy.ReasonAllWait:
+		return "too many requests wait for origins"
+	case policy.ReasonOverloaded:
+		return "this cache has more to do than it can"
 	case policy.ReasonOriginStatus, policy.ReasonOriginFailing, policy.ReasonStaleWait:
 		return "the origin failed to answer"
 	case policy.ReasonBodyTooLarge:

@@ -17,6 +17,8 @@ func (n *node) wireMetrics() {
 	n.metrics.SetSource(metrics.SourceClientConnections, func() float64 { return float64(n.proxy.Connections()) })
 	n.metrics.SetSource(metrics.SourceRefusedConnections, func() float64 { return float64(n.proxy.RefusedConnections()) })
 	n.metrics.SetSource(metrics.SourceFlights, func() float64 { return float64(n.proxy.Flights()) })
+	n.metrics.SetSource(metrics.SourceWaiting, func() float64 { return float64(n.proxy.Waiting()) })
+	n.metrics.SetSource(metrics.SourceShedding, func() float64 { return n.proxy.Shedding() })
 	n.metrics.SetSource(metrics.SourceReady, func() float64 { return oneIf(n.Ready() == nil) })
 	n.metrics.SetSource(metrics.SourceAccessLogDropped, func() float64 { return float64(n.accessLog.Dropped()) })
 	n.metrics.SetSource(metrics.SourceAccessLogErrors, func() float64 { return float64(n.accessLog.WriteErrors()) })

@@ -142,7 +142,7 @@ func (n *node) open(ctx context.Context, stderr io.Writer) (err error) {
 	}
 	n.proxy, err = proxy.New(proxy.Options{
 		Tiers: n.tiers, Log: n.log, Invalidation: n.purges, Purges: n.purger, Metrics: n.metrics, AccessLog: n.accessLog,
-		MaxConnections: cfg.Limits.Connections, MaxConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
+		MaxConnections: cfg.Limits.Connections, MaxConnectionsPerIP: cfg.Limits.ConnectionsPerIP, MaxWaiters: cfg.Limits.Waiters,
 		MaxHeader: int(cfg.Limits.HeaderSize), HeaderTimeout: cfg.Timeouts.Header, IdleTimeout: cfg.Timeouts.Idle,
 		ProgressTimeout: cfg.Timeouts.Progress,
 	}, data)

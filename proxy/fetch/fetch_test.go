@@ -64,7 +64,7 @@ func newRig(t *testing.T) *rig {
 	}
 	r := &rig{t: t, facts: facts, rule: set.Rules()[0], now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return r.now }
-	r.m = New(stored.New(ts, facts, clock), metrics.New(metrics.Options{Now: clock}), slog.New(slog.DiscardHandler), clock)
+	r.m = New(stored.New(ts, facts, clock), metrics.New(metrics.Options{Now: clock}), slog.New(slog.DiscardHandler), clock, 3)
 	t.Cleanup(func() {
 		r.m.Wait()
 		if n := r.m.Running(); n != 0 {

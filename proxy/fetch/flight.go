@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"weir/origin"
 	"weir/policy"
@@ -32,6 +33,10 @@ type Question struct {
 	// only Stop ends it. Done is called at the end, where it is set.
 	Context context.Context
 	Done    func()
+	// StandIn is how long the asker would wait for a connection to the origin, since
+	// something stale may stand in when the origin fails; the fetch then ends as soon as
+	// that is known (origin.Request.StandIn). 0: nothing may, or the asker does not wait.
+	StandIn time.Duration
 	// Interim gets the origin's interim responses; nil: nobody waits for them.
 	Interim func(code int, fields policy.Fields) error
 }
@@ -65,6 +70,7 @@ func (f *Flight) Lead(q *Question) (Answer, Own) {
 func (f *Flight) LeadBehind(q *Question) {
 	t := &run{Flight: f, q: *q, leading: true, behind: true, done: q.Done}
 	t.q.clone()
+	f.people.Add(1)
 	f.m.running.enter()
 	go func() {
 		defer t.q.Stale.Close()
@@ -83,6 +89,7 @@ func (f *Flight) TakeOwn() Own {
 
 // Abandon leaves the flight of LeadBehind to those who follow it.
 func (f *Flight) Abandon() {
+	f.people.Add(-1)
 	f.mu.Lock()
 	f.left = true
 	own := f.own

@@ -51,6 +51,8 @@ type Flight struct {
 	// people counts the clients who wait for the answer: where an origin has more to
 	// do than connections, it answers them in that order.
 	people atomic.Int64
+	// followers is how many of them follow another's question.
+	followers atomic.Int64
 
 	// mu protects the fields below; answer does not change once it is set.
 	mu     sync.Mutex
@@ -126,10 +128,22 @@ func (f *Flight) Ready() <-chan struct{} {
 	return f.ready
 }
 
-// Follow counts a client who waits for the answer, until stop is called.
-func (f *Flight) Follow() (stop func()) {
+// Follow counts a client who waits for the answer to another's question, until
+// Unfollow. It reports false where as many wait already as may: then Unfollow must not
+// be called.
+func (f *Flight) Follow() bool {
+	if n := f.followers.Add(1); f.m.maxFollowers > 0 && n > f.m.maxFollowers {
+		f.followers.Add(-1)
+		return false
+	}
 	f.people.Add(1)
-	return func() { f.people.Add(-1) }
+	return true
+}
+
+// Unfollow ends what Follow began.
+func (f *Flight) Unfollow() {
+	f.people.Add(-1)
+	f.followers.Add(-1)
 }
 
 // settle gives the answer to everybody who waits; the first counts.

@@ -63,11 +63,14 @@ type Machine struct {
 	// arrived is what arrival returned last.
 	arrived atomic.Int64
 	skews   skews
+	// maxFollowers bounds those who follow one flight; 0: nothing does.
+	maxFollowers int64
 }
 
-// New returns a machine that stores in s.
-func New(s *stored.Store, m *metrics.Registry, log *slog.Logger, now func() time.Time) *Machine {
-	f := &Machine{store: s, metrics: m, log: log, now: now}
+// New returns a machine that stores in s. At most so many requests follow one flight; 0
+// is no bound.
+func New(s *stored.Store, m *metrics.Registry, log *slog.Logger, now func() time.Time, followers int) *Machine {
+	f := &Machine{store: s, metrics: m, log: log, now: now, maxFollowers: int64(followers)}
 	f.base, f.stop = context.WithCancel(context.Background())
 	f.flights.init()
 	f.running.none.L = &f.running.mu

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"errors"
+	"net/http"
 
 	"weir/origin"
 	"weir/policy"
@@ -20,6 +21,9 @@ const statusClientGone = 499
 func OriginReason(err error) (policy.Reason, int) {
 	if errors.Is(err, ErrClientGone) {
 		return policy.ReasonClientGone, statusClientGone
+	}
+	if errors.Is(err, origin.ErrFailing) {
+		return policy.ReasonOriginFailing, http.StatusGatewayTimeout
 	}
 	var e *origin.Error
 	if !errors.As(err, &e) {

@@ -48,6 +48,7 @@ func (t *run) request() *origin.Request {
 	both := string(t.q.Rule.AppendTarget(append(room[:0], t.q.Request.Host...), &t.q.Request))
 	return &origin.Request{
 		Method: "GET", Host: both[:host], Target: both[host:], Fields: fields, Interim: t.q.Interim, Waiting: &t.people,
+		StandIn: t.q.StandIn,
 	}
 }
 

@@ -141,7 +141,7 @@ func (s *Server) turnAway(c net.Conn, status int) {
 		body := fmt.Sprintf("%d %s\ntoo many connections are open\n", status, fasthttp.StatusMessage(status))
 		// A client that is gone learns nothing.
 		_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nCache-Control: no-store\r\nContent-Type: text/plain; charset=utf-8\r\n"+
-			"Date: %s\r\nCache-Status: %s; detail=%s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+			"Date: %s\r\nRetry-After: 1\r\nCache-Status: %s; detail=%s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
 			status, fasthttp.StatusMessage(status), fasthttp.AppendHTTPDate(nil, s.o.Now()),
 			s.o.Name(), policy.ReasonTooManyConnections, len(body), body)
 	}

@@ -51,6 +51,7 @@ const (
 	nameCoalesced     = "weir_coalesced_requests_total"
 	nameNotCached     = "weir_not_cached_total"
 	nameWithheld      = "weir_withheld_fields_total"
+	nameShed          = "weir_shed_requests_total"
 	nameClockSteps    = "weir_clock_steps_total"
 	nameEvictions     = "weir_evictions_total"
 	nameCorrupt       = "weir_corrupt_records_total"
@@ -115,6 +116,7 @@ var families = []family{
 	{nameCoalesced, counter, "Client requests that waited for a fetch which another request had started; those that went alone in the end included."},
 	{nameNotCached, counter, "Responses that were not stored, by reason."},
 	{nameWithheld, counter, "Request fields that were not sent on to an origin, by reason."},
+	{nameShed, counter, "Client requests that were turned away from an origin and answered by something stale or 503, by reason."},
 	{nameClockSteps, counter, "Steps of this machine's clock of half a second and more, sleep included, by direction."},
 	{nameEvictions, counter, "Objects evicted, by tier and reason; fresh: evicted before they were stale."},
 	{nameCorrupt, counter, "Stored records that failed their check and were dropped, by tier."},
@@ -133,6 +135,8 @@ var families = []family{
 	{SourceInFlightBytes.String(), gauge, "Bytes of bodies in memory that are on their way, as far as limits.memory_in_flight counts them."},
 	{SourceSpoolBytes.String(), gauge, "Bytes of bodies in the spool, in whole blocks."},
 	{nameCut, counter, "Transfers ended for the sake of others, by reason: memory (no room in memory and spool), permits (the slowest of those that keep an origin busy), rate (below limits.min_rate)."},
+	{SourceWaiting.String(), gauge, "Client requests that wait for origins."},
+	{SourceShedding.String(), gauge, "Share of the requests to origins that are turned away because of overload, from 0 to 1."},
 	{"weir_ready", gauge, "1 while /readyz answers 200."},
 	{nameDiskUp, gauge, "1 while the disk tier is in use, 0 when it was switched off after a fault; absent when none is configured."},
 	{nameDiskRebuilds, counter, "Rebuilds of the disk tier's index from its segments, after damage."},

@@ -12,6 +12,10 @@ const (
 	SourceRefusedConnections
 	// SourceFlights is the number of fetches under way.
 	SourceFlights
+	// SourceWaiting is the number of client requests that wait for origins.
+	SourceWaiting
+	// SourceShedding is the share of requests to origins that overload turns away.
+	SourceShedding
 	// SourceReady is 1 while the node should get traffic, else 0.
 	SourceReady
 	// SourceDiskUp is 1 while the disk tier is in use, else 0.
@@ -67,6 +71,10 @@ func (s Source) String() string {
 		return "weir_refused_connections_total"
 	case SourceFlights:
 		return "weir_flights"
+	case SourceWaiting:
+		return "weir_requests_waiting"
+	case SourceShedding:
+		return "weir_overload_ratio"
 	case SourceReady:
 		return "weir_ready"
 	case SourceDiskUp:

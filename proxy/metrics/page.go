@@ -71,6 +71,9 @@ func (r *Registry) writeStored(w io.Writer) {
 	for i, reason := range withheldReasons {
 		b = appendSample(b, nameWithheld, labels("reason", reason), r.withheld[i].Load())
 	}
+	for i, reason := range shedReasons {
+		b = appendSample(b, nameShed, labels("reason", reason), r.shed[i].Load())
+	}
 	for i, direction := range stepDirections {
 		b = appendSample(b, nameClockSteps, labels("direction", direction), r.steps[i].Load())
 	}

@@ -45,6 +45,7 @@ type Registry struct {
 
 	notCached []atomic.Uint64
 	withheld  [len(withheldReasons)]atomic.Uint64
+	shed      [len(shedReasons)]atomic.Uint64
 	steps     [len(stepDirections)]atomic.Uint64
 	evictions [][]atomic.Uint64 // by tier, then reason
 	// policyRows is what SetPolicyRows was given.
@@ -171,6 +172,22 @@ func (r *Registry) Request(o *Served) {
 	cells.ttfb.observe(o.TTFB)
 	cells.bytes.Add(bytes)
 }
+
+// Why a request was not sent to an origin, or did not wait for one any longer.
+const (
+	ShedWaiters uint8 = iota
+	ShedWaiting
+	ShedOverloaded
+	ShedBusy
+)
+
+// shedReasons are the words of policy.Reason for them.
+var shedReasons = [...]string{
+	ShedWaiters: "too-many-waiters", ShedWaiting: "too-many-waiting", ShedOverloaded: "overloaded", ShedBusy: "origin-busy",
+}
+
+// Shed counts a request that was turned away from an origin.
+func (r *Registry) Shed(reason uint8) { r.shed[reason].Add(1) }
 
 // stepDirections are where the wall clock may be set to.
 var stepDirections = [...]string{"forward", "back"}

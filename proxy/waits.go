@@ -1,0 +1,44 @@
+package proxy
+
+import (
+	"weir/policy"
+	"weir/proxy/metrics"
+)
+
+// A request that has to go to an origin is turned away where too many wait already, or
+// where the machine is overloaded (package shed): something stale stands in, or it gets
+// 503 with Retry-After at once. Its connection goes on.
+
+// turnedAway ends a request that was to go to an origin, or to wait for one.
+func (x *exchange) turnedAway(reason policy.Reason) state { return x.failed(reason, 503) }
+
+// countShed counts a request that is turned away for that reason, if it is one.
+func (x *exchange) countShed(reason policy.Reason) {
+	m := x.p.opts.Metrics
+	switch reason {
+	case policy.ReasonTooManyWaiters:
+		m.Shed(metrics.ShedWaiters)
+	case policy.ReasonAllWait:
+		m.Shed(metrics.ShedWaiting)
+	case policy.ReasonOverloaded:
+		m.Shed(metrics.ShedOverloaded)
+	case policy.ReasonOriginBusy:
+		m.Shed(metrics.ShedBusy)
+	}
+}
+
+// retryLater returns a Retry-After for an answer of weir's own: one of a few seconds, so
+// that a crowd does not come back at the same moment.
+func (x *exchange) retryLater() string {
+	seconds := [...]string{"1", "2", "3"}
+	return seconds[x.start.Nanosecond()/1000%len(seconds)]
+}
+
+// giveUp ends a request whose fetch was given up since the origin fails. The flight's
+// asker had something stale; a request that may not have that asks anew.
+func (x *exchange) giveUp() state {
+	if x.stale != nil && x.mayStandIn(x.stale, policy.OnOutage) {
+		return x.standIn(policy.ReasonOriginFailing)
+	}
+	return x.again()
+}
