@@ -140,6 +140,9 @@ func (n *node) drain(idle time.Duration) error {
 	_, timeout := n.stopTimes()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	if n.offer != nil {
+		n.offer.Close() // there is nothing to take over any more
+	}
 	n.closeListeners()
 	n.proxy.SendAway(ctx, idle)
 	if err := n.proxy.Shutdown(ctx); err != nil {
