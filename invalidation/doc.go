@@ -17,8 +17,10 @@
 //     last checked, and a few lookups once after. It takes no global lock and
 //     allocates nothing.
 //   - With a directory, a purge that was acknowledged has been synced to the
-//     log, and is there after kill -9 and after a power cut. A purge that cannot
-//     be written is not applied.
+//     log, and is there after kill -9 and after a power cut. Where the log cannot
+//     be written, or is not attached yet, it is in effect in memory, and what is
+//     on disk is given up before the acknowledgement, should the process end
+//     before the log is whole again.
 //   - Memory is bounded: beyond Options.MaxScopes the floor rises, and whatever
 //     was fetched before it is invalid. That is more than was asked for, never
 //     less.
@@ -63,7 +65,7 @@
 //	7 position   node (1+n), incarnation (8), highest number applied (8)
 //
 // Kind 6, a tag on one host, came later than the others. A release that does not
-// know it takes such a log for damaged, which invalidates what is stored, and
+// know it cannot use such a log, which invalidates what is stored, and
 // cannot read such a purge of a peer, so that its gate stays closed: more is
 // invalid than need be, never less.
 //

@@ -49,6 +49,8 @@ func (x *exchange) purge() state {
 	switch {
 	case errors.As(err, &faults):
 		return x.refusal(http.StatusBadRequest, policy.ReasonBadRequest, "nothing was purged: "+faults.Error())
+	case errors.As(err, new(*invalidation.Exhausted)):
+		return x.refusal(http.StatusTooManyRequests, policy.ReasonMethod, "nothing was purged: "+err.Error())
 	case err != nil:
 		return x.refusal(http.StatusInternalServerError, policy.ReasonInternal, "nothing was purged: "+err.Error())
 	}

@@ -135,22 +135,20 @@ func (r *FillReader) Next() ([]byte, error) {
 		f.mu.Unlock()
 		return r.nextLent()
 	}
-	p, ok := r.memoryLocked()
-	if ok {
+	if p, ok := r.memoryLocked(); ok {
 		large := len(p) > wholeMax
 		if large {
 			p = p[:spool.PieceSize]
-		} else {
-			r.advanceLocked(len(p))
 		}
+		// The losing interleaving: while the piece is copied, RAM gets the body, and it
+		// is lent to the reader from its position on. So that is the next one by then.
+		r.advanceLocked(len(p))
 		f.mu.Unlock()
 		if large {
-			// Not as it is: it would hold all of the chunk for as long as it waits.
+			// Not as it is: it would hold all of the chunk for as long as it waits. Held
+			// keeps the chunk's memory from being used again meanwhile.
 			r.needBuffer(false)
 			p = r.buf[:copy(r.buf, p)]
-			f.mu.Lock()
-			r.advanceLocked(len(p))
-			f.mu.Unlock()
 		}
 		return p, nil
 	}

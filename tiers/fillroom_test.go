@@ -315,3 +315,35 @@ func TestReadersOfEvictedBodies(t *testing.T) {
 		}
 	}
 }
+
+// TestReaderWhileItIsLent: a reader gets each byte once, also when the body comes to
+// RAM, and is lent to it, while the reader copies a piece of it.
+func TestReaderWhileItIsLent(t *testing.T) {
+	s := openBounded(t, "", 64*mib, 0)
+	for i := range 300 {
+		body, o := bodyOf(i, 1, 500*kib), objectOf(i, 1, 0)
+		f := s.NewFill(o.Hash, o.Text, "", -1)
+		if err := f.CopyFrom(bytes.NewReader(body)); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		begun := make(chan struct{}, 4)
+		for range cap(begun) {
+			r := f.NewReader(0)
+			wg.Go(func() {
+				defer r.Close()
+				begun <- struct{}{}
+				if err := follow(r, body); err != nil {
+					t.Errorf("body %d: %v", i, err)
+				}
+			})
+		}
+		<-begun
+		f.Commit(o, nothing)
+		wg.Wait()
+		if t.Failed() {
+			return
+		}
+	}
+	drained(t, s)
+}

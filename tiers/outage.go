@@ -2,6 +2,7 @@ package tiers
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,7 @@ const (
 	maxDebts = 1 << 16
 	// retryFirst and retryMost are how long an absent disk tier is left alone.
 	retryFirst = time.Second
-	retryMost  = 30 * time.Second
+	retryMost  = 2 * time.Second
 )
 
 // debts are the keys whose object on disk is replaced or deleted, while the disk
@@ -103,11 +104,14 @@ func (d *debts) forgive() {
 	d.n.Store(0)
 }
 
-// keepDisk opens the disk tier when that was not possible before, opens it again
-// when its directory has gone, and tells it what it missed.
-func (s *Store) keepDisk() {
+// keepDisk opens the disk tier, and again when that was not possible or its
+// directory has gone, and tells it what it missed. It never waits for the device
+// itself: what does is begun, and looked at later. first gets the outcome of the
+// first try.
+func (s *Store) keepDisk(first chan<- error) {
 	defer close(s.diskKept)
 	wait := s.opts.retry
+	opened := s.tryDisk() // nil while nothing is being tried
 	for {
 		d := s.disk.Load()
 		var vanished <-chan struct{}
@@ -115,12 +119,24 @@ func (s *Store) keepDisk() {
 			vanished = d.Vanished()
 			wait = s.opts.retry
 		}
+		t := time.NewTimer(wait)
 		select {
 		case <-s.stop:
+			t.Stop()
 			return
+		case err := <-opened:
+			opened = nil
+			s.opening.Store(false)
+			if err != nil {
+				wait = min(2*wait, retryMost)
+			}
+			if first != nil {
+				first <- err
+				first = nil
+			}
 		case <-vanished:
 			s.dropDisk(d)
-		case <-time.After(wait):
+		case <-t.C:
 			switch {
 			case d != nil && s.debts.tooMany():
 				s.log.Warn("disk tier: too much was replaced while it could not be told; it starts empty")
@@ -128,42 +144,83 @@ func (s *Store) keepDisk() {
 			case d != nil:
 				s.settle(d)
 				s.parts.save(s.opts.Disk.Dir, d)
-			case !s.reopenDisk():
-				wait = min(2*wait, retryMost)
+			case opened == nil:
+				opened = s.tryDisk()
 			}
 		}
+		t.Stop()
+	}
+}
+
+// tryDisk opens the disk tier in a goroutine that nobody waits for: a file system
+// that is frozen keeps it in the kernel. A tier that is opened after the store was
+// closed is closed again.
+func (s *Store) tryDisk() <-chan error {
+	outcome := make(chan error, 1)
+	go func() {
+		o := *s.opts.Disk
+		o.Fresh = s.debts.tooMany()
+		d, err := s.openDisk(o)
+		if err == nil {
+			if err = s.opts.BeforeDisk(); err != nil {
+				_ = d.Close() // it holds nothing yet that could be lost
+			}
+		}
+		if err == nil {
+			s.putOn(d, &o)
+		} else {
+			s.cannotOpen(o.Dir, err)
+		}
+		outcome <- err
+	}()
+	return outcome
+}
+
+// cannotOpen notes why the disk tier is off.
+func (s *Store) cannotOpen(dir string, err error) {
+	was := s.openError.Swap(&err)
+	s.fault("open")
+	if was == nil || s.mayLog() {
+		s.log.Error("disk tier is OFF: it cannot be opened; serving from RAM and origin only", "path", dir, "error", err)
+	}
+}
+
+// putOn puts the disk tier behind the RAM of a store that may serve already. Requests
+// that find no disk and those that find it go on side by side: what was put while
+// there was none is owed to it.
+func (s *Store) putOn(d *disk.Store, o *disk.Options) {
+	if o.Fresh {
+		s.debts.forgive()
+	}
+	s.parts.load(o.Dir, d)
+	s.swapping.Lock()
+	defer s.swapping.Unlock()
+	if s.closed {
+		_ = d.Close() // nobody has used it
+		return
+	}
+	was := s.openError.Swap(nil)
+	s.disk.Store(d)
+	if list := s.admission.policies(); list != nil {
+		if err := d.SetClasses(classesOf(list)); err != nil { // they may have changed since
+			s.log.Error("disk tier keeps to what was promised before", "error", err)
+		}
+	}
+	if was != nil {
+		s.log.Info("disk tier is ON again", "path", o.Dir, "objects", d.Stats().Objects)
 	}
 }
 
 // dropDisk gives up a store that is of no use any more.
 func (s *Store) dropDisk(d *disk.Store) {
 	s.fault("open")
+	err := fmt.Errorf("it is opened again: %w", d.Healthy())
+	s.openError.Store(&err)
 	s.disk.CompareAndSwap(d, nil)
 	s.ram.forgetHeads()
 	if err := d.Close(); err != nil {
 		s.log.Debug("disk tier: closing what is lost", "error", err)
 	}
-}
-
-func (s *Store) reopenDisk() bool {
-	o := *s.opts.Disk
-	o.Fresh = s.debts.tooMany()
-	d, err := s.openDisk(o)
-	if err != nil {
-		s.fault("open")
-		s.openError.Store(&err)
-		if s.mayLog() {
-			s.log.Error("disk tier is still OFF: it cannot be opened", "path", o.Dir, "error", err)
-		}
-		return false
-	}
-	if o.Fresh {
-		s.debts.forgive()
-	}
-	s.parts.load(o.Dir, d)
-	s.disk.Store(d)
-	s.log.Info("disk tier is ON again", "path", o.Dir, "objects", d.Stats().Objects)
-	return true
 }
 
 // settle tells the disk what it missed, until it fails.

@@ -19,7 +19,10 @@ func (s *Store) stopBehind() {
 }
 
 func (s *Store) closeDisk() error {
+	s.swapping.Lock()
+	s.closed = true // one that is being opened is closed again
 	d := s.disk.Swap(nil)
+	s.swapping.Unlock()
 	if d == nil {
 		return nil
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"weir/policy"
@@ -24,6 +26,13 @@ type Options struct {
 	RAMMaxObject int64
 	// Disk configures the disk tier; nil runs on RAM alone.
 	Disk *disk.Options
+	// DiskPatience is how long Open waits for the disk tier, which is opened behind
+	// it; 0: until it is open or has failed.
+	DiskPatience time.Duration
+	// BeforeDisk is called with the disk tier open and locked, and before anything
+	// in it is used; it may take its time. After an error, and before another try,
+	// the tier is closed. It may be nil.
+	BeforeDisk func() error
 	// Policies are what SetPolicies is told first.
 	Policies []PolicyStorage
 	// DiskMaxObject is the largest body, in bytes, that is kept on disk.
@@ -58,8 +67,12 @@ type Store struct {
 	opts    Options
 	log     *slog.Logger
 	now     func() time.Time
-	// openError is why the disk tier could not be opened when that was last tried.
+	// openError is why the disk tier could not be opened when that was last tried;
+	// nil while it is being opened for the first time, which opening says.
 	openError atomic.Pointer[error]
+	opening   atomic.Bool
+	swapping  sync.Mutex // protects closed, and orders Close with a tier that comes
+	closed    bool
 	debts     debts
 	stop      chan struct{}
 	released  bool          // ReleaseDisk was called
@@ -81,9 +94,10 @@ type Store struct {
 	lastTrouble atomic.Int64
 }
 
-// Open makes the tiers. A disk tier that cannot be opened does not fail it: the
-// proxy serves on from RAM, DiskUsage says so, and it is tried again in the
-// background. Only a directory that another process has open is an error.
+// Open makes the tiers. The disk tier is opened behind it, and Open waits for that at
+// most DiskPatience: until it is open, and when it cannot be opened, the proxy serves
+// from RAM, DiskState says so, and it is tried again. Only a directory that another
+// process has open, when that shows in time, is an error.
 func Open(o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -93,6 +107,9 @@ func Open(o Options) (*Store, error) {
 	}
 	if o.retry == 0 {
 		o.retry = retryFirst
+	}
+	if o.BeforeDisk == nil {
+		o.BeforeDisk = func() error { return nil }
 	}
 	s := &Store{opts: o, log: o.Log, now: o.Now, stall: passStall, ramMax: o.RAMMaxObject, diskMax: o.DiskMaxObject, stop: make(chan struct{})}
 	s.budget, s.unspooling = o.InFlight, make(chan struct{}, maxUnspooling)
@@ -109,26 +126,33 @@ func Open(o Options) (*Store, error) {
 	}
 	r.homeCost = placeCost
 	s.admission.setPolicies(o.Policies)
-	d, err := s.openDisk(*o.Disk)
-	if err != nil {
-		if errors.Is(err, disk.ErrLocked) {
-			// Another process owns the directory: a mistake of the operator,
-			// not of the disk, and better told now.
-			r.close()
-			return nil, err
-		}
-		s.log.Error("disk tier is OFF: it cannot be opened; serving from RAM and origin only",
-			"path", o.Disk.Dir, "error", err)
-		s.fault("open")
-		s.openError.Store(&err)
-	} else {
-		s.parts.load(o.Disk.Dir, d)
-		s.disk.Store(d)
-	}
 	s.behind.init(s, o.RAMSize)
+	s.opening.Store(true)
 	s.diskKept = make(chan struct{})
-	go s.keepDisk()
+	first := make(chan error, 1)
+	go s.keepDisk(first)
+	if err := awaitFirst(first, o.DiskPatience); errors.Is(err, disk.ErrLocked) {
+		// Another process owns the directory: a mistake of the operator, not of
+		// the disk, and better told now.
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
+}
+
+// awaitFirst waits for the outcome of the first try, at most that long.
+func awaitFirst(first <-chan error, patience time.Duration) error {
+	var late <-chan time.Time
+	if patience > 0 {
+		t := time.NewTimer(patience)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case err := <-first:
+		return err
+	case <-late:
+		return nil
+	}
 }
 
 func (s *Store) openDisk(o disk.Options) (*disk.Store, error) {
@@ -139,7 +163,18 @@ func (s *Store) openDisk(o disk.Options) (*disk.Store, error) {
 	o.OnEvict = s.evictedDisk
 	// From the first eviction on, which may come before Open returns.
 	o.Classes = classesOf(s.admission.policies())
-	return disk.Open(o)
+	d, err := disk.Open(o)
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, os.ErrPermission) {
+		// What is there may be of use all the same.
+		o.ReadOnly, o.Fresh = true, false
+		r, rerr := disk.Open(o)
+		if rerr != nil {
+			return nil, fmt.Errorf("%w; and it cannot be read: %w", err, rerr)
+		}
+		s.log.Error("disk tier is READ-ONLY: what it holds is served, and nothing is written", "path", o.Dir, "objects", r.Stats().Objects, "error", err)
+		return r, nil
+	}
+	return d, err
 }
 
 func (s *Store) evictedRAM(o *Object) {

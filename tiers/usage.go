@@ -33,6 +33,60 @@ func (s *Store) DiskUsage() (u Usage, ok bool) {
 	return u, true
 }
 
+// DiskState is how the disk tier stands.
+type DiskState uint8
+
+const (
+	// DiskOpening: it is being opened, and is not in use yet.
+	DiskOpening DiskState = iota
+	// DiskOpen: it is in use.
+	DiskOpen
+	// DiskOff: it is not in use, and is tried again.
+	DiskOff
+	// DiskReadOnly: what it holds is served, and nothing is written.
+	DiskReadOnly
+	// DiskRebuilding: it is in use, and its index does not know all of it yet.
+	DiskRebuilding
+
+	diskStates
+)
+
+var diskStateNames = [diskStates]string{
+	DiskOpening: "opening", DiskOpen: "open", DiskOff: "off", DiskReadOnly: "read-only", DiskRebuilding: "rebuilding",
+}
+
+// String is the state's name in /v1/status and in weir_disk_state.
+func (s DiskState) String() string { return diskStateNames[s] }
+
+// DiskStates are the names of all states.
+func DiskStates() []string { return diskStateNames[:] }
+
+// DiskState tells how the disk tier stands; ok is false without one.
+func (s *Store) DiskState() (state DiskState, ok bool) {
+	if s.opts.Disk == nil {
+		return DiskOff, false
+	}
+	d := s.disk.Load()
+	switch {
+	case d == nil && s.opening.Load():
+		return DiskOpening, true
+	case d == nil:
+		return DiskOff, true
+	}
+	switch st := d.Stats(); {
+	case d.Healthy() == nil && st.Rebuilding:
+		return DiskRebuilding, true
+	case d.Healthy() == nil:
+		return DiskOpen, true
+	case d.Readable():
+		return DiskReadOnly, true
+	}
+	return DiskOff, true
+}
+
+// errOpening is why a disk tier is not in use that is being opened.
+var errOpening = errors.New("it is being opened")
+
 // DiskError is why the configured disk tier is not in use, or nil.
 func (s *Store) DiskError() error {
 	if d := s.disk.Load(); d != nil {
@@ -41,7 +95,17 @@ func (s *Store) DiskError() error {
 	if err := s.openError.Load(); err != nil {
 		return *err
 	}
+	if s.opening.Load() {
+		return errOpening
+	}
 	return nil
+}
+
+// MakeRoom has the disk tier give up what it has held longest, for others who need
+// room on the same device, and reports whether it did.
+func (s *Store) MakeRoom() bool {
+	d := s.disk.Load()
+	return d != nil && d.MakeRoom()
 }
 
 func (s *Store) fault(op string) {

@@ -121,7 +121,7 @@ func (n *node) clusterEvent(e bus.Event) {
 // clusterStatus is how the node stands among its peers.
 func (n *node) clusterStatus(s *admin.Status) {
 	st := n.purges.Stats()
-	s.Purges = admin.PurgesStatus{Epoch: st.Epoch, Scopes: st.Scopes, Floor: st.Floor, Last: st.Last}
+	s.Purges = admin.PurgesStatus{Epoch: st.Epoch, Scopes: st.Scopes, Floor: st.Floor, Last: st.Last, Log: st.Log.String(), Unlogged: st.Unlogged}
 	if n.bus == nil {
 		return
 	}

@@ -14,6 +14,7 @@ import (
 // with what it has, and from when it has caught up it owes what its peers
 // acknowledged meanwhile; with revalidate, it owes that one lease after they did.
 func TestClusterCut(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("ip"); err != nil {
 		const how = "cannot find ip (Debian: apt-get install iproute2): %v"
 		if os.Getenv("WEIR_REQUIRE_TOOLS") == "1" {

@@ -22,6 +22,7 @@ import (
 // first answer of a node that is back; and in the end all nodes have applied
 // everything.
 func TestClusterFaults(t *testing.T) {
+	t.Parallel()
 	for _, isolation := range []string{"serve", "revalidate"} {
 		t.Run(isolation, func(t *testing.T) {
 			t.Parallel()

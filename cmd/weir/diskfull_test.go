@@ -67,6 +67,8 @@ func inMountNamespace(t *testing.T) bool {
 // TestDiskFull: a small file system is filled by somebody else, to the last byte and for as long as it lasts; then its
 // directory is removed. Every answer throughout is right, and weir caches on disk again when it can.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	skipUnderRace(t)
 	if !inMountNamespace(t) {
 		return
 	}
@@ -104,6 +106,8 @@ func TestDiskFull(t *testing.T) {
 
 // TestDiskReadOnly: a file system that is read-only at the start is one that weir does without until it is writable.
 func TestDiskReadOnly(t *testing.T) {
+	t.Parallel()
+	skipUnderRace(t)
 	if !inMountNamespace(t) {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,11 +27,50 @@ func thisMachine(root fs.FS) configs.Machine {
 	return m
 }
 
+// machinePatience is how long a start looks at the machine: a file system that does
+// not answer keeps nobody waiting.
+const machinePatience = 200 * time.Millisecond
+
 // warnMachine prints to w what of cfg this machine has no room for.
 func warnMachine(cfg *configs.Config, w io.Writer) {
-	for _, f := range configs.CheckMachine(cfg, thisMachine(os.DirFS("/"))) {
-		fmt.Fprintln(w, "warning:", f)
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
+		if warning := fewFiles(cfg, limit.Cur); warning != "" {
+			fmt.Fprintln(w, "warning:", warning)
+		}
 	}
+	found := make(chan configs.Faults, 1)
+	go func() { found <- configs.CheckMachine(cfg, thisMachine(os.DirFS("/"))) }()
+	t := time.NewTimer(machinePatience)
+	defer t.Stop()
+	select {
+	case faults := <-found:
+		for _, f := range faults {
+			fmt.Fprintln(w, "warning:", f)
+		}
+	case <-t.C:
+		fmt.Fprintln(w, "warning: the file system of tiers.disk.path does not answer; whether it has room for the tier was not looked at")
+	}
+}
+
+// filesBeside is how many descriptors are needed beside those of clients: of origins
+// as many as fit are used, of the disk tier one for each segment and some.
+const filesBeside = 256
+
+// fewFiles says, when it is so, that limits.connections is above what a process with
+// this limit of open files can have. The runtime has raised the soft limit to the hard
+// one before.
+func fewFiles(cfg *configs.Config, limit uint64) string {
+	need := uint64(cfg.Limits.Connections) + filesBeside
+	if d := cfg.Tiers.Disk; d != nil {
+		need += 1024
+	}
+	if limit >= need {
+		return ""
+	}
+	return fmt.Sprintf("limits.connections: %d connections and the files beside them need %d descriptors, and this process may have %d "+
+		"(raise LimitNOFILE= of the service, or ulimit -n, to %d or more: each connection may have one to an origin as well; or lower limits.connections)",
+		cfg.Limits.Connections, need, limit, need+uint64(cfg.Limits.Connections))
 }
 
 // memTotal is the memory of the machine in bytes, or 0 when it is unknown.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"weir/configs"
 )
 
 func TestThisMachine(t *testing.T) {
@@ -71,5 +73,23 @@ func TestMachineWarnings(t *testing.T) {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("%q is missing in\n%s", want, stderr)
 		}
+	}
+}
+
+// TestFewFiles: a limit of open files below what the connections need is told, with
+// the figures and what to do.
+func TestFewFiles(t *testing.T) {
+	cfg := &configs.Config{Limits: configs.Limits{Connections: 10_000}}
+	for limit, want := range map[uint64]string{
+		1024:   "need 10256 descriptors, and this process may have 1024 (raise LimitNOFILE= of the service, or ulimit -n, to 20256 or more",
+		10_255: "may have 10255", 10_256: "", 1 << 20: "",
+	} {
+		if got := fewFiles(cfg, limit); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%d: %q", limit, got)
+		}
+	}
+	cfg.Tiers.Disk = &configs.Disk{}
+	if fewFiles(cfg, 11_000) == "" || fewFiles(cfg, 12_000) != "" {
+		t.Error("the disk tier's files are not counted")
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -130,23 +131,60 @@ func fetchVerified(url, rng string, seed selfcheck.Seed, off, n int64) error {
 type builtProcess struct {
 	cmd        *exec.Cmd
 	url, admin string
+	bin, file  string
+}
+
+// buildWeir builds the program, once for all tests, and returns its path. TestMain
+// removes the directory.
+var buildWeir = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "weir-built")
+	if err != nil {
+		return "", err
+	}
+	builtDir = dir
+	bin := filepath.Join(dir, "weir")
+	build := exec.CommandContext(context.Background(), "go", "build", "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build weir: %w\n%s", err, out)
+	}
+	return bin, nil
+})
+
+var builtDir string
+
+// skipUnderRace skips what runs the program as it is shipped: the race detector
+// would watch the test alone.
+func skipUnderRace(t *testing.T) {
+	if raceEnabled {
+		t.Skip("it runs a program without the race detector; make test runs this test without it as well")
+	}
 }
 
 func startProcess(b testing.TB, config string) *builtProcess {
 	b.Helper()
-	dir := b.TempDir()
-	bin, file := filepath.Join(dir, "weir"), filepath.Join(dir, "weir.yaml")
-	build := exec.CommandContext(b.Context(), "go", "build", "-o", bin, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("cannot build weir: %v\n%s", err, out)
+	bin, err := buildWeir()
+	if err != nil {
+		b.Fatal(err)
 	}
+	file := filepath.Join(b.TempDir(), "weir.yaml")
 	if _, faults := configs.Parse(file, []byte(config)); len(faults) > 0 {
 		b.Fatal(faults)
 	}
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		b.Fatal(err)
 	}
+	return runProcess(b, bin, file)
+}
+
+// again starts a process of the same program with the same configuration.
+func (p *builtProcess) again(b testing.TB) *builtProcess {
+	b.Helper()
+	return runProcess(b, p.bin, p.file)
+}
+
+func runProcess(b testing.TB, bin, file string) *builtProcess {
+	b.Helper()
 	cmd := exec.CommandContext(context.Background(), bin, "serve", "-c", file)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
@@ -156,7 +194,7 @@ func startProcess(b testing.TB, config string) *builtProcess {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	p := &builtProcess{cmd: cmd}
+	p := &builtProcess{cmd: cmd, bin: bin, file: file}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		b.Fatalf("weir did not get ready: %v", err)

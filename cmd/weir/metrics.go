@@ -26,6 +26,8 @@ func (n *node) wireMetrics() {
 	n.metrics.SetSource(metrics.SourceFloor, func() float64 { return float64(n.purges.Stats().Floor) })
 	n.metrics.SetSource(metrics.SourceFloorRaised, func() float64 { return float64(n.purges.Stats().FloorRaised) })
 	n.wireInFlightMetrics()
+	n.metrics.SetSource(metrics.SourceUnlogged, func() float64 { return float64(n.purges.Stats().Unlogged) })
+	n.metrics.SetSource(metrics.SourcePurgesRefused, func() float64 { return float64(n.purges.Stats().Refused) })
 	n.wirePoolMetrics()
 	n.wireClusterMetrics()
 	n.metrics.SetTier(uint8(policy.TierRAM), tierFuncs(n.tiers.RAMUsage))
@@ -57,6 +59,10 @@ func (n *node) wireDiskMetrics() {
 	f.Corrupt = stat(func(s *disk.Stats) int64 { return s.Corrupt })
 	n.metrics.SetTier(uint8(policy.TierDisk), f)
 	n.metrics.SetSource(metrics.SourceDiskUp, func() float64 { return oneIf(usage().Up) })
+	n.metrics.SetDiskStates(tiers.DiskStates(), func() string {
+		state, _ := n.tiers.DiskState()
+		return state.String()
+	})
 	n.metrics.SetSource(metrics.SourceDiskWrittenIndex, func() float64 { return float64(n.tiers.DiskWrittenIndex()) })
 	for source, pick := range map[metrics.Source]func(*disk.Stats) int64{
 		metrics.SourceDiskRebuilds:       func(s *disk.Stats) int64 { return s.Rebuilds },

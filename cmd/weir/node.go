@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,7 +21,6 @@ import (
 	"weir/invalidation"
 	"weir/invalidation/bus"
 	"weir/origin"
-	"weir/policy"
 	"weir/proxy"
 	"weir/proxy/accesslog"
 	"weir/proxy/admin"
@@ -28,7 +28,6 @@ import (
 	"weir/proxy/listen"
 	"weir/proxy/metrics"
 	"weir/tiers"
-	"weir/tiers/disk"
 )
 
 func hexDigest(d [32]byte) string { return hex.EncodeToString(d[:]) }
@@ -43,6 +42,9 @@ type node struct {
 	metrics   *metrics.Registry
 	accessLog *accesslog.Logger
 	tiers     *tiers.Store
+	// room is tiers, once they are there, for the log of purges, which may ask them
+	// for room before.
+	room      atomic.Pointer[tiers.Store]
 	purges    *invalidation.Node
 	bus       *bus.Bus // nil for a single node
 	audit     *invalidation.Audit
@@ -119,13 +121,12 @@ func (n *node) open(ctx context.Context, stderr io.Writer) (err error) {
 	if n.accessLog, err = accesslog.Open(accesslog.Options{Target: accessTarget(cfg.AccessLog), Stderr: stderr}); err != nil {
 		return fmt.Errorf("%w (from the key access_log.file)", err)
 	}
+	// The sockets first: who connects while the rest is opened waits in their
+	// queues.
 	if err = n.listen(ctx); err != nil {
 		return err
 	}
 	if err = n.in.begin(ctx, n.log); err != nil {
-		return err
-	}
-	if err = n.openTiers(ctx); err != nil {
 		return err
 	}
 	if err = n.openInvalidation(); err != nil {
@@ -133,6 +134,9 @@ func (n *node) open(ctx context.Context, stderr io.Writer) (err error) {
 	}
 	// Before anything is served: the gate must be closed by then.
 	if err = n.joinCluster(); err != nil {
+		return err
+	}
+	if err = n.openTiers(ctx); err != nil {
 		return err
 	}
 	n.purger = n.purgeService()
@@ -161,35 +165,6 @@ func newLogger(c configs.Log, level *slog.LevelVar, w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
-}
-
-func (n *node) openTiers(ctx context.Context) error {
-	o := tiers.Options{
-		RAMSize: n.cfg.Tiers.RAM.Size, RAMMaxObject: n.cfg.Tiers.RAM.MaxObject,
-		Disk: diskOptions(n.cfg.Tiers.Disk), Log: n.log,
-		Evicted: func(t policy.Tier, fresh bool) { proxy.CountEviction(n.metrics, t, fresh) },
-	}
-	if o.Disk != nil {
-		o.DiskMaxObject = n.cfg.Tiers.Disk.MaxObject
-		o.Disk.Log = n.log
-		o.Disk.OnRead, o.Disk.OnWrite = n.metrics.DiskRead, n.metrics.DiskWrite
-	}
-	o.Policies = policyStorage(n.cfg)
-	o.InFlight = inFlight(n.cfg, n.log)
-	var t *tiers.Store
-	err := n.in.patiently(ctx, n.log, disk.ErrLocked, func() (err error) {
-		t, err = tiers.Open(o)
-		return err
-	})
-	if errors.Is(err, disk.ErrLocked) {
-		return fmt.Errorf("another weir uses the disk tier's directory %s (from the key tiers.disk.path); "+
-			"each needs a directory of its own, or --take-over to have it once the other leaves", o.Disk.Dir)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot open the tiers: %w", err)
-	}
-	n.tiers = t
-	return nil
 }
 
 // dataConfig makes the proxy's configuration, with pools of origins that did
@@ -427,6 +402,8 @@ func (n *node) readyLocked() error {
 	switch {
 	case n.leaving != "":
 		return errors.New(n.leaving)
+	case n.diskOpening():
+		return errors.New("the disk tier is being opened")
 	case n.diskRequiredLocked():
 		if d, ok := n.tiers.DiskUsage(); ok && !d.Up {
 			return fmt.Errorf("the disk tier is off, and tiers.disk.required says not to go on without it: %v", n.tiers.DiskError())
@@ -459,7 +436,8 @@ func (n *node) Status() any {
 	ram := n.tiers.RAMUsage()
 	s.Tiers = append(s.Tiers, admin.TierStatus{Name: "ram", Up: true, Bytes: ram.Bytes, Capacity: ram.Capacity, Objects: ram.Objects})
 	if d, ok := n.tiers.DiskUsage(); ok {
-		t := admin.TierStatus{Name: "disk", Up: d.Up, Bytes: d.Bytes, Capacity: d.Capacity, Objects: d.Objects, Required: n.diskRequiredLocked()}
+		state, _ := n.tiers.DiskState()
+		t := admin.TierStatus{Name: "disk", Up: d.Up, State: state.String(), Bytes: d.Bytes, Capacity: d.Capacity, Objects: d.Objects, Required: n.diskRequiredLocked()}
 		if err := n.tiers.DiskError(); err != nil {
 			t.Error = err.Error()
 		}

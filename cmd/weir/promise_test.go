@@ -31,6 +31,8 @@ policies:
 // TestPromisesHoldUnderAScan: while ten times the disk goes through another policy, what is pinned or reserved stays,
 // all of it, and the status says whose objects went before their time.
 func TestPromisesHoldUnderAScan(t *testing.T) {
+	t.Parallel()
+	skipUnderRace(t)
 	const scanned, objects = 160 << 20, 40
 	size := func(path string) int64 {
 		// Every fourth is a large object, in chunks.

@@ -11,24 +11,21 @@ import (
 	"weir/proxy/admin"
 )
 
-// openInvalidation opens the log of purges, in the directory of the disk tier:
-// what it says concerns what lies there. Where that cannot be, and without a
-// disk tier, it is kept in memory, and what an earlier process stored is invalid.
-func (n *node) openInvalidation() error {
+// openInvalidation prepares what is known of purges. The log is in the directory of
+// the disk tier, since what it says concerns what is stored there, and is attached
+// when that is open; without a disk tier purges are kept in memory.
+func (n *node) openInvalidation() (err error) {
 	name := n.name()
 	o := invalidation.Options{Node: name, Log: n.log, Applied: func(p invalidation.Purge) { n.purgeApplied(name, &p) }}
 	if d := n.cfg.Tiers.Disk; d != nil {
 		o.Dir, o.Mark, o.MaxLog = filepath.Join(d.Path, "purges"), filepath.Join(d.Path, "PURGES"), d.PurgeLog
-		purges, err := invalidation.Open(o)
-		if err == nil {
-			n.purges = purges
-			return nil
+		o.Later = true
+		o.MakeRoom = func() bool {
+			t := n.room.Load()
+			return t != nil && t.MakeRoom()
 		}
-		n.log.Error("the log of purges cannot be opened; purges are kept in memory, and what was stored before is not used", "error", err)
-		o.Dir, o.Mark = "", ""
 	}
-	purges, err := invalidation.Open(o)
-	n.purges = purges
+	n.purges, err = invalidation.Open(o)
 	return err
 }
 
@@ -69,6 +66,10 @@ func (s purgeSource) Purge(ctx context.Context, who invalidation.Who, r *admin.P
 	result := admin.PurgeResult{
 		ID: done.Purge.ID.String(), Applied: []admin.PurgeByNode{{Node: s.n.purges.Name(), Micros: done.Took.Microseconds()}},
 		Pending: append([]string{}, done.Pending...),
+	}
+	if done.Purge.Unlogged {
+		result.Warning = "in effect, and not in the log of purges yet, which cannot be written now; if weir ends before it can be, " +
+			"the next start uses nothing that is on disk (purges.log in /v1/status)"
 	}
 	for _, a := range done.Acks {
 		result.Applied = append(result.Applied, admin.PurgeByNode{Node: a.Node, Micros: a.After.Microseconds()})

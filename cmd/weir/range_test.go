@@ -17,6 +17,8 @@ import (
 // (256 KiB each), the record that lists them, and small change. What the process reads is what the kernel says
 // (proc(5), io, rchar), sockets included.
 func TestRangeReadsItsChunks(t *testing.T) {
+	t.Parallel()
+	skipUnderRace(t)
 	const (
 		size      = int64(1 << 30)
 		chunk     = int64(256 << 10)

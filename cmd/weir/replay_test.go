@@ -33,6 +33,7 @@ policies:
 // an empty cache, and after a restart on the same disk. Every body is compared
 // byte for byte with what the origin holds.
 func TestReplay(t *testing.T) {
+	t.Parallel()
 	log, source, err := accesslog.Load(".", accesslog.GenerateOptions{Seed: 1})
 	if err != nil {
 		t.Fatal(err)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +65,7 @@ import (
 // Requests go to host shop.example unless -host says otherwise, so that a key
 // does not depend on the port.
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "scenarios"),
 		Setup:               setupScenario,
@@ -96,8 +100,17 @@ func TestScenariosAreWhole(t *testing.T) {
 }
 
 // TestMain lets the test binary be weir for the scenarios, and looks for
-// goroutines that the tests left behind.
+// goroutines that the tests left behind. Two defaults save most of the time:
+// tests that run side by side wait more than they compute, so there are two of
+// them for each processor; and a program under the race detector sleeps a second
+// before it exits, which the hundreds of programs started here need not.
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
+	if os.Getenv("GORACE") == "" {
+		os.Setenv("GORACE", "atexit_sleep_ms=20")
+	}
 	testscript.Main(leakChecked{m}, map[string]func(){"weir": weirWithNames})
 }
 
@@ -106,6 +119,10 @@ type leakChecked struct{ m *testing.M }
 // Run implements testscript.TestingM.
 func (l leakChecked) Run() int {
 	code := l.m.Run()
+	if err := os.RemoveAll(builtDir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if code != 0 {
 		return code
 	}

@@ -183,7 +183,17 @@ func TestRollingRestarts(t *testing.T) {
 	if sent < *restarts*20 || hits == 0 {
 		t.Errorf("%d requests and %d hits show little", sent, hits)
 	}
-	// What the first of them stored the last one finds on disk.
+	// What the first of them stored the last one finds on disk, once that is open.
+	if !poll(func() bool {
+		resp, err := scrapes.Get("http://" + admin + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}) {
+		t.Error("the last one does not get ready")
+	}
 	c := &steadyClient{address: data}
 	if c.get("/page/1"); c.hits != 1 {
 		t.Errorf("what was stored is not there any more: %v", c.faults)

@@ -209,7 +209,12 @@ func (b *Bus) Change(why string, start func(done func(error)) bool) error {
 	if !begun {
 		return invalidation.ErrClosed
 	}
-	return <-ended
+	select {
+	case err := <-ended:
+		return err
+	case <-b.stopped:
+		return invalidation.ErrClosed
+	}
 }
 
 // tick is how often the bus looks around.

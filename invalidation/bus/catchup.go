@@ -42,6 +42,9 @@ func (b *Bus) catchUp(now time.Time) {
 	if p == nil {
 		return
 	}
+	if b.o.Node.LogState() == invalidation.LogOpening && now.Before(b.trust.grace) {
+		return // with the log there is less to fetch
+	}
 	if b.o.Node.Fresh() && !b.trust.everOpen {
 		b.adopt(p)
 		return

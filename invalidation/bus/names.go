@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -92,7 +93,10 @@ func (b *Bus) writeNames(written chan struct{}) {
 		next := b.names.next
 		b.names.next = nil
 		b.mu.Unlock()
-		err := invalidation.WriteFile(b.o.Names, next)
+		err := os.MkdirAll(filepath.Dir(b.o.Names), 0o700)
+		if err == nil {
+			err = invalidation.WriteFile(b.o.Names, next)
+		}
 		b.mu.Lock()
 		if err != nil {
 			b.sayOnce("names", time.Now(), func() { b.o.Log.Warn("the names of peers cannot be kept", "error", err) })

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"weir/invalidation"
 )
 
 // trust is what the gate is opened and closed by.
@@ -96,6 +98,9 @@ func (b *Bus) decide(now time.Time) {
 // mayOpen tells until when the gate may be open, and whether it may at all.
 func (b *Bus) mayOpen(now time.Time) (until time.Time, ok bool) {
 	until = b.lastTick.Add(b.stall())
+	if b.o.Node.LogState() == invalidation.LogOpening && now.Before(b.trust.grace) {
+		return until, false // its log comes soon, and closes the gate
+	}
 	if b.o.OnIsolation == Revalidate {
 		lease, ok := b.lease()
 		if lease.Before(until) {

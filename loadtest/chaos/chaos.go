@@ -45,11 +45,11 @@ type bench struct {
 	fresh   atomic.Int64
 	purges  *http.Transport
 	watcher *http.Transport
-	plan    int64 // of memory
 	base    baseline
 
 	mostClients          atomic.Int64 // connections at once in this round
-	mostMemory, mostDisk int64        // the watcher's, until it has ended
+	mostMemory, mostPlan int64        // of memory, and the plan then; the watcher's, until it has ended
+	mostDisk             int64        // the watcher's, until it has ended
 	checks, rounds       int
 	lookAgain            bool // stacks are wanted
 	done                 map[string]*tally
@@ -84,7 +84,7 @@ func run(ctx context.Context, cfg Config) (*findings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a directory for the run: %w", err)
 	}
-	b := &bench{Config: cfg, found: newFindings(), floors: newFloors(), done: map[string]*tally{}, plan: sizing(ramSize)}
+	b := &bench{Config: cfg, found: newFindings(), floors: newFloors(), done: map[string]*tally{}}
 	err = b.run(ctx, dir)
 	b.report(b.Out)
 	if err == nil && b.found.total() > 0 {
@@ -181,7 +181,7 @@ func (b *bench) round(ctx context.Context, drawn []*draw) error {
 	}
 	b.found.during(b.rounds, names)
 	_, _ = fmt.Fprintf(b.Out, "round %d, %5.1fs: %s\n", b.rounds, time.Since(b.found.began).Seconds(), strings.Join(texts, "; "))
-	before := b.found.total()
+	before := b.found.snapshot()
 	t := b.startTraffic(b.rounds)
 	var wg sync.WaitGroup
 	errs := make(chan error, len(drawn))
@@ -206,8 +206,8 @@ func (b *bench) round(ctx context.Context, drawn []*draw) error {
 		}
 	}
 	b.quiet(ctx, quietWithin, int(b.mostClients.Swap(0)))
-	if n := b.found.total() - before; n > 0 {
-		_, _ = fmt.Fprintf(b.Out, "  %d findings\n", n)
+	if text := b.found.since(before); text != "" {
+		_, _ = fmt.Fprintf(b.Out, "  found: %s\n", text)
 	}
 	if b.lookAgain {
 		// What is stuck is in the stacks, and must not be found again in each round that follows.

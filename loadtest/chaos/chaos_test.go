@@ -79,11 +79,14 @@ func TestSizing(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := strings.Join(strings.Fields(string(b)), " ")
-	if want := "Plan with 1.35 times `tiers.ram.size` and 150 MiB"; !strings.Contains(text, want) {
+	if want := "Plan with 1.35 times `tiers.ram.size`, 1.25 times `limits.memory_in_flight` (64 MiB by default), 150 MiB"; !strings.Contains(text, want) {
 		t.Errorf("docs/operations.md does not say %q: the function sizing has to say what it says", want)
 	}
-	if got := sizing(100 << 20); got != 285<<20 {
-		t.Errorf("the plan for 100 MiB is %d MiB, want 285", got>>20)
+	if want := "and 0.1 MiB for each transfer at a time"; !strings.Contains(text, want) {
+		t.Errorf("docs/operations.md does not say %q: the function sizing has to say what it says", want)
+	}
+	if got := sizing(100<<20, 200); got != 385<<20 {
+		t.Errorf("the plan for 100 MiB and 200 transfers is %d MiB, want 385", got>>20)
 	}
 }
 

@@ -15,10 +15,17 @@ const (
 	originTimeout  = 2 * time.Second
 	queueWait      = time.Second
 	connections    = 2000 // limits.connections
+	spoolSize      = 32 << 20
 )
 
-// sizing is what docs/operations.md, Sizing, says to plan with, for a tier of this size. A test holds it to the text.
-func sizing(ram int64) int64 { return ram*135/100 + 150<<20 }
+// inFlight is the default of limits.memory_in_flight.
+const inFlight = 64 << 20
+
+// sizing is what docs/operations.md, Sizing, says to plan with, for a RAM tier of this size and so many transfers at a
+// time. A test holds it to the text.
+func sizing(ram, transfers int64) int64 {
+	return ram*135/100 + inFlight*125/100 + 150<<20 + transfers*(1<<20)/10
+}
 
 // Bounds that hold whatever happens.
 const (
@@ -72,8 +79,8 @@ func (s settings) text(p *place, o *origin) string {
 	}
 	fmt.Fprintf(&b, "tiers: {ram: {size: %dMiB}, disk: {path: %q, size: %dMiB, purge_log: 4MiB, read_timeout: 500ms}}\n", ramSize>>20, p.cache(), p.diskSize>>20)
 	b.WriteString("log: {level: warn}\n")
-	fmt.Fprintf(&b, "limits: {connections: %d}\n", connections)
-	b.WriteString("timeouts: {header: 3s, idle: 20s, progress: 6s, drain: 2s}\n")
+	fmt.Fprintf(&b, "limits: {connections: %d, spool: {size: %dMiB}}\n", connections, spoolSize>>20)
+	b.WriteString("timeouts: {header: 3s, idle: 20s, progress: 6s, drain: 2s, lame_duck: 200ms}\n")
 	servers := []string{"http://" + o.gates[0].addr, "http://" + o.gates[1].addr}
 	if s.swapped {
 		servers[0], servers[1] = servers[1], servers[0]

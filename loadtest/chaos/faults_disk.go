@@ -124,8 +124,14 @@ func chmod(ctx context.Context, b *bench, d *draw) error {
 		return nil
 	}
 	<-ctx.Done()
-	if err := os.Chmod(dir, info.Mode().Perm()); err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("cannot give permissions back: %w", err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), quietWithin)
+	defer cancel()
+	back := until(ctx, func() bool {
+		err := os.Chmod(dir, info.Mode().Perm())
+		return err == nil || os.IsNotExist(err)
+	})
+	if !back {
+		return fmt.Errorf("cannot give %s its permissions back", dir)
 	}
 	return nil
 }

@@ -126,6 +126,26 @@ func (f *findings) count(k kind) int {
 	return f.counts[k]
 }
 
+// snapshot is how many there are of each kind.
+func (f *findings) snapshot() [kinds]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.counts
+}
+
+// since says what has been found beyond a snapshot.
+func (f *findings) since(before [kinds]int) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var texts []string
+	for k := range kinds {
+		if n := f.counts[k] - before[k]; n > 0 {
+			texts = append(texts, fmt.Sprintf("%s %d", k, n))
+		}
+	}
+	return strings.Join(texts, ", ")
+}
+
 // write prints every kind that was found with its first examples.
 func (f *findings) write(b *strings.Builder) {
 	f.mu.Lock()

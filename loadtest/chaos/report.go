@@ -33,7 +33,7 @@ func (b *bench) report(out io.Writer) {
 	fmt.Fprintf(&s, "  purges    %d acknowledged, %d not\n", c.purges.Load(), c.purgesLost.Load())
 	fmt.Fprintf(&s, "  hits      %d probes, the slowest in bounds %v (bound %v)\n", c.probes.Load(), time.Duration(c.slowestHit.Load()).Round(time.Millisecond), hitWithin)
 	fmt.Fprintf(&s, "  admin     %d requests\n", c.adminAsked.Load())
-	fmt.Fprintf(&s, "  memory    at most %d MiB resident, the plan is %d MiB\n", b.mostMemory>>20, b.plan>>20)
+	fmt.Fprintf(&s, "  memory    at most %d MiB resident, the plan was %d MiB then\n", b.mostMemory>>20, b.mostPlan>>20)
 	if b.place != nil {
 		fmt.Fprintf(&s, "  disk      at most %d MiB, the budget is %d MiB\n", b.mostDisk>>20, b.place.diskBudget()>>20)
 	}

@@ -28,6 +28,8 @@ type weir struct {
 	// vanished says that files were removed beneath the process. It may hold them open, since they are read and written
 	// all the same.
 	vanished atomic.Bool
+	// ready says that it takes signals: before, SIGHUP would end it.
+	ready atomic.Bool
 
 	mu       sync.Mutex // protects the fields below
 	settings settings
@@ -117,6 +119,7 @@ func (w *weir) start(ctx context.Context) error {
 	}
 	w.starts.Add(1)
 	w.vanished.Store(false)
+	w.ready.Store(false)
 	exited := make(chan struct{})
 	w.mu.Lock()
 	w.cmd, w.exited, w.expected = cmd, exited, false
@@ -141,6 +144,7 @@ func (w *weir) start(ctx context.Context) error {
 	defer late.Stop()
 	select {
 	case <-ready:
+		w.ready.Store(true)
 		return nil
 	case <-exited:
 		return fmt.Errorf("weir did not start: %v; %s", cmd.ProcessState, w.tail())
@@ -158,6 +162,9 @@ var errNotReady = errors.New("weir does not get ready")
 
 // signal sends a signal, if weir runs.
 func (w *weir) signal(s syscall.Signal) {
+	if s == syscall.SIGHUP && !w.ready.Load() {
+		return
+	}
 	w.mu.Lock()
 	cmd, exited := w.cmd, w.exited
 	w.mu.Unlock()

@@ -60,6 +60,8 @@ type PurgeResult struct {
 	Applied []PurgeByNode `json:"applied"`
 	// Pending are nodes that have not said so in time.
 	Pending []string `json:"pending"`
+	// Warning says that the purge is in effect here and not in the log yet.
+	Warning string `json:"warning,omitempty"`
 }
 
 // PurgeByNode is one node's word, and how long it took to come, in microseconds.
@@ -85,8 +87,8 @@ type PurgeFact struct {
 // PurgeSource purges and remembers.
 type PurgeSource interface {
 	// Purge returns once the purge is in effect here, and with wait: all
-	// everywhere, when the time is over or ctx ends. invalidation.Faults mean that
-	// nothing was done; any other error that the purge could not be written.
+	// everywhere, when the time is over or ctx ends. invalidation.Faults and
+	// *invalidation.Exhausted mean that nothing was done.
 	Purge(ctx context.Context, who invalidation.Who, r *PurgeRequest, timeout time.Duration) (PurgeResult, error)
 	// Purges lists up to limit purges behind the one named, oldest first.
 	Purges(after string, limit int) []PurgeRecord
@@ -220,9 +222,14 @@ func (h *Handler) purge(req *http.Request) reply {
 		h.o.Audit.Rejected(who, err)
 	}
 	var faults invalidation.Faults
+	var exhausted *invalidation.Exhausted
 	switch {
 	case errors.As(err, &faults):
 		return (&refusal{status: http.StatusBadRequest, Error: "nothing was purged", Faults: faults}).reply()
+	case errors.As(err, &exhausted):
+		out := (&refusal{status: http.StatusTooManyRequests, Error: "nothing was purged: " + err.Error()}).reply()
+		out.header = map[string]string{"Retry-After": strconv.Itoa(int(exhausted.After.Seconds()))}
+		return out
 	case err != nil:
 		return (&refusal{status: http.StatusInternalServerError, Error: "nothing was purged: " + err.Error()}).reply()
 	case len(result.Pending) > 0:

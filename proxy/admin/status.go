@@ -47,6 +47,10 @@ type PurgesStatus struct {
 	Scopes int64  `json:"scopes"`
 	Floor  uint64 `json:"floor"`
 	Last   string `json:"last"` // id of this node's last purge
+	// Log is written, or, with a disk tier, opening or behind: then Unlogged purges
+	// are in effect and not in the log yet. Without one it is memory.
+	Log      string `json:"log,omitempty"`
+	Unlogged int64  `json:"unlogged,omitempty"`
 }
 
 // ClusterStatus is how this node stands among its peers.
@@ -72,8 +76,10 @@ type Position struct {
 
 // TierStatus is what one tier holds.
 type TierStatus struct {
-	Name     string `json:"name"` // ram or disk
-	Up       bool   `json:"up"`
+	Name string `json:"name"` // ram or disk
+	Up   bool   `json:"up"`
+	// State is opening, open, off, read-only or rebuilding; of the disk only.
+	State    string `json:"state,omitempty"`
 	Bytes    int64  `json:"bytes"`
 	Capacity int64  `json:"capacity"` // bytes
 	Objects  int64  `json:"objects"`

@@ -59,6 +59,7 @@ const (
 	nameTierObjects   = "weir_tier_objects"
 	nameTierCapacity  = "weir_tier_capacity_bytes"
 	nameDiskUp        = "weir_disk_up"
+	nameDiskState     = "weir_disk_state"
 	nameDiskRebuilds  = "weir_disk_rebuilds_total"
 	nameDiskFull      = "weir_disk_full_total"
 	nameDiskMissing   = "weir_disk_missing_bytes"
@@ -77,6 +78,8 @@ const (
 	namePeerDropped   = "weir_cluster_dropped_messages_total"
 	nameFloor         = "weir_invalidation_floor"
 	nameFloorRaised   = "weir_invalidation_floor_raised_total"
+	nameUnlogged      = "weir_purges_unlogged"
+	namePurgesRefused = "weir_purges_refused_total"
 	nameDiskBytes     = "weir_disk_bytes"
 	nameDiskTime      = "weir_disk_io_seconds"
 	nameDiskWritten   = "weir_disk_written_bytes_total"
@@ -138,6 +141,7 @@ var families = []family{
 	{SourceWaiting.String(), gauge, "Client requests that wait for origins."},
 	{SourceShedding.String(), gauge, "Share of the requests to origins that are turned away because of overload, from 0 to 1."},
 	{"weir_ready", gauge, "1 while /readyz answers 200."},
+	{nameDiskState, gauge, "1 for the state that the disk tier is in: opening, open, off, read-only or rebuilding; absent when none is configured."},
 	{nameDiskUp, gauge, "1 while the disk tier is in use, 0 when it was switched off after a fault; absent when none is configured."},
 	{nameDiskRebuilds, counter, "Rebuilds of the disk tier's index from its segments, after damage."},
 	{nameDiskFull, counter, "Objects not stored on disk because eviction had not made room yet."},
@@ -157,6 +161,8 @@ var families = []family{
 	{namePeerDropped, counter, "Messages of peers that were dropped: malformed, or not signed with this cluster's name and secret (foreign)."},
 	{nameFloor, gauge, "What was fetched before so many purges were applied is invalid; 0 while all scopes are in memory."},
 	{nameScopes, gauge, "Distinct scopes of purges that are kept in memory."},
+	{nameUnlogged, gauge, "Purges that are in effect and could not be written to the log yet."},
+	{namePurgesRefused, counter, "Purges that were refused because their token had purged too much that was new."},
 	{nameFloorRaised, counter, "Times that there were too many scopes, so that whatever was older than half of them became invalid."},
 	{nameDiskBytes, gauge, "What the disk tier's bytes are: objects that can be found (live), replaced, deleted and given up ones (dead), the index."},
 	{nameDiskTime, histogramKind, "Time that a read from a segment, or a write to one, took."},

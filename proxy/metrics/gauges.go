@@ -47,6 +47,10 @@ const (
 	SourceScopes
 	SourceFloor
 	SourceFloorRaised
+	// SourceUnlogged are purges in effect that are not in the log yet.
+	SourceUnlogged
+	// SourcePurgesRefused counts the purges that a token was refused.
+	SourcePurgesRefused
 	// SourceAccessLogDropped is the number of access log lines lost.
 	SourceAccessLogDropped
 	// SourceAccessLogErrors is the number of failed writes to the access log.
@@ -111,6 +115,10 @@ func (s Source) String() string {
 		return nameFloor
 	case SourceFloorRaised:
 		return nameFloorRaised
+	case SourceUnlogged:
+		return nameUnlogged
+	case SourcePurgesRefused:
+		return namePurgesRefused
 	case SourceAccessLogDropped:
 		return "weir_access_log_dropped_total"
 	case SourceAccessLogErrors:

@@ -89,6 +89,17 @@ func (r *Registry) writeStored(w io.Writer) {
 	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
 }
 
+// diskStates are the states that a disk tier can be in, and what tells which it is.
+type diskStates struct {
+	states []string
+	now    func() string
+}
+
+// SetDiskStates shows the state of the disk tier. now is called at each scrape.
+func (r *Registry) SetDiskStates(states []string, now func() string) {
+	r.diskState.Store(&diskStates{states, now})
+}
+
 // writeDisk writes how long the disk takes, where there is one.
 func (r *Registry) writeDisk(w io.Writer) {
 	if r.sources[SourceDiskUp].Load() == nil {
@@ -102,6 +113,12 @@ func (r *Registry) writeDisk(w io.Writer) {
 		var snap histogramSnapshot
 		snap.add(op.h)
 		b = snap.appendTo(b, nameDiskTime, labels("op", op.name))
+	}
+	if s := r.diskState.Load(); s != nil {
+		now := s.now()
+		for _, state := range s.states {
+			b = appendSample(b, nameDiskState, labels("state", state), oneIf(state == now))
+		}
 	}
 	_, _ = w.Write(b) // the writer is the buffer of WriteMetrics
 }

@@ -64,6 +64,7 @@ type Registry struct {
 	configTime atomic.Int64 // Unix nanoseconds
 
 	diskReads, diskWrites histogram
+	diskState             atomic.Pointer[diskStates]
 
 	purgeKinds []string
 	purges     []atomic.Uint64

@@ -113,6 +113,7 @@ func TestPageHoldsWhatWasCounted(t *testing.T) {
 	r.SetTier(tierDisk, TierFuncs{Corrupt: func() float64 { return 3 }})
 	r.SetSource(SourceDiskUp, func() float64 { return 0 })
 	r.SetSource(SourceDiskUp, func() float64 { return 1 })
+	r.SetDiskStates([]string{"opening", "open"}, func() string { return "open" })
 	r.SetSource(SourceDiskWrittenObjects, func() float64 { return 4096 })
 	r.SetSource(SourceDiskReadErrors, func() float64 { return 2 })
 	got := page(t, r)
@@ -143,6 +144,8 @@ func TestPageHoldsWhatWasCounted(t *testing.T) {
 		`weir_tier_bytes{tier="ram"}`:                                   5,
 		`weir_tier_objects{tier="ram"}`:                                 2,
 		`weir_tier_capacity_bytes{tier="ram"}`:                          10,
+		`weir_disk_state{state="opening"}`:                              0,
+		`weir_disk_state{state="open"}`:                                 1,
 		`weir_disk_up`:                                                  1,
 		`weir_requests_in_flight`:                                       1,
 		`weir_config_reloads_total{outcome="failed"}`:                   1,
@@ -323,6 +326,7 @@ func TestEveryFamilyHasOneHelpAndOneType(t *testing.T) {
 		r.SetSource(s, func() float64 { return 1 })
 	}
 	one := func() float64 { return 1 }
+	r.SetDiskStates([]string{"open"}, func() string { return "open" })
 	r.SetPolicyRows(func() ([]PolicyRow, int64) { return []PolicyRow{{Bytes: 1, Guaranteed: 2, EvictedFresh: 3}}, 4 })
 	counts := []Counted{{"a", 1}}
 	r.SetPoolRows(func() []PoolRow {

@@ -194,8 +194,9 @@ func newDelays() *delays {
 
 const (
 	// fewest is of how many waits a median means something. The runtime counts one in
-	// eight.
-	fewest = 16
+	// eight, so that a machine that can do no more than a hundred requests a second is
+	// seen, too.
+	fewest = 5
 	// mostRounds is after how many rounds with fewer waits than that nobody waits.
 	mostRounds = 4
 )

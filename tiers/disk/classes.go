@@ -105,7 +105,7 @@ func (s *Store) SetClasses(list []Class) error {
 			t.names = append(t.names, c.Name)
 		}
 	}
-	if len(t.names) != len(old.names) {
+	if len(t.names) != len(old.names) && !s.readOnly {
 		body, err := json.Marshal(t.names[1:])
 		if err == nil {
 			body = fmt.Appendf(body, "\n%08x\n", crc32.Checksum(body, castagnoli))

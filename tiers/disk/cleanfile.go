@@ -107,15 +107,18 @@ func writeClean(dir, indexDir string, m cleanMark) error {
 	return writeFileSync(filepath.Join(dir, cleanName), body)
 }
 
-// takeClean reads the mark and removes it, before anything else is changed. ok is false when there is none that holds.
-func takeClean(dir string) (m cleanMark, ok bool, err error) {
+// takeClean reads the mark and removes it, before anything else is changed; with keep nothing will be. ok is false when
+// there is none that holds.
+func takeClean(dir string, keep bool) (m cleanMark, ok bool, err error) {
 	path := filepath.Join(dir, cleanName)
 	b, err := readFileLimited(path, 16<<20)
 	if errors.Is(err, os.ErrNotExist) {
 		return m, false, nil
 	}
-	if rerr := os.Remove(path); rerr != nil {
-		return m, false, fmt.Errorf("cannot remove %s: %w", path, rerr)
+	if !keep {
+		if rerr := os.Remove(path); rerr != nil {
+			return m, false, fmt.Errorf("cannot remove %s: %w", path, rerr)
+		}
 	}
 	if err != nil {
 		return m, false, nil

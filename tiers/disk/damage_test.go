@@ -133,7 +133,7 @@ func youngSegments(t *testing.T, dir string) map[string]bool {
 	for _, f := range slices.Backward(files) {
 		var num uint32
 		_, _ = fmt.Sscanf(filepath.Base(f), "%d.seg", &num)
-		o, err := openSegmentFile(f, num)
+		o, err := openSegmentFile(f, num, false)
 		if err != nil {
 			t.Fatal(err)
 		}

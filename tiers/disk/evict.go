@@ -57,6 +57,12 @@ func (s *Store) excess() int64 {
 
 // evict brings the store back under its budget; the keeper calls it.
 func (s *Store) evict() {
+	if s.readOnly {
+		return
+	}
+	if s.squeezed.Load() {
+		s.relieve()
+	}
 	for s.excess() > 0 && !s.stopping() {
 		if len(s.asides) > 0 {
 			s.dropAside()

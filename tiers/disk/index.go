@@ -108,33 +108,51 @@ func memTableSize(budget int64) int64 { return min(max(budget/128, 256<<10), 4<<
 
 func cacheSize(budget int64) int64 { return min(max(budget/1024, 4*memTableSize(budget)), 128<<20) }
 
-// openIndex opens or creates generation gen in dir. A panic inside Pebble comes back as an error.
-func openIndex(o Options, dir string, gen uint64, onFail func(*index, error)) (ix *index, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			ix, err = nil, fmt.Errorf("cannot open index %s: panic: %v", dir, r)
-		}
-	}()
-	ix = &index{
+// openIndex opens or creates generation gen in dir. A panic inside Pebble comes back as an error, and so does a device that
+// is full: Pebble itself would try again until it is not.
+func openIndex(o Options, dir string, gen uint64, onFail func(*index, error)) (*index, error) {
+	ix := &index{
 		dir: dir, gen: gen, onFail: onFail, patience: o.indexPatience,
 		ops: make(chan *indexOp, 128), failed: make(chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	ix.cache = pebble.NewCache(cacheSize(o.Size))
-	opts := indexOptions(logFS{o.indexFS, ix}, o.Size, ix.cache, memTableSize(o.Size), &indexLog{ix: ix, log: o.Log})
-	db, err := pebble.Open(dir, opts)
-	if err == nil {
-		if perr := ix.failure(); perr != nil {
-			_ = db.Close()
-			err = perr
+	opened := make(chan error, 1)
+	go func() { opened <- ix.openDB(o) }()
+	select {
+	case err := <-opened:
+		if err != nil {
+			return nil, err
 		}
+	case <-ix.failed:
+		// What is being opened comes to its end by itself: see guardFS.
+		go func() {
+			if <-opened == nil {
+				_ = ix.closeDB(false)
+			}
+		}()
+		return nil, fmt.Errorf("cannot open index %s: %w", dir, ix.failure())
 	}
-	if err != nil {
-		ix.cache.Unref()
-		return nil, fmt.Errorf("cannot open index %s: %w", dir, err)
-	}
-	ix.db = db
 	go ix.writeLoop()
 	return ix, nil
+}
+
+// openDB opens the database. When it fails nothing is left.
+func (ix *index) openDB(o Options) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("cannot open index %s: panic: %v", ix.dir, r)
+		}
+	}()
+	fs := guardFS{o.indexFS, ix}
+	opts := indexOptions(fs, o.Size, ix.cache, memTableSize(o.Size), &indexLog{ix: ix, log: o.Log})
+	opts.DisableAutomaticCompactions = o.ReadOnly
+	db, err := pebble.Open(ix.dir, opts)
+	if err != nil {
+		ix.cache.Unref()
+		return fmt.Errorf("cannot open index %s: %w", ix.dir, err)
+	}
+	ix.db = db
+	return nil
 }
 
 // fail marks the generation as unusable, once. Safe from any goroutine, Pebble's own included.
@@ -253,7 +271,7 @@ func (ix *index) writeLoop() {
 		}
 		err := ix.apply(group)
 		if err == nil {
-			err = ix.failure() // of the log: see logFS
+			err = ix.failure() // of the log: see guardFS
 		}
 		if err != nil {
 			ix.fail(fmt.Errorf("index write: %w", err))

@@ -105,7 +105,7 @@ func TestLogHasNoHole(t *testing.T) {
 	mem := vfs.NewMem()
 	ix := &index{failed: make(chan struct{}), onFail: func(*index, error) {}}
 	var broken atomic.Bool
-	fs := logFS{errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	fs := guardFS{errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if broken.Load() && op.Kind == errorfs.OpFileWrite {
 			return syscall.ENOSPC
 		}

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// mostWait is how many ticks pass between two looks at a device that is away: it is in use within a few seconds of being
+// back.
+const mostWait = 3
+
 // keepLoop is the store's housekeeper: it evicts, probes a faulty device, and replaces a failed index.
 func (s *Store) keepLoop() {
 	t := time.NewTicker(s.o.tick)
@@ -21,26 +25,32 @@ func (s *Store) keepLoop() {
 			continue
 		case <-t.C:
 		}
-		if !s.lock.held() {
+		if !s.lock.held() || !s.segs.held() {
 			s.vanish()
 			return
 		}
 		s.indexBytes.Store(s.measureIndex())
+		if s.writable() {
+			return
+		}
+		if !s.readOnly && s.canShrink() && s.short(0) {
+			s.squeezed.Store(true) // others have taken what is kept free
+		}
 		s.evict()
 		if skipped++; skipped < wait {
 			continue
 		}
 		skipped = 0
-		// A device that stays away is asked ever more rarely, up to every 30 ticks.
+		// A device that stays away is asked more rarely.
 		if s.heal() {
 			wait = 1
 		} else {
-			wait = min(2*wait, 30)
+			wait = min(2*wait, mostWait)
 		}
 	}
 }
 
-// vanish gives the store up: its directory has gone, and what is still open of it leads nowhere.
+// vanish gives the store up: its directory has gone, or that of its segments, and what is still open of it leads nowhere.
 func (s *Store) vanish() {
 	err := fmt.Errorf("%w: %s", ErrVanished, s.o.Dir)
 	s.wfault.Store(&err)
@@ -58,7 +68,7 @@ func (s *Store) heal() bool {
 	ok := true
 	if s.idx.Load() == nil {
 		// A database that panics over a full device can never be closed, so none is opened before a probe succeeds.
-		err := s.probe()
+		err := s.probeOrRelieve()
 		if err == nil {
 			err = s.replaceIndex()
 		}
@@ -67,8 +77,8 @@ func (s *Store) heal() bool {
 			ok = false
 		}
 	}
-	if s.wfault.Load() != nil {
-		if err := s.probe(); err != nil {
+	if s.wfault.Load() != nil && !s.readOnly {
+		if err := s.probeOrRelieve(); err != nil {
 			ok = false
 		} else {
 			// The segment that could not be written is left behind.
@@ -79,6 +89,15 @@ func (s *Store) heal() bool {
 		}
 	}
 	return ok
+}
+
+// probeOrRelieve is probe, after giving up the oldest segment where the device is full.
+func (s *Store) probeOrRelieve() error {
+	err := s.probe()
+	if isFull(err) && s.relieve() {
+		err = s.probe()
+	}
+	return err
 }
 
 const probeName = "probe"

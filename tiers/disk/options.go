@@ -39,6 +39,9 @@ type Options struct {
 	ChunkSize int
 	// MaxInline in bytes: a body up to this is one record, read at once. Default ChunkSize; at most SegmentSize/4.
 	MaxInline int64
+	// ReadOnly opens what is there to be read, on a file system that takes no writes. Puts are refused, and the store is
+	// given up (see Store.Vanished) once it does.
+	ReadOnly bool
 	// Fresh discards what the directory holds.
 	Fresh bool
 	// ReadTimeout is how long a read waits for the device; in the middle of a large body ten times as long. Default 1 s.
@@ -64,6 +67,7 @@ type Options struct {
 
 	// Fault injection of the tests.
 	indexFS    vfs.FS
+	space      func(dir string) (space, error)
 	writeFault func(n int) error
 	read       func(f *os.File, b []byte, off int64) (int, error)
 	tick       time.Duration
@@ -111,6 +115,9 @@ func (o Options) withDefaults() Options {
 	if o.OnWrite == nil {
 		o.OnWrite = func(time.Duration) {}
 	}
+	if o.space == nil {
+		o.space = spaceOf
+	}
 	if o.indexFS == nil {
 		o.indexFS = vfs.Default
 	}
@@ -139,6 +146,7 @@ func (o Options) validate() error {
 		}
 	}
 	check(o.Dir != "", "Dir is empty")
+	check(!o.ReadOnly || !o.Fresh, "Fresh and ReadOnly are both set, valid is one of them")
 	check(o.Size >= MinSize, "Size is %d, at least %d is needed", o.Size, MinSize)
 	check(o.SegmentSize >= minSegment && o.SegmentSize <= maxSegment && o.SegmentSize <= o.Size/4,
 		"SegmentSize is %d, valid is %d to %d and at most a quarter of Size", o.SegmentSize, minSegment, maxSegment)

@@ -231,8 +231,7 @@ func (s *Store) placeRecord(h *recHeader, b []byte, extents []extent) (entry, ti
 	sp, err := s.segs.reserve(int64(len(b)))
 	if err != nil {
 		if err != ErrClosed && err != ErrTooLarge {
-			s.writeFailed(err)
-			err = fmt.Errorf("%w: %w", ErrOffline, err)
+			err = s.fullOr(err)
 		}
 		return entry{}, ticket{}, err
 	}
@@ -240,9 +239,7 @@ func (s *Store) placeRecord(h *recHeader, b []byte, extents []extent) (entry, ti
 	h.encode(b, sp.seg.place(sp.off))
 	if err := s.writeAt(sp.seg, b, sp.off); err != nil {
 		sp.done()
-		err = fmt.Errorf("cannot write to segment %d: %w", sp.seg.num, err)
-		s.writeFailed(err)
-		return entry{}, ticket{}, fmt.Errorf("%w: %w", ErrOffline, err)
+		return entry{}, ticket{}, s.fullOr(fmt.Errorf("cannot write to segment %d: %w", sp.seg.num, err))
 	}
 	e := entry{
 		typ: h.typ, class: h.class, seg: sp.seg.num, off8: uint32(sp.off / recAlign), len: uint32(h.length()), crc: h.crc, ord: sp.ord,

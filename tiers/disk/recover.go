@@ -20,12 +20,15 @@ const (
 
 // recover brings the store to life: segments first, then the index over them, then what the index misses.
 func (s *Store) recover() error {
-	clean, wasClean, err := takeClean(s.o.Dir)
+	clean, wasClean, err := takeClean(s.o.Dir, s.readOnly)
 	if err != nil {
 		return err
 	}
 	if err := s.loadSegments(); err != nil {
 		return err
+	}
+	if !s.readOnly {
+		s.clearRoom()
 	}
 	s.segs.next = max(s.segs.next, clean.Next, 1)
 	floor := s.segs.next
@@ -128,7 +131,7 @@ func (s *Store) loadSegments() error {
 	slices.Sort(nums)
 	opened := make([]openedSegment, 0, len(nums))
 	for _, num := range nums {
-		o, err := openSegmentFile(segPath(s.segs.dir, num), num)
+		o, err := openSegmentFile(segPath(s.segs.dir, num), num, s.readOnly)
 		if err != nil {
 			s.rejectSegment(num, err)
 			continue
@@ -153,7 +156,9 @@ func (s *Store) rejectSegment(num uint32, cause error) {
 	path := segPath(s.segs.dir, num)
 	if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Size() <= segHeaderSize {
 		// The process died while it created the file.
-		_ = os.Remove(path)
+		if !s.readOnly {
+			_ = os.Remove(path)
+		}
 		return
 	}
 	if !errors.Is(cause, errFormat) && !errors.Is(cause, errVersion) {
@@ -165,6 +170,10 @@ func (s *Store) rejectSegment(num uint32, cause error) {
 }
 
 func (s *Store) setAside(path string, cause error) {
+	if s.readOnly {
+		s.o.Log.Error("disk: segment left out", "path", path, "err", cause)
+		return
+	}
 	to := path + asideSuffix
 	if err := os.Rename(path, to); err != nil {
 		s.o.Log.Error("disk: cannot set a segment aside", "path", path, "err", err)
@@ -203,6 +212,9 @@ func (s *Store) loadID(opened []openedSegment) error {
 		}
 	}
 	s.segs.storeID = s.id
+	if s.readOnly {
+		return nil
+	}
 	return writeFileSync(path, segHeader{store: s.id, created: s.nowMillis()}.encode())
 }
 
@@ -223,10 +235,15 @@ func (s *Store) adopt(o openedSegment) {
 		}
 		if list.count() == 0 && err == nil {
 			_ = o.f.Close()
-			_ = os.Remove(seg.path)
+			if !s.readOnly {
+				_ = os.Remove(seg.path)
+			}
 			return
 		}
-		size, err := writeFooter(o.f, seg.place(0), end, list.raw)
+		size, err := int64(0), error(errReadOnlyStore)
+		if !s.readOnly {
+			size, err = writeFooter(o.f, seg.place(0), end, list.raw)
+		}
 		if err != nil {
 			s.o.Log.Warn("disk: segment stays without a footer", "err", err)
 			seg.list = list.raw
@@ -251,7 +268,9 @@ func (s *Store) openLatest(clean cleanMark, wasClean bool) (ix *index, fresh boo
 			return ix, false, nil
 		}
 		s.o.Log.Error("disk: the index cannot be used, it is built again from the segments", "err", err)
-		if err := os.Rename(latest, latest+badSuffix); err != nil {
+		if s.readOnly {
+			s.gen++
+		} else if err := os.Rename(latest, latest+badSuffix); err != nil {
 			return nil, false, fmt.Errorf("cannot set the index aside: %w", err)
 		}
 	}
@@ -284,13 +303,15 @@ func (s *Store) sweepIndexes() (latest string, err error) {
 		}
 	}
 	for _, d := range dirs {
-		if d.path != latest {
+		if d.path != latest && !s.readOnly {
 			_ = os.RemoveAll(d.path)
 		}
 	}
 	if latest != "" && best != s.gen {
 		// A newer one was given up; this one is older than what was deleted since.
-		_ = os.RemoveAll(latest)
+		if !s.readOnly {
+			_ = os.RemoveAll(latest)
+		}
 		latest = ""
 	}
 	return latest, nil

@@ -79,5 +79,8 @@ func (s *Store) awaitRoom(n int64) bool {
 	}
 }
 
-// fits tells whether a record of n bytes would stay under the hard ceiling: the budget and one segment.
-func (s *Store) fits(n int64) bool { return s.used()+n+footEntrySize <= s.o.Size+s.o.SegmentSize }
+// fits tells whether a record of n bytes would stay under the hard ceiling: the budget and one segment. While the device
+// is full nothing fits.
+func (s *Store) fits(n int64) bool {
+	return !s.squeezed.Load() && s.used()+n+footEntrySize <= s.o.Size+s.o.SegmentSize
+}

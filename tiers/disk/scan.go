@@ -19,8 +19,12 @@ type openedSegment struct {
 
 // openSegmentFile opens a segment and finds its salt, in the header or, when that is damaged, in the trailer. The error
 // wraps errVersion for a file of another version and errFormat for one that has neither.
-func openSegmentFile(path string, num uint32) (openedSegment, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+func openSegmentFile(path string, num uint32, readOnly bool) (openedSegment, error) {
+	flag := os.O_RDWR
+	if readOnly {
+		flag = os.O_RDONLY
+	}
+	f, err := os.OpenFile(path, flag, 0)
 	if err != nil {
 		return openedSegment{}, err
 	}

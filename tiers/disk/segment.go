@@ -177,10 +177,12 @@ func (t segTable) numbers() []uint32 {
 // segments is the set of segment files and the place where the next record goes.
 type segments struct {
 	dir     string
+	opened  os.FileInfo // of dir
 	size    int64
 	storeID [16]byte
 	now     func() int64
-	freed   func() // space has come back
+	freed   func()       // space has come back
+	roomy   func() error // whether a segment may be begun
 	// checkpoint is after how many records of a segment the index is told that it has them.
 	checkpoint uint32
 
@@ -200,6 +202,15 @@ type segments struct {
 
 func segPath(dir string, num uint32) string {
 	return filepath.Join(dir, fmt.Sprintf("%010d.seg", num))
+}
+
+// held reports whether the directory is still the one that was opened. A directory that cannot be asked may come back.
+func (ss *segments) held() bool {
+	there, err := os.Stat(ss.dir)
+	if err != nil {
+		return !errors.Is(err, os.ErrNotExist)
+	}
+	return os.SameFile(there, ss.opened)
 }
 
 // get returns the segment with a reference taken, or nil.
@@ -300,6 +311,9 @@ func (ss *segments) rotate() uint32 {
 
 func (ss *segments) create() (*segment, error) {
 	num := ss.next
+	if err := ss.roomy(); err != nil {
+		return nil, fmt.Errorf("cannot create segment %d: %w", num, err)
+	}
 	salt, err := randomSalt()
 	if err != nil {
 		return nil, err

@@ -47,6 +47,11 @@ type Store struct {
 	gate    *gate
 	room    room
 
+	// readOnly: the device took nothing when the store was opened.
+	readOnly bool
+	// squeezed: the oldest segment is to go, for want of room on the device.
+	squeezed atomic.Bool
+
 	unsynced []*segment // adopted at Open; then syncAdopted's
 
 	vanished chan struct{} // closed by the keeper
@@ -66,22 +71,29 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	segDir := filepath.Join(o.Dir, "segments")
-	if err := os.MkdirAll(segDir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot create the disk store: %w", err)
-	}
-	lock, err := lockDir(o.Dir)
+	lock, err := openDir(o, segDir)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, lock: lock, vanished: make(chan struct{}), stop: make(chan struct{}), written: make(chan struct{}), evictReq: make(chan struct{}, 1), gate: newGate(o.ReadTimeout, o.read)}
+	s := &Store{o: o, readOnly: o.ReadOnly, lock: lock, vanished: make(chan struct{}), stop: make(chan struct{}), written: make(chan struct{}), evictReq: make(chan struct{}, 1), gate: newGate(o.ReadTimeout, o.read)}
 	s.chunks.New = func() any { b := make([]byte, o.ChunkSize); return &b }
 	s.scratch.New = func() any { return new([]byte) }
-	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis, freed: s.room.signal, checkpoint: o.checkpoint}
+	s.segs = segments{dir: segDir, size: o.SegmentSize, kick: make(chan struct{}, 1), now: s.nowMillis, freed: s.room.signal, checkpoint: o.checkpoint, roomy: s.roomForSegment}
+	if s.segs.opened, err = os.Stat(segDir); err != nil {
+		_ = lock.unlock()
+		return nil, fmt.Errorf("cannot open the disk store: %w", err)
+	}
 	s.room.init()
 	s.segs.table.Store(&segTable{})
-	removeLeftovers(o.Dir)
-	if o.Fresh {
+	switch {
+	case o.ReadOnly:
+		s.o.indexFS = newOverlay(o.indexFS)
+		s.wfault.Store(&errReadOnlyStore)
+	case o.Fresh:
+		removeLeftovers(o.Dir)
 		err = discard(o.Dir)
+	default:
+		removeLeftovers(o.Dir)
 	}
 	if err == nil {
 		err = s.loadClasses()
@@ -95,6 +107,17 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// openDir locks the directory of a store, which it makes when there is none.
+func openDir(o Options, segDir string) (*dirLock, error) {
+	if o.ReadOnly {
+		return lockToRead(o.Dir)
+	}
+	if err := os.MkdirAll(segDir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot create the disk store: %w", err)
+	}
+	return lockDir(o.Dir)
 }
 
 func (s *Store) nowMillis() int64 { return s.o.Now().UnixMilli() }
@@ -134,6 +157,9 @@ func (s *Store) Healthy() error {
 	}
 	return nil
 }
+
+// Readable reports whether what is stored can be found, as far as the index knows it.
+func (s *Store) Readable() bool { return s.idx.Load() != nil }
 
 // Vanished is closed once the directory is found to be another one than was opened, or none: somebody removed it, or its
 // file system went away. The store stays offline then. All that is left to do is to close it and to open another.
@@ -218,10 +244,10 @@ func (s *Store) closeIndex(next uint32) error {
 	if ix == nil {
 		return nil
 	}
-	if err := ix.close(true); err != nil {
+	if err := ix.close(!s.readOnly); err != nil {
 		return err
 	}
-	if ix.failure() != nil || !s.counted.Load() || s.wfault.Load() != nil {
+	if s.readOnly || ix.failure() != nil || !s.counted.Load() || s.wfault.Load() != nil {
 		return nil // the next start does the longer way
 	}
 	return writeClean(s.o.Dir, ix.dir, cleanMark{
