@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // apply hands purges over and waits for the outcome.
@@ -296,5 +298,22 @@ func TestWatch(t *testing.T) {
 	mustPurge(t, n, Fact{Kind: All})
 	if len(seen) != 2 || seen[0] != "n1:1" || seen[1] != "n2:1" {
 		t.Errorf("%v", seen)
+	}
+}
+
+// TestSoftPurgeOfAClockAhead: a soft purge of a node whose clock is ahead makes stale
+// at once.
+func TestSoftPurgeOfAClockAhead(t *testing.T) {
+	n := mustOpen(t, dirs(t))
+	defer mustClose(t, n)
+	s := n.subject("w1 http://h.example/a", "t1")
+	p := remote("n2", 7, 1, "t1")
+	p.At, p.Facts[0].Soft = time.Now().Add(time.Hour).UnixMilli(), true
+	if err := apply(t, n, p); err != nil {
+		t.Fatal(err)
+	}
+	v, since := n.Check(s, new(atomic.Uint64))
+	if now := time.Now().UnixMilli(); v != Stale || since > now {
+		t.Errorf("%v since %d, now is %d", v, since, now)
 	}
 }

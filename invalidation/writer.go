@@ -208,9 +208,13 @@ func (n *Node) applied(p Purge) {
 
 // take applies p: its effects first, then its epoch. The caller holds mu, or is
 // alone.
+//
+// A soft purge makes stale from now on, also where the clock of the node it came from
+// is ahead.
 func (n *Node) take(p Purge) {
+	at := min(p.At, n.o.Now().UnixMilli())
 	for _, f := range p.Facts {
-		n.table.effect(f, p.Epoch, p.At)
+		n.table.effect(f, p.Epoch, at)
 	}
 	n.table.epoch.Store(max(p.Epoch, n.table.epoch.Load()))
 	n.table.bound()

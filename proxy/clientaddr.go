@@ -199,15 +199,3 @@ func isPort(s string) bool {
 	}
 	return len(s) <= 6
 }
-
-// clientAddress returns the address of the client that the request is for.
-func (x *exchange) clientAddress() netip.Addr {
-	sender := x.from.Addr
-	if !x.trusted {
-		return sender
-	}
-	// A usual request has one or two of these lines.
-	var xffRoom, forwardedRoom [4]string
-	xff, forwarded := x.view.Chains(xffRoom[:0], forwardedRoom[:0])
-	return clientAddress(sender, x.cfg.TrustedProxies, xff, forwarded)
-}

@@ -107,9 +107,9 @@ func (x *exchange) precondition() policy.Precondition {
 		// The date of what is not stored says nothing about what the client has
 		// (RFC 9110 section 13.1.3).
 		v.Date = -1
-	case x.req.IfModifiedSince != nil && !v.Any() && !x.p.store.EverPurged(x.obj):
+	case x.req.IfModifiedSince != nil && !v.Any() && !x.core.store.EverPurged(x.obj):
 		// What has no validator of its own is judged by when it was current.
-		lent = v.Lend(&x.obj.Freshness, x.now, x.p.began)
+		lent = v.Lend(&x.obj.Freshness, x.now, x.core.began)
 	}
 	return v.Evaluate(&x.req, lent)
 }
@@ -164,14 +164,8 @@ func (x *exchange) inMemory(off, n int64) ([]byte, bool) {
 	if !ok {
 		return nil, false
 	}
-	x.lend()
+	x.answer.Release = lent{x.obj} // and finish leaves it open
 	return body[off : off+n], true
-}
-
-// lend leaves x.obj open until the answer is written.
-func (x *exchange) lend() {
-	x.answer.Release = lent{x.obj}
-	x.lent = true
 }
 
 // lent is an object that is closed after its body was written.
@@ -181,10 +175,4 @@ type lent struct{ o *tiers.Object }
 func (l lent) Close() error {
 	l.o.Close()
 	return nil
-}
-
-// stream sends a body piece by piece after the handler has returned.
-func (x *exchange) stream(src chunkSource, n int64) state {
-	x.answer.Stream, x.answer.Length = &bodyStream{x: x, left: n, src: src}, n
-	return stateFinish
 }

@@ -1,59 +1,48 @@
 package proxy
 
 import (
-	"fmt"
-	"net/http"
-	"runtime/debug"
 	"time"
 
 	"weir/origin"
 	"weir/policy"
+	"weir/proxy/fetch"
 	"weir/proxy/front"
 	"weir/tiers"
 )
 
-// state is where the client machine stands.
+// state is where the client machine stands. The drawing is in the package's
+// documentation.
 type state uint8
 
 const (
 	stateReceive state = iota
+	statePurge
 	stateLookup
 	stateJoin
+	stateFollow
+	stateAlone
+	stateTake
 	statePass
+	stateFail
 	stateDeliver
 	stateRefuse
 	stateFinish
 	stateDone
 )
 
-// String is the state's name in the package's drawing.
-func (s state) String() string {
-	switch s {
-	case stateReceive:
-		return "Receive"
-	case stateLookup:
-		return "Lookup"
-	case stateJoin:
-		return "Join"
-	case statePass:
-		return "Pass"
-	case stateDeliver:
-		return "Deliver"
-	case stateRefuse:
-		return "Refuse"
-	case stateFinish:
-		return "Finish"
-	case stateDone:
-		return "Done"
-	}
-	return "unknown"
+var stateNames = [...]string{
+	stateReceive: "Receive", statePurge: "Purge", stateLookup: "Lookup", stateJoin: "Join", stateFollow: "Follow", stateAlone: "Alone",
+	stateTake: "Take", statePass: "Pass", stateFail: "Fail", stateDeliver: "Deliver", stateRefuse: "Refuse", stateFinish: "Finish", stateDone: "Done",
 }
+
+// String is the state's name in the package's drawing.
+func (s state) String() string { return stateNames[s] }
 
 // exchange is the client machine: one request from Receive to Finish. It is
 // pooled; everything that points into the request dies with finish.
 type exchange struct {
-	p   *Proxy
-	cfg *Config
+	core *core
+	cfg  *Config
 	// session is the client's, head what arrived.
 	session front.Session
 	head    *front.Request
@@ -116,6 +105,14 @@ type exchange struct {
 	originTime time.Duration
 	hops       int
 
+	// flight is the fetch that the request takes part in, told its answer, and own
+	// what that holds for this request besides.
+	flight *fetch.Flight
+	told   fetch.Answer
+	own    fetch.Own
+	// failed is why there is no answer, for Fail.
+	failed policy.Reason
+
 	// What Deliver delivers: obj alone (its body in memory or on disk), obj
 	// with fill (the head of a response whose body still arrives), or live.
 	obj    *tiers.Object
@@ -163,116 +160,73 @@ type exchange struct {
 	// firstByte is how long after start the first byte of the body left; 0 until
 	// it has.
 	firstByte time.Duration
-	// lent: obj is closed once the answer is written.
-	lent bool
 }
 
-// handle answers a request.
-func (p *Proxy) handle(s front.Session) {
-	x := p.exchangeFor(s)
-	x.begin()
-	x.run()
+// shown is how an object is shown, as far as it follows from the object and the
+// configuration.
+type shown struct {
+	// status is the Cache-Status of caches before us, with ", " behind it.
+	status []byte
+	// cacheName and hidden are all of the configuration that the header and the
+	// fields of the 304 are made with; when a reload changes them they are made
+	// anew. The lists are compared and not where they lie: most reloads leave them as
+	// they are, and would else make every header anew.
+	cacheName string
+	hidden    []string
 }
 
-// expects reports whether the client of a request may send the body that it asks
-// about. Where the head alone rules the request out, it is answered.
-func (p *Proxy) expects(s front.Session) bool {
-	x := p.exchangeFor(s)
-	if x.receive() != stateRefuse {
-		x.reset()
-		p.pool.Put(x)
-		return true
-	}
-	x.begin()
-	x.refuse()
-	x.handOver()
-	return false
+// partHit is a stored part that covers the range asked for.
+type partHit struct {
+	start, size int64
+	want        policy.ByteRange
 }
 
-// exchangeFor begins an exchange.
-func (p *Proxy) exchangeFor(s front.Session) *exchange {
-	x := p.pool.Get().(*exchange)
-	x.session, x.head, x.cfg, x.start = s, s.Request(), p.cfg.Load(), p.now()
-	x.now = p.clock.At(x.start)
-	x.from = x.head.Sender
-	x.from.Proxies = x.cfg.TrustedProxies
-	x.trusted = x.from.Trusted()
-	return x
+// hostMemo is the last host that was parsed. It is memory of the exchange's own.
+type hostMemo struct {
+	raw, host []byte
+	scheme    string
 }
 
 // elapsed is the time since the request began. Of the real clock it asks the
 // monotonic time alone, which costs half of what time.Now does.
 func (x *exchange) elapsed() time.Duration {
-	if x.p.realTime {
+	if x.core.realTime {
 		return time.Since(x.start)
 	}
-	return x.p.now().Sub(x.start)
+	return x.core.now().Sub(x.start)
 }
 
-// run drives the machine. A panic becomes a 500 and a log line: one request
-// must not take the others with it.
-func (x *exchange) run() {
-	defer func() {
-		if r := recover(); r != nil {
-			x.panicked(r)
-		}
-	}()
-	for s := stateReceive; s != stateDone; {
-		switch s {
-		case stateReceive:
-			s = x.receive()
-		case stateLookup:
-			s = x.lookup()
-		case stateJoin:
-			s = x.join()
-		case statePass:
-			s = x.pass()
-		case stateDeliver:
-			s = x.deliver()
-		case stateRefuse:
-			s = x.refuse()
-		case stateFinish:
-			s = x.handOver()
-		default:
-			panic(fmt.Sprintf("BUG: client machine in state %d", s))
-		}
+// verdict is what the request is counted, logged and shown as.
+func (x *exchange) verdict() policy.Verdict { return verdict(x.found, x.outcome) }
+
+// upstream is the origin that the request goes to, by its name.
+func (x *exchange) upstream() (string, fetch.Upstream) {
+	name := x.rule.Origin
+	if x.fallback != "" {
+		name = x.fallback
+	}
+	return name, x.cfg.Origins[name]
+}
+
+// again sends the request back to lookup.
+func (x *exchange) again() state {
+	x.dropStale()
+	x.collapsed = false
+	// The time of the request's arrival is behind what arrived meanwhile.
+	x.now = x.core.clock.Now()
+	return stateLookup
+}
+
+// endInterims returns when nothing is being written to the client any more.
+func (x *exchange) endInterims() {
+	if x.interims != nil {
+		x.interims.End()
+		x.interims = nil
 	}
 }
 
-func (x *exchange) panicked(r any) {
-	x.p.log.Error("request failed", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-	x.closing = true
-	x.drop()
-	x.refusal(http.StatusInternalServerError, policy.ReasonInternal, "an internal error; it is in weir's log")
-	x.refuse()
-	x.handOver()
-}
-
-// handOver gives the answer to the client's session. A body that streams finishes
-// the exchange itself when it is written.
-func (x *exchange) handOver() state {
-	x.answer.Close = x.closing
-	streams := x.answer.Stream != nil
-	x.session.Send(&x.answer)
-	if !streams {
-		x.finish()
-	}
-	return stateDone
-}
-
-// finish is the only exit: it gives everything back, and counts and logs the
-// request once.
-func (x *exchange) finish() {
-	p := x.p
-	took := x.elapsed()
-	if x.firstByte == 0 {
-		x.firstByte = took
-	}
-	x.drop()
-	x.record(took)
-	x.reset()
-	p.pool.Put(x)
-}
+// endVigil leaves the exchange with the origin to go on without the client.
+func (x *exchange) endVigil() { x.session.WhenGone(nil) }
 
 // drop gives back whatever the exchange still holds.
 func (x *exchange) drop() {
@@ -295,10 +249,10 @@ func (x *exchange) drop() {
 		x.cancel = nil
 	}
 	if x.obj != nil {
-		if !x.lent {
+		if x.answer.Release == nil { // else it is closed once the answer is written
 			x.obj.Close()
 		}
-		x.obj, x.lent = nil, false
+		x.obj = nil
 	}
 	if x.stale != nil {
 		x.stale.Close()
@@ -306,18 +260,28 @@ func (x *exchange) drop() {
 	}
 }
 
+func (x *exchange) dropStale() {
+	if x.stale != nil {
+		x.stale.Close()
+		x.stale = nil
+	}
+}
+
+func (x *exchange) dropLive() {
+	x.live.Body.Close()
+	x.cancel()
+	x.live, x.cancel = nil, nil
+}
+
 // reset forgets the request and keeps the memory. It clears in place: a literal
 // with what is kept would be made elsewhere and copied.
 func (x *exchange) reset() {
-	p, memo, ranges, view := x.p, x.hostMemo, x.rangeRoom, x.view
+	c, memo, ranges, view := x.core, x.hostMemo, x.rangeRoom, x.view
 	keys, host := x.keys[:0], x.host[:0]
 	status, age, location, extent := x.status[:0], x.age[:0], x.location[:0], x.extent[:0]
 	*x = exchange{}
 	view.Reset()
-	x.p, x.hostMemo, x.rangeRoom, x.view = p, memo, ranges, view
+	x.core, x.hostMemo, x.rangeRoom, x.view = c, memo, ranges, view
 	x.keys, x.host = keys, host
 	x.status, x.age, x.location, x.extent = status, age, location, extent
 }
-
-// verdict is what the request is counted, logged and shown as.
-func (x *exchange) verdict() policy.Verdict { return verdict(x.found, x.outcome) }

@@ -4,22 +4,12 @@ import (
 	"net/http"
 
 	"weir/policy"
-	"weir/proxy/fetch"
 )
 
 // A fallback is another origin that is asked when that of the rule, or the fallback
 // before it, gives no answer, has no connection free, or answers with a status that
 // counts as none (policy.TTL.Unreachable), and nothing stale may stand in. What it
 // answers is passed on, and not stored: it may be a page that says sorry.
-
-// upstream is the origin that the request goes to, by its name.
-func (x *exchange) upstream() (string, fetch.Upstream) {
-	name := x.rule.Origin
-	if x.fallback != "" {
-		name = x.fallback
-	}
-	return name, x.cfg.Origins[name]
-}
 
 // fallsBack reports whether the request is to be passed to another origin, after the one
 // it was sent to has failed for that reason: to its fallback, and behind the last of

@@ -16,6 +16,7 @@ import (
 
 	"weir/origin"
 	"weir/policy"
+	"weir/proxy/front"
 )
 
 // framingOrigin answers everything and keeps what it got: "METHOD TARGET BODY", and "(cut)" behind a body that did not
@@ -71,7 +72,7 @@ type framingBench struct {
 func newFramingBench(t *testing.T) *framingBench {
 	t.Helper()
 	f := &framingBench{o: &framingOrigin{}}
-	b := newBench(t, Options{MaxHeader: 16 << 10}, "", f.o, policy.Rule{Name: "all", Origin: "o"})
+	b := newBench(t, Options{Limits: front.Limits{MaxHeader: 16 << 10}}, "", f.o, policy.Rule{Name: "all", Origin: "o"})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

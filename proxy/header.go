@@ -11,19 +11,6 @@ import (
 	"weir/tiers"
 )
 
-// shown is how an object is shown, as far as it follows from the object and the
-// configuration.
-type shown struct {
-	// status is the Cache-Status of caches before us, with ", " behind it.
-	status []byte
-	// cacheName and hidden are all of the configuration that the header and the
-	// fields of the 304 are made with; when a reload changes them they are made
-	// anew. The lists are compared and not where they lie: most reloads leave them as
-	// they are, and would else make every header anew.
-	cacheName string
-	hidden    []string
-}
-
 // prepared is what the proxy keeps beside a stored object: its header, so that a hit
 // is one copy and two more fields.
 type prepared struct {

@@ -89,7 +89,8 @@ func TestFollowerReadsTheBodyThatWasValidated(t *testing.T) {
 			close(hold)
 			<-f.Ready()
 			x.waited = true
-			s := x.follow(f, f.Answer())
+			x.flight = f
+			s := x.follow()
 			<-third
 			for s != stateDeliver && s != stateDone {
 				switch s {
@@ -97,6 +98,10 @@ func TestFollowerReadsTheBodyThatWasValidated(t *testing.T) {
 					s = x.lookup()
 				case stateJoin:
 					s = x.join()
+				case stateFollow:
+					s = x.follow()
+				case stateTake:
+					s = x.take()
 				default:
 					t.Fatalf("the request goes to %v", s)
 				}

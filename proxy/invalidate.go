@@ -46,12 +46,12 @@ func (x *exchange) invalidate(status int, fields policy.Fields) (epoch uint64) {
 // purgeAll applies the facts. Where that fails, what the request's own policy.Key leads
 // to is forgotten all the same.
 func (x *exchange) purgeAll(facts []invalidation.Fact) (epoch uint64) {
-	if len(facts) == 0 || x.p.store.Facts() == nil {
+	if len(facts) == 0 || x.core.store.Facts() == nil {
 		return 0
 	}
-	done, err := x.p.store.Facts().Purge(facts)
+	done, err := x.core.store.Facts().Purge(facts)
 	if err != nil {
-		x.p.log.Error("cannot invalidate what an unsafe request has changed under other keys", "error", err)
+		x.core.log.Error("cannot invalidate what an unsafe request has changed under other keys", "error", err)
 	}
 	return done.Epoch
 }
@@ -67,6 +67,6 @@ func (x *exchange) forget(q *policy.Request) {
 	}
 	var room policy.KeyRoom
 	k := room.Of(rule, &get)
-	x.p.fetch.Outdate(k.Hash)
-	x.p.store.Forget(&k)
+	x.core.fetch.Outdate(k.Hash)
+	x.core.store.Forget(&k)
 }

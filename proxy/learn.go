@@ -31,24 +31,24 @@ func (x *exchange) headUpdates(status int, fields policy.Fields, moment stored.M
 	case policy.HeadSilent:
 		return
 	case policy.HeadChanged:
-		x.p.store.MakeStale(o, r.ResponseTime)
+		x.core.store.MakeStale(o, r.ResponseTime)
 		return
 	}
 	get := x.req
 	get.Method = "GET"
-	x.p.fetch.LearnFromHead(x.rule, &get, o, r, moment)
+	x.core.fetch.LearnFromHead(x.rule, &get, o, r, moment)
 }
 
 // arrivedNow notes that the response has just come.
 func (x *exchange) arrivedNow(r *policy.Response) {
-	now := x.p.now()
-	r.ResponseTime, r.Behind = x.p.clock.At(now), x.p.clock.Behind(now)
+	now := x.core.now()
+	r.ResponseTime, r.Behind = x.core.clock.At(now), x.core.clock.Behind(now)
 }
 
 // keepPost stores the answer to a POST for later GETs of the target (RFC 9110
 // section 9.3.3), where it may be. The body then comes from the fetch machine.
 func (x *exchange) keepPost(status int, fields policy.Fields, moment stored.Moment) (a fetch.Answer, own fetch.Own, kept bool) {
-	r := policy.Response{Status: status, Fields: fields, RequestTime: x.p.clock.At(x.start)}
+	r := policy.Response{Status: status, Fields: fields, RequestTime: x.core.clock.At(x.start)}
 	x.arrivedNow(&r)
 	if !policy.PostReusable(x.rule, &x.req, &r) {
 		return nil, own, false
@@ -60,7 +60,7 @@ func (x *exchange) keepPost(status int, fields policy.Fields, moment stored.Mome
 		return nil, own, false
 	}
 	storage := policy.Decide(x.rule, &x.req, &r)
-	if storage.Reason != policy.ReasonNone || x.live.ContentLength > x.p.store.MaxObject() {
+	if storage.Reason != policy.ReasonNone || x.live.ContentLength > x.core.store.MaxObject() {
 		return nil, own, false
 	}
 	tags, reason := policy.Tags(x.rule, fields)
@@ -69,7 +69,7 @@ func (x *exchange) keepPost(status int, fields policy.Fields, moment stored.Mome
 	}
 	x.keys.Reset()
 	x.key = x.keys.Of(x.rule, &x.req)
-	f := x.p.fetch.Alone(&x.key, x.asker.Personal())
+	f := x.core.fetch.Alone(&x.key, x.asker.Personal())
 	q := x.question()
 	// The machine owns the origin's answer and its context from here on, and stores it
 	// for others.

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"weir/policy"
-	"weir/proxy/stored"
 	"weir/tiers"
 )
 
@@ -23,7 +22,7 @@ func (x *exchange) lookup() state {
 		}
 		return x.toOrigin()
 	}
-	if !x.p.store.Confirmed(o, x.start) {
+	if !x.core.store.Confirmed(o, x.start) {
 		x.stale, x.found, x.unconfirmed = o, foundStale, true
 		return x.toOrigin()
 	}
@@ -46,34 +45,6 @@ func (x *exchange) lookup() state {
 		}
 	}
 	return x.toOrigin()
-}
-
-// usable is what is left of o with the purges held against it. It notes that the
-// request found a response that was purged: that is why it goes to the origin.
-func (x *exchange) usable(o *tiers.Object) *tiers.Object {
-	response := o != nil && o.Kind == tiers.KindResponse
-	o = x.p.store.Usable(o)
-	x.purged = x.purged || response && o == nil
-	return o
-}
-
-// freshness is the object's, as soft purges leave it. It is valid until the next
-// call.
-func (x *exchange) freshness(o *tiers.Object) *policy.Freshness {
-	if o.Softened() == 0 {
-		return &o.Freshness
-	}
-	// What has expired since needed no purge to be stale.
-	x.purged = x.purged || o.Freshness.TTL(x.now) > 0
-	x.softened = stored.Freshness(o)
-	return &x.softened
-}
-
-// find looks up the key, RAM before disk.
-func (x *exchange) find() *tiers.Object {
-	// What is on disk is no younger than what is in RAM, and is not asked where
-	// that was purged.
-	return x.usable(x.p.store.Lookup(&x.key.Hash, x.key.Text))
 }
 
 // findVariant follows a vary record; the key becomes that of the variant. Of
@@ -109,7 +80,7 @@ func (x *exchange) findVariant(rec *tiers.Object) *tiers.Object {
 		// The flight of this variant is found under the newest list.
 		x.key = x.keys.Variant(&primary, &specs[0], x.rule, &x.req)
 	}
-	if x.p.store.MayHavePart(&x.key.Hash) {
+	if x.core.store.MayHavePart(&x.key.Hash) {
 		part := x.keys.Part(&x.key)
 		at := rec.Vary.Index(part.Hash)
 		rec.UseVariant(at, x.now)
@@ -159,15 +130,6 @@ func (x *exchange) findLanguage(rec *tiers.Object, primary *policy.Key) *tiers.O
 	return nil
 }
 
-func (x *exchange) hit(o *tiers.Object, how outcome) state {
-	if x.found = foundUsable; how == outcomeStandIn {
-		x.found = foundStale
-	}
-	x.obj, x.outcome, x.tier, x.code = o, how, o.Tier, o.Status
-	x.hasTTL, x.ttl = true, x.freshness(o).TTL(x.now)
-	return stateDeliver
-}
-
 // toOrigin decides how the origin is asked: with others, alone, or not at all.
 func (x *exchange) toOrigin() state {
 	if x.asker.OnlyIfCached {
@@ -189,7 +151,7 @@ func (x *exchange) toOrigin() state {
 		x.outcome, x.reason = outcomeFetched, policy.ReasonMethod
 		return statePass
 	}
-	if m, marked := x.p.store.Marked(&x.key, x.asker.Personal()); marked {
+	if m, marked := x.core.store.Marked(&x.key, x.asker.Personal()); marked {
 		x.alone = true
 		if x.stale == nil {
 			x.found, x.reason = foundMark, m.Reason

@@ -15,15 +15,9 @@ import (
 // is missing behind a part that begins at 0. Parts are put together only when
 // both carry the same strong validator; else the newer one replaces the older.
 
-// partHit is a stored part that covers the range asked for.
-type partHit struct {
-	start, size int64
-	want        policy.ByteRange
-}
-
 // findPart returns the stored part under the request's key, or nil.
 func (x *exchange) findPart() *tiers.Object {
-	if !x.p.store.MayHavePart(&x.key.Hash) {
+	if !x.core.store.MayHavePart(&x.key.Hash) {
 		return nil
 	}
 	if !x.key.IsPrimary() && !x.partListed {
@@ -31,7 +25,7 @@ func (x *exchange) findPart() *tiers.Object {
 		return nil
 	}
 	part := x.keys.Part(&x.key)
-	o := x.usable(x.p.store.LookupRare(&part.Hash, part.Text))
+	o := x.usable(x.core.store.LookupRare(&part.Hash, part.Text))
 	if o != nil && (o.Kind != tiers.KindResponse || o.Status != 206) {
 		o.Close()
 		return nil
@@ -50,7 +44,7 @@ func (x *exchange) partAnswers() bool {
 		return false
 	}
 	have, size, ok := stored.Extent(o)
-	if ok && x.p.store.Confirmed(o, x.start) && x.freshness(o).Reusable(&x.asker, policy.OnRequest, x.now) == policy.UseFresh &&
+	if ok && x.core.store.Confirmed(o, x.start) && x.freshness(o).Reusable(&x.asker, policy.OnRequest, x.now) == policy.UseFresh &&
 		(x.req.IfRange == nil || o.Validators.IfRange(x.req.IfRange)) {
 		ranges, outcome := policy.ParseRange(x.rangeRoom[:0], x.req.Range, size)
 		if outcome == policy.RangeOK && len(ranges) == 1 && ranges[0].Start >= have.Start && ranges[0].End <= have.End {
@@ -74,3 +68,22 @@ func startsAtZero(o *tiers.Object) bool {
 // wholeRange tells whether the Range asks for everything from the first byte
 // on, which is a fetch of the whole.
 func wholeRange(value []byte) bool { return bytes.Equal(value, []byte("bytes=0-")) }
+
+// partToComplete returns a stored part that a fetch of the whole can build on,
+// or nil.
+func (x *exchange) partToComplete() *tiers.Object {
+	if x.stale != nil || x.req.Method != "GET" {
+		return nil
+	}
+	o := x.findPart()
+	if o == nil {
+		return nil
+	}
+	// It goes with the flight, which holds nothing open for it.
+	whole := o.InMemory()
+	if whole == nil || !startsAtZero(whole) {
+		o.Close()
+		return nil
+	}
+	return whole
+}

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -16,11 +15,11 @@ import (
 // pass sends the request to the origin as it is and its answer back, both as
 // streams with back-pressure. Nothing of it is stored.
 func (x *exchange) pass() state {
-	if !x.p.room.Enter() {
+	if !x.core.room.Enter() {
 		return x.turnedAway(policy.ReasonAllWait)
 	}
-	defer x.p.room.Leave()
-	if x.p.overload.Sheds() {
+	defer x.core.room.Leave()
+	if x.core.overload.Sheds() {
 		return x.turnedAway(policy.ReasonOverloaded)
 	}
 	if x.fallback != "" {
@@ -43,10 +42,10 @@ func (x *exchange) pass() state {
 		r.Body, r.ContentLength = up, x.head.Length
 	}
 	ctx, cancel := x.exclusive()
-	began, moment, requested := x.p.now(), x.p.store.Moment(), x.p.clock.Now()
+	began, moment, requested := x.core.now(), x.core.store.Moment(), x.core.clock.Now()
 	name, asked := x.upstream()
 	resp, err := asked.Do(ctx, r)
-	arrived := x.p.now()
+	arrived := x.core.now()
 	x.originTime = arrived.Sub(began)
 	x.endInterims()
 	if err != nil {
@@ -63,14 +62,14 @@ func (x *exchange) pass() state {
 		x.dropLive()
 		return x.failure(502, policy.ReasonOriginMalformed)
 	}
-	x.p.fetch.NoteDate(name, asked.Index, &policy.Response{
+	x.core.fetch.NoteDate(name, asked.Index, &policy.Response{
 		Status: resp.Status, Fields: received,
-		RequestTime: requested, ResponseTime: x.p.clock.At(arrived), Behind: x.p.clock.Behind(arrived),
+		RequestTime: requested, ResponseTime: x.core.clock.At(arrived), Behind: x.core.clock.Behind(arrived),
 	})
 	if next, instead := x.insteadOf(resp.Status); instead {
 		return next
 	}
-	fields = policy.Dated(x.rule.KeepSession(&x.req, received), x.p.now().UnixNano())
+	fields = policy.Dated(x.rule.KeepSession(&x.req, received), x.core.now().UnixNano())
 	if policy.Unsafe(x.req.Method) && resp.Status >= 200 && resp.Status < 400 {
 		if own := x.invalidate(resp.Status, fields); own == moment.Epoch+1 {
 			// No other purge came since: what this answer brings is as young as ours.
@@ -82,10 +81,10 @@ func (x *exchange) pass() state {
 	}
 	if x.req.Method == "POST" && (up == nil || up.Whole()) && !resp.CloseDelimited {
 		if a, own, kept := x.keepPost(resp.Status, fields, moment); kept {
-			return x.took(a, own)
+			return x.led(a, own)
 		}
 	}
-	x.p.fetch.NotCached(x.reason)
+	x.core.fetch.NotCached(x.reason)
 	x.code, x.tier = resp.Status, policy.TierOrigin
 	x.obj = &tiers.Object{Status: resp.Status, Fields: fields, Length: resp.ContentLength, Tier: policy.TierOrigin}
 	return stateDeliver
@@ -124,23 +123,15 @@ func (x *exchange) passFailed(err error, up front.Body) state {
 		}
 	}
 	// The origin took its time to fail: ages count to now.
-	x.now = x.p.clock.Now()
-	return x.failed(reason, code)
+	x.now = x.core.clock.Now()
+	return x.fails(reason, code)
 }
 
-func (x *exchange) dropLive() {
-	x.live.Body.Close()
-	x.cancel()
-	x.live, x.cancel = nil, nil
+// targetSent is the request-target that the origin gets of a request that is
+// passed on.
+func (x *exchange) targetSent() string {
+	if x.canonical {
+		return string(x.rule.AppendTarget(nil, &x.req))
+	}
+	return string(policy.AppendRawTarget(nil, &x.req))
 }
-
-// exclusive returns the context of an exchange with an origin whose answer can serve
-// this client alone. It ends when the client leaves, until endVigil.
-func (x *exchange) exclusive() (context.Context, func()) {
-	ctx, end := context.WithCancelCause(x.p.fetch.Context())
-	x.session.WhenGone(func() { end(fetch.ErrClientGone) })
-	return ctx, func() { end(nil) }
-}
-
-// endVigil leaves the exchange with the origin to go on without the client.
-func (x *exchange) endVigil() { x.session.WhenGone(nil) }

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"weir/invalidation"
@@ -20,31 +17,6 @@ import (
 	"weir/proxy/stored"
 	"weir/tiers"
 )
-
-// Config is what may change while the proxy runs. It is immutable; SetConfig
-// replaces it as a whole, and every request keeps the one it began with.
-type Config struct {
-	Rules *policy.Set
-	// Origins by name; every rule's Origin must be among them.
-	Origins map[string]fetch.Upstream
-	// TrustedProxies are the senders whose X-Forwarded-* and Forwarded fields
-	// are believed and extended; those of others are replaced.
-	TrustedProxies []netip.Prefix
-	// CacheName is weir's name in Cache-Status and Via; "" means "weir".
-	CacheName string
-	// MaxRequestBody bounds uploads in bytes; 0 is no bound.
-	MaxRequestBody int64
-	// StaleWait bounds how long a request waits for an origin while something stale
-	// may stand in, by the word of the response or the rule; 0 means a second.
-	StaleWait time.Duration
-	// PurgeTokens are the SHA-256 of the tokens, by name, that rules may let use
-	// the PURGE method.
-	PurgeTokens map[string][32]byte
-
-	// policies count the requests of each rule, by its Index; SetConfig fills
-	// them in.
-	policies []*metrics.Policy
-}
 
 // Options are fixed for the life of a Proxy.
 type Options struct {
@@ -62,18 +34,8 @@ type Options struct {
 	// AccessLog gets a line for each request; nil is off.
 	AccessLog *accesslog.Logger
 
-	// MaxConnections bounds client connections over all listeners; 0 means
-	// fasthttp's default of 256 Ki for each.
-	MaxConnections int
-	// MaxConnectionsPerIP bounds them for one address; 0 is no bound. Listeners
-	// with PROXY headers have no such bound.
-	MaxConnectionsPerIP int
-	// MaxHeader bounds a request's header section in bytes; beyond it 431.
-	MaxHeader int
-	// HeaderTimeout bounds the arrival of one header section, IdleTimeout the
-	// wait for the next request, ProgressTimeout the time an upload may move
-	// no byte. (What stops a download that moves no byte is the listener's.)
-	HeaderTimeout, IdleTimeout, ProgressTimeout time.Duration
+	// Limits are those of the clients' side. A ProgressTimeout of 0 means a minute.
+	front.Limits
 	// FollowerTimeout bounds how long a request waits for the header of
 	// another's fetch before it goes alone.
 	FollowerTimeout time.Duration
@@ -84,28 +46,12 @@ type Options struct {
 
 // Proxy serves. Make one with New, hand it listeners with Serve.
 type Proxy struct {
-	opts     Options
-	store    *stored.Store
-	fetch    *fetch.Machine
-	log      *slog.Logger
-	now      func() time.Time
-	realTime bool // now is time.Now
-	clock    *stored.Clock
-	cfg      atomic.Pointer[Config]
-	// began is when the proxy was made, unix nanoseconds.
-	began int64
+	*core
 	front *front.Server
-	pool  sync.Pool // of *exchange
-
-	room     *shed.Room
-	overload *shed.Overload
-
-	// withheldNames are the fields that the log has told of.
-	withheldNames withheldNames
 }
 
 // New makes a proxy. It serves nothing until Serve.
-func New(o Options, c *Config) (*Proxy, error) {
+func New(o Options, cfg *Config) (*Proxy, error) {
 	realTime := o.Now == nil
 	if realTime {
 		o.Now = time.Now
@@ -125,27 +71,26 @@ func New(o Options, c *Config) (*Proxy, error) {
 	if o.FollowerTimeout == 0 {
 		o.FollowerTimeout = time.Minute
 	}
-	p := &Proxy{
-		opts: o, store: stored.New(o.Tiers, o.Invalidation, o.Now), log: o.Log, now: o.Now, realTime: realTime,
-		began: o.Now().UnixNano(),
+	c := &core{
+		store: stored.New(o.Tiers, o.Invalidation, o.Now), purges: o.Purges, metrics: o.Metrics, accessLog: o.AccessLog, log: o.Log,
+		now: o.Now, realTime: realTime, began: o.Now().UnixNano(), followerTimeout: o.FollowerTimeout,
 	}
-	p.clock = p.store.Clock()
+	c.clock = c.store.Clock()
 	if o.MaxWaiters == 0 {
 		o.MaxWaiters = (o.MaxConnections + 1) / 2
 	}
-	p.fetch = fetch.New(p.store, o.Metrics, o.Log, o.Now, o.MaxWaiters)
-	p.room, p.overload = shed.NewRoom(o.MaxConnections), shed.NewOverload(o.Log)
-	p.pool.New = func() any {
-		return &exchange{p: p, view: new(policy.View), rangeRoom: make([]policy.ByteRange, 0, policy.MaxRanges)}
+	c.fetch = fetch.New(c.store, o.Metrics, o.Log, o.Now, o.MaxWaiters)
+	c.room, c.overload = shed.NewRoom(o.MaxConnections), shed.NewOverload(o.Log)
+	c.pool.New = func() any {
+		return &exchange{core: c, view: new(policy.View), rangeRoom: make([]policy.ByteRange, 0, policy.MaxRanges)}
 	}
-	if err := p.SetConfig(c); err != nil {
+	p := &Proxy{core: c}
+	if err := p.SetConfig(cfg); err != nil {
 		return nil, err
 	}
 	p.front = front.New(front.Options{
-		Handle: p.handle, Expects: p.expects, Stepped: p.stepped, Log: o.Log, Now: o.Now,
-		Name:           func() string { return p.Config().CacheName },
-		MaxConnections: o.MaxConnections, MaxConnectionsPerIP: o.MaxConnectionsPerIP, MaxHeader: o.MaxHeader,
-		HeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout, ProgressTimeout: o.ProgressTimeout,
+		Handle: p.handle, Expects: p.expects, Stepped: p.stepped, Log: o.Log, Now: o.Now, Limits: o.Limits,
+		Name: func() string { return p.Config().CacheName },
 	})
 	return p, nil
 }
@@ -164,7 +109,7 @@ func (p *Proxy) SetConfig(c *Config) error {
 		names[i] = r.Name
 	}
 	n := *c
-	n.policies = p.opts.Metrics.SetPolicies(names)
+	n.policies = p.metrics.SetPolicies(names)
 	if n.StaleWait == 0 {
 		n.StaleWait = time.Second
 	}
@@ -214,7 +159,7 @@ func (p *Proxy) SendAway(ctx context.Context, d time.Duration) { p.front.SendAwa
 
 // InFlight is the number of requests being answered, Connections the number of
 // open client connections, Flights that of fetches under way.
-func (p *Proxy) InFlight() int64 { return p.opts.Metrics.InFlight() }
+func (p *Proxy) InFlight() int64 { return p.metrics.InFlight() }
 
 func (p *Proxy) Connections() int64 { open, _ := p.front.Connections(); return int64(open) }
 
@@ -240,6 +185,6 @@ func (p *Proxy) stepped(before, now time.Time) {
 	if by > -notableStep && by < notableStep {
 		return
 	}
-	p.opts.Metrics.ClockStep(by < 0)
+	p.metrics.ClockStep(by < 0)
 	p.log.Warn("the clock of this machine was set, or it slept; nothing stored looks younger for it", "seconds", by.Seconds())
 }

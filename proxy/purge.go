@@ -22,7 +22,7 @@ func (x *exchange) purge() state {
 	get := x.req
 	get.Method = "GET"
 	rule := x.cfg.Rules.Match(&get)
-	if rule == nil || !rule.Purge.Any() || x.p.store.Facts() == nil {
+	if rule == nil || !rule.Purge.Any() || x.core.store.Facts() == nil {
 		return x.notAllowed(x.req.Method + " is not allowed here: no policy permits it (policies[].purge)")
 	}
 	x.rule = rule
@@ -31,7 +31,7 @@ func (x *exchange) purge() state {
 	scope, ok := x.mayPurge(&rule.Purge, fields, &who)
 	if !ok {
 		const why = "it is not allowed from this address, or with this token"
-		x.p.opts.Purges.Audit.Refused(who, x.req.Method+" "+string(x.req.Host)+string(x.req.Path), why)
+		x.core.purges.Audit.Refused(who, x.req.Method+" "+string(x.req.Host)+string(x.req.Path), why)
 		return x.refusal(http.StatusForbidden, policy.ReasonMethod, x.req.Method+": "+why)
 	}
 	meaning, err := dialect.Read(&dialect.Request{
@@ -44,7 +44,7 @@ func (x *exchange) purge() state {
 	if err != nil {
 		return x.purgeFault(who, err)
 	}
-	result, err := x.p.opts.Purges.Purge(context.Background(), who, x.cfg.Rules, 0, requests...)
+	result, err := x.core.purges.Purge(context.Background(), who, x.cfg.Rules, 0, requests...)
 	var faults invalidation.Faults
 	switch {
 	case errors.As(err, &faults):
@@ -61,7 +61,7 @@ func (x *exchange) purge() state {
 
 // purgeFault answers a purge that was allowed and is not carried out.
 func (x *exchange) purgeFault(who invalidation.Who, err error) state {
-	x.p.opts.Purges.Audit.Rejected(who, err)
+	x.core.purges.Audit.Rejected(who, err)
 	code, reason := http.StatusBadRequest, policy.ReasonBadRequest
 	var no *dialect.Refusal
 	if errors.As(err, &no) {

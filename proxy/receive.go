@@ -7,7 +7,6 @@ import (
 
 	"weir/invalidation/dialect"
 	"weir/policy"
-	"weir/proxy/front"
 )
 
 // receive judges the request's framing and target, fills the policy's view of
@@ -38,7 +37,7 @@ func (x *exchange) receive() state {
 			// The last two would show fields that the client does not see otherwise.
 			return x.notAllowed(m + " is not served")
 		case dialect.Purges(m):
-			return x.purge()
+			return statePurge
 		}
 	}
 	if !x.findRule() {
@@ -84,21 +83,6 @@ func (x *exchange) findRule() bool {
 		x.showForwarded()
 	}
 	return true
-}
-
-func (x *exchange) malformed(fault string) state {
-	x.closing = true
-	return x.refusal(http.StatusBadRequest, policy.ReasonBadRequest, fault)
-}
-
-// faulty answers what is no request.
-func (x *exchange) faulty(f *front.Fault) state {
-	x.closing = true
-	reason := policy.ReasonBadRequest
-	if f.Status == http.StatusRequestHeaderFieldsTooLarge {
-		reason = policy.ReasonHeaderTooLarge
-	}
-	return x.refusal(f.Status, reason, f.Text)
 }
 
 // maxForwards is how often a request may come back to the same cache.
@@ -163,12 +147,6 @@ func (x *exchange) parseHost(raw []byte) error {
 		m.raw, m.host, m.scheme = append(m.raw[:0], raw...), append(m.host[:0], x.host...), x.req.Scheme
 	}
 	return nil
-}
-
-// hostMemo is the last host that was parsed. It is memory of the exchange's own.
-type hostMemo struct {
-	raw, host []byte
-	scheme    string
 }
 
 // maxHostMemo bounds what an exchange keeps, in bytes.

@@ -1,84 +1,36 @@
 package proxy
 
 import (
-	"runtime"
-	"slices"
+	"net/netip"
 	"time"
 
-	"weir/invalidation"
-	"weir/origin"
 	"weir/policy"
 	"weir/proxy/accesslog"
 	"weir/proxy/metrics"
 )
 
-// NewMetrics returns a registry with the label values that a Proxy counts by.
-func NewMetrics(version string, now func() time.Time) *metrics.Registry {
-	o := metrics.Options{
-		Version: version, GoVersion: runtime.Version(), Now: now,
-		EvictionReasons: []string{evictedFresh: "fresh", evictedStale: "stale"},
-		OriginOutcomes:  outcomes,
-		PurgeKinds:      invalidation.Kinds(),
+// finish is the only exit: it gives everything back, and counts and logs the
+// request once.
+func (x *exchange) finish() {
+	c := x.core
+	took := x.elapsed()
+	if x.firstByte == 0 {
+		x.firstByte = took
 	}
-	for v := range policy.Verdicts {
-		o.Results = append(o.Results, v.String())
-	}
-	for t := range policy.Tiers {
-		o.Tiers = append(o.Tiers, t.String())
-	}
-	for r := range policy.Reasons {
-		o.Reasons = append(o.Reasons, r.String())
-	}
-	return metrics.New(o)
+	x.drop()
+	x.record(took)
+	x.reset()
+	c.pool.Put(x)
 }
-
-// Indices of the eviction reasons.
-const (
-	evictedFresh uint8 = iota
-	evictedStale
-)
-
-// CountEviction counts an object that a tier pushed out. It does not block.
-func CountEviction(m *metrics.Registry, tier policy.Tier, fresh bool) {
-	reason := evictedStale
-	if fresh {
-		reason = evictedFresh
-	}
-	m.Evicted(uint8(tier), reason, 1)
-}
-
-// OriginObserver counts the attempts of one pool in m.
-type OriginObserver struct {
-	Metrics *metrics.Registry
-	// Index is the pool's place in what SetOrigins returned.
-	Index int
-}
-
-// OriginDone implements origin.Observer.
-func (o OriginObserver) OriginDone(_, outcome string, d time.Duration) {
-	o.Metrics.Origin(o.Index, outcomeIndex[outcome], d)
-}
-
-// outcomes are the origin's, without the one that the registry adds by itself.
-var outcomes = slices.DeleteFunc(origin.Outcomes(), func(s string) bool { return s == origin.Other.String() })
-
-// outcomeIndex leads from an outcome to its index; "other" is behind the last.
-var outcomeIndex = func() map[string]uint8 {
-	m := map[string]uint8{origin.Other.String(): uint8(len(outcomes))}
-	for i, name := range outcomes {
-		m[name] = uint8(i)
-	}
-	return m
-}()
 
 // begin counts a request in.
 func (x *exchange) begin() {
-	x.p.opts.Metrics.Begin(x.head.Shard)
+	x.core.metrics.Begin(x.head.Shard)
 }
 
 // record counts and logs the finished request. It allocates nothing.
 func (x *exchange) record(dur time.Duration) {
-	p, ttfb := x.p, x.firstByte
+	c, ttfb := x.core, x.firstByte
 	m := metrics.Served{
 		Result: uint8(x.verdict()), Tier: uint8(x.tier), Status: x.code, Duration: dur, TTFB: ttfb, Bytes: x.bodyBytes,
 		Shard: x.head.Shard,
@@ -86,11 +38,11 @@ func (x *exchange) record(dur time.Duration) {
 	if x.rule != nil {
 		m.Policy = x.cfg.policies[x.rule.Index]
 	}
-	p.opts.Metrics.Request(&m)
+	c.metrics.Request(&m)
 	if len(x.view.Withheld) > 0 {
-		p.withheld(x.view.Withheld)
+		c.withheld.note(x.view.Withheld, c.metrics, c.log)
 	}
-	if !p.opts.AccessLog.Enabled() {
+	if !c.accessLog.Enabled() {
 		return
 	}
 	e := accesslog.Entry{
@@ -113,7 +65,19 @@ func (x *exchange) record(dur time.Duration) {
 			e.OriginDuration = x.originTime
 		}
 	}
-	p.opts.AccessLog.Log(&e)
+	c.accessLog.Log(&e)
+}
+
+// clientAddress returns the address of the client that the request is for.
+func (x *exchange) clientAddress() netip.Addr {
+	sender := x.from.Addr
+	if !x.trusted {
+		return sender
+	}
+	// A usual request has one or two of these lines.
+	var xffRoom, forwardedRoom [4]string
+	xff, forwarded := x.view.Chains(xffRoom[:0], forwardedRoom[:0])
+	return clientAddress(sender, x.cfg.TrustedProxies, xff, forwarded)
 }
 
 // describe fills in what the request was. What could not be read of it stays

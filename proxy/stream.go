@@ -24,7 +24,7 @@ func (x *exchange) source(off, n int64) chunkSource {
 		return x.fill
 	case x.live != nil:
 		_, asked := x.upstream()
-		return &readerSource{r: x.p.fetch.Counted(asked, x.live.Body)}
+		return &readerSource{r: x.core.fetch.Counted(asked, x.live.Body)}
 	}
 	return &readerSource{r: x.obj.NewReader(off, n)}
 }
@@ -122,4 +122,10 @@ func (s *bodyStream) Done(n int64, gone bool) {
 		x.broke = policy.ReasonClientGone
 	}
 	x.finish()
+}
+
+// stream sends a body piece by piece after the handler has returned.
+func (x *exchange) stream(src chunkSource, n int64) state {
+	x.answer.Stream, x.answer.Length = &bodyStream{x: x, left: n, src: src}, n
+	return stateFinish
 }

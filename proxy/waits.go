@@ -10,11 +10,11 @@ import (
 // 503 with Retry-After at once. Its connection goes on.
 
 // turnedAway ends a request that was to go to an origin, or to wait for one.
-func (x *exchange) turnedAway(reason policy.Reason) state { return x.failed(reason, 503) }
+func (x *exchange) turnedAway(reason policy.Reason) state { return x.fails(reason, 503) }
 
 // countShed counts a request that is turned away for that reason, if it is one.
 func (x *exchange) countShed(reason policy.Reason) {
-	m := x.p.opts.Metrics
+	m := x.core.metrics
 	switch reason {
 	case policy.ReasonTooManyWaiters:
 		m.Shed(metrics.ShedWaiters)
@@ -25,13 +25,6 @@ func (x *exchange) countShed(reason policy.Reason) {
 	case policy.ReasonOriginBusy:
 		m.Shed(metrics.ShedBusy)
 	}
-}
-
-// retryLater returns a Retry-After for an answer of weir's own: one of a few seconds, so
-// that a crowd does not come back at the same moment.
-func (x *exchange) retryLater() string {
-	seconds := [...]string{"1", "2", "3"}
-	return seconds[x.start.Nanosecond()/1000%len(seconds)]
 }
 
 // giveUp ends a request whose fetch was given up since the origin fails. The flight's

@@ -53,7 +53,7 @@ func TestOverloadTurnsAway(t *testing.T) {
 	b.p.overload.Set(0)
 	step("GET /b HTTP/1.1", 200, "stored", 2)
 	var page strings.Builder
-	if err := b.p.opts.Metrics.WriteMetrics(&page); err != nil {
+	if err := b.p.metrics.WriteMetrics(&page); err != nil {
 		t.Fatal(err)
 	}
 	if want := `weir_shed_requests_total{reason="overloaded"} 4`; !strings.Contains(page.String(), want+"\n") {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"log/slog"
 	"strings"
 	"sync"
 
@@ -34,16 +35,16 @@ func (w *withheldNames) first(name string) (first, last bool) {
 	return true, len(w.logged) == maxWithheldNames
 }
 
-// withheld counts fields that were not sent on, and logs each name once.
-func (p *Proxy) withheld(names []string) {
+// note counts fields that were not sent on, and logs each name once.
+func (w *withheldNames) note(names []string, m *metrics.Registry, log *slog.Logger) {
 	for _, name := range names {
 		reason, remedy := metrics.WithheldUnderscore, "request.underscores"
 		if policy.StandingOf(name) != policy.StandingOrdinary {
 			reason, remedy = metrics.WithheldOverride, "trusted_proxies"
 		}
-		p.opts.Metrics.Withheld(reason)
-		if first, last := p.withheldNames.first(name); first {
-			p.log.Warn("a request field is not sent to the origin", "name", strings.Clone(name), "see", remedy, "last_name_logged", last)
+		m.Withheld(reason)
+		if first, last := w.first(name); first {
+			log.Warn("a request field is not sent to the origin", "name", strings.Clone(name), "see", remedy, "last_name_logged", last)
 		}
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"weir/proxy/accesslog"
 	"weir/proxy/admin"
 	"weir/proxy/fetch"
+	"weir/proxy/front"
 	"weir/proxy/listen"
 	"weir/proxy/metrics"
 	"weir/tiers"
@@ -146,9 +147,12 @@ func (n *node) open(ctx context.Context, stderr io.Writer) (err error) {
 	}
 	n.proxy, err = proxy.New(proxy.Options{
 		Tiers: n.tiers, Log: n.log, Invalidation: n.purges, Purges: n.purger, Metrics: n.metrics, AccessLog: n.accessLog,
-		MaxConnections: cfg.Limits.Connections, MaxConnectionsPerIP: cfg.Limits.ConnectionsPerIP, MaxWaiters: cfg.Limits.Waiters,
-		MaxHeader: int(cfg.Limits.HeaderSize), HeaderTimeout: cfg.Timeouts.Header, IdleTimeout: cfg.Timeouts.Idle,
-		ProgressTimeout: cfg.Timeouts.Progress,
+		MaxWaiters: cfg.Limits.Waiters,
+		Limits: front.Limits{
+			MaxConnections: cfg.Limits.Connections, MaxConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
+			MaxHeader: int(cfg.Limits.HeaderSize), HeaderTimeout: cfg.Timeouts.Header, IdleTimeout: cfg.Timeouts.Idle,
+			ProgressTimeout: cfg.Timeouts.Progress,
+		},
 	}, data)
 	if err != nil {
 		return err

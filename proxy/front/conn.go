@@ -27,10 +27,8 @@ type clientConn struct {
 	// The fields below belong to whoever serves the connection.
 	bodyDeadline bool // the read deadline is that of a body
 	in           inbound
-	session      http1
-	body         []byte // of the answer whose header is about to be written; see joinBody
-	vec          [2][]byte
-	bufs         net.Buffers
+	session      Session // nil before the first request
+	joined       joined
 }
 
 func newClientConn(c net.Conn, ip netip.Addr, clock *coarseClock, bodyTime time.Duration) *clientConn {
@@ -132,5 +130,83 @@ func (k *clientConn) headRead(n int) {
 		k.began()
 	case n > 0:
 		k.serve()
+	}
+}
+
+// Write implements net.Conn. What ends a header takes the body along that is to
+// follow it.
+func (k *clientConn) Write(p []byte) (int, error) {
+	if !k.joined.follows(p) {
+		return k.Conn.Write(p)
+	}
+	return k.joined.write(k.tcp, p)
+}
+
+// began notes that the first bytes of a head have come. A new connection has the time
+// of one head from when it was accepted.
+func (k *clientConn) began() {
+	if phase(k.phase.Load()) == phaseIdle {
+		k.since.Store(k.clock.now())
+		k.phase.CompareAndSwap(uint32(phaseIdle), uint32(phaseHeader))
+	}
+}
+
+// serve notes that a head is here. The first bytes of a body are read before the
+// handler runs; they have the time of a body.
+func (k *clientConn) serve() {
+	if was := k.phase.Load(); phase(was) != phaseOver {
+		k.phase.CompareAndSwap(was, uint32(phaseServing))
+	}
+	if k.in.announced != 0 && k.bodyTime > 0 {
+		k.bodyDeadline = true
+		_ = k.Conn.SetReadDeadline(time.Now().Add(k.bodyTime)) // one that fails is closed
+	}
+}
+
+// idle notes that the answer is out.
+func (k *clientConn) idle() {
+	if k.joined.left() {
+		// Its header was not written as it should have been, so that the client waits
+		// for the body.
+		_ = k.Conn.Close()
+	}
+	was := k.phase.Load()
+	if phase(was) == phaseOver {
+		return
+	}
+	if k.bodyDeadline {
+		k.bodyDeadline = false
+		_ = k.Conn.SetReadDeadline(time.Time{}) // one that fails is closed
+	}
+	k.since.Store(k.clock.now())
+	k.phase.CompareAndSwap(was, uint32(phaseIdle))
+}
+
+// longPast is a deadline that ends a read at once.
+var longPast = time.Unix(1, 0)
+
+// hold ends what a connection waits for when it has overstayed, and what it waits
+// for in vain.
+func (k *clientConn) hold(now, header, idle, round int64) {
+	if v := k.vigil.Load(); v != nil {
+		v.look(now)
+	}
+	was := phase(k.phase.Load())
+	limit := header
+	switch was {
+	case phaseServing:
+		return
+	case phaseOver:
+		// Again: whoever reads a PROXY header or shakes hands sets deadlines
+		// of their own.
+		_ = k.Conn.SetReadDeadline(longPast)
+		return
+	case phaseIdle:
+		limit = idle
+	case phaseNew, phaseHeader:
+	}
+	// since may be a round too early.
+	if limit > 0 && now-k.since.Load() > limit+round && k.phase.CompareAndSwap(uint32(was), uint32(phaseOver)) {
+		_ = k.Conn.SetReadDeadline(longPast) // one that fails is closed
 	}
 }

@@ -21,6 +21,7 @@ type connections struct {
 	max, perIP int // 0: no bound
 	log        *slog.Logger
 	now        func() time.Time
+	name       func() string // see Options.Name
 	bodyTime   time.Duration // for the first bytes of a body
 	clock      coarseClock
 
@@ -114,7 +115,7 @@ func (n *connections) counts() (open int, refused uint64) {
 // boundedListener hands out the connections that are admitted.
 type boundedListener struct {
 	net.Listener
-	s         *Server
+	conns     *connections
 	byAddress bool
 }
 
@@ -125,25 +126,25 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		k, status := l.s.conns.admit(c, l.byAddress)
+		k, status := l.conns.admit(c, l.byAddress)
 		if status == 0 {
 			return k.forServer(), nil
 		}
-		l.s.turnAway(c, status)
+		l.conns.turnAway(c, status)
 	}
 }
 
 // turnAway answers a connection that is one too many, without waiting for its
 // request: the answer fits the socket's buffer. One with TLS is only closed,
 // since a handshake would have to be waited for.
-func (s *Server) turnAway(c net.Conn, status int) {
+func (n *connections) turnAway(c net.Conn, status int) {
 	if _, isTLS := c.(interface{ ConnectionState() tls.ConnectionState }); !isTLS {
 		body := fmt.Sprintf("%d %s\ntoo many connections are open\n", status, fasthttp.StatusMessage(status))
 		// A client that is gone learns nothing.
 		_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nCache-Control: no-store\r\nContent-Type: text/plain; charset=utf-8\r\n"+
 			"Date: %s\r\nRetry-After: 1\r\nCache-Status: %s; detail=%s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-			status, fasthttp.StatusMessage(status), fasthttp.AppendHTTPDate(nil, s.o.Now()),
-			s.o.Name(), policy.ReasonTooManyConnections, len(body), body)
+			status, fasthttp.StatusMessage(status), fasthttp.AppendHTTPDate(nil, n.now()),
+			n.name(), policy.ReasonTooManyConnections, len(body), body)
 	}
 	_ = c.Close()
 }

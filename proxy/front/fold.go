@@ -3,8 +3,6 @@ package front
 import (
 	"strings"
 
-	"github.com/valyala/fasthttp"
-
 	"weir/policy"
 )
 
@@ -54,13 +52,6 @@ func fold(fields policy.Fields) (f folded, ok bool) {
 		}
 	}
 	return f, true
-}
-
-// setFolded is setHeader with the fields folded where that is possible.
-func setFolded(h *fasthttp.ResponseHeader, code int, fields policy.Fields) {
-	if f, ok := fold(fields); !ok || !f.set(h, code) {
-		setHeader(h, code, fields)
-	}
 }
 
 // foldable tells whether the field is one that neither fasthttp treats on its own

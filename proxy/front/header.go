@@ -10,7 +10,7 @@ import (
 // answer with it is one copy and the few fields of the answer's own. It is safe for
 // use by several goroutines. Each kind of session keeps its own form in it.
 type Header struct {
-	http1 fasthttp.ResponseHeader
+	made fasthttp.ResponseHeader
 }
 
 var scratchHeaders = sync.Pool{New: func() any { return new(fasthttp.ResponseHeader) }}

@@ -22,7 +22,7 @@ type vigil struct {
 	secure bool
 	// pipelined: bytes of a next request were here when this one began.
 	pipelined bool
-	up        *upload // nil: the request has no body
+	up        Body // nil: the request has none
 	// looked is when the socket was looked at, on the clock of the connection. It
 	// belongs to the goroutine that watches.
 	looked int64
@@ -31,19 +31,6 @@ type vigil struct {
 // lookEvery is how often the socket of a vigil is looked at, at most. Rounds are a
 // quarter of a second apart: every second one looks.
 const lookEvery = int64(400 * time.Millisecond)
-
-// WhenGone implements Session.
-func (h *http1) WhenGone(gone func()) {
-	k := h.conn
-	switch {
-	case k == nil:
-	case gone != nil:
-		_, secure := k.Conn.(secured)
-		k.vigil.Store(&vigil{conn: k.Conn, end: gone, secure: secure, pipelined: k.in.hasAhead(), up: h.body, looked: k.clock.now()})
-	case k.vigil.Load() != nil:
-		k.vigil.Store(nil)
-	}
-}
 
 // look ends the exchange when the client has left.
 //

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"net"
 	"strconv"
 	"sync"
 
@@ -34,6 +35,13 @@ func (f *folded) set(h *fasthttp.ResponseHeader, code int) bool {
 	}
 	copy(room, f.value)
 	return true
+}
+
+// setFolded is setHeader with the fields folded where that is possible.
+func setFolded(h *fasthttp.ResponseHeader, code int, fields policy.Fields) {
+	if f, ok := fold(fields); !ok || !f.set(h, code) {
+		setHeader(h, code, fields)
+	}
 }
 
 // setHeader makes h the header of a response with these fields. It goes through
@@ -104,37 +112,54 @@ func somethingRead(p []byte) int {
 
 // closeWhenWritten closes c once the answer is written, or the connection lost.
 // Fasthttp closes what is kept with the request when it makes room for the next one,
-// or gives the context back. TestLentBodyIsGivenBack.
-func (h *http1) closeWhenWritten(c io.Closer) { h.ctx.SetUserValue(releaseKey{}, c) }
+// or gives the context back. TestReleasedWhenWritten.
+func closeWhenWritten(ctx *fasthttp.RequestCtx, c io.Closer) { ctx.SetUserValue(releaseKey{}, c) }
 
 type releaseKey struct{}
 
-// joinBody takes a large body in memory from fasthttp, which then writes the header
-// alone, with the body's length: the connection sends the two in one system call.
-// Fasthttp would do that on a *net.TCPConn only; on others it copies the beginning
-// of the body and makes two. TestBodyLeavesWithItsHeader.
-func (h *http1) joinBody() {
-	resp := &h.ctx.Response
-	if resp.SkipBody || h.ctx.IsHead() || resp.IsBodyStream() || h.conn == nil || h.conn.tcp == nil {
+// joined is a large body in memory that leaves in one system call with its header.
+// Fasthttp would do that on a *net.TCPConn only; on others it copies the beginning of
+// the body and makes two. So the body is taken from it: it then writes the header
+// alone, with the body's length, and in one piece. TestBodyLeavesWithItsHeader.
+type joined struct {
+	body []byte // of the answer whose header is about to be written
+	vec  [2][]byte
+	bufs net.Buffers
+}
+
+// writeBuffer holds a response header and the small bodies that are worth one
+// write; larger bodies go out with the header in one writev.
+const writeBuffer = 4 << 10
+
+// take takes the body of the answer, if that is worth it.
+func (j *joined) take(ctx *fasthttp.RequestCtx) {
+	resp := &ctx.Response
+	if resp.SkipBody || ctx.IsHead() || resp.IsBodyStream() {
 		return
 	}
 	if body := resp.Body(); len(body) > writeBuffer/4 {
-		h.conn.body, resp.SkipBody = body, true
+		j.body, resp.SkipBody = body, true
 	}
 }
 
-// Write implements net.Conn. What ends a header takes the body along that is to
-// follow it: fasthttp writes a header without a body in one piece.
-func (k *clientConn) Write(p []byte) (int, error) {
-	if k.body == nil || !bytes.HasSuffix(p, headEnd) {
-		return k.Conn.Write(p)
-	}
-	k.vec[0], k.vec[1] = p, k.body
-	k.body = nil
-	k.bufs = k.vec[:]
-	n, err := k.bufs.WriteTo(k.tcp)
-	k.bufs, k.vec[0], k.vec[1] = nil, nil, nil
+// follows reports whether the body is to follow the bytes that are written.
+func (j *joined) follows(p []byte) bool { return j.body != nil && bytes.HasSuffix(p, headEnd) }
+
+// write writes the end of a header, and the body. It counts the former only.
+func (j *joined) write(c *net.TCPConn, p []byte) (int, error) {
+	j.vec[0], j.vec[1] = p, j.body
+	j.body = nil
+	j.bufs = j.vec[:]
+	n, err := j.bufs.WriteTo(c)
+	j.bufs, j.vec[0], j.vec[1] = nil, nil, nil
 	return min(int(n), len(p)), err
+}
+
+// left reports whether a body was not written, and forgets it.
+func (j *joined) left() bool {
+	was := j.body != nil
+	j.body = nil
+	return was
 }
 
 var headEnd = []byte("\r\n\r\n")

@@ -25,7 +25,9 @@ import (
 // served is a client's connection to a server whose requests handle answers. The connection has no buffers.
 func served(t *testing.T, handle func(Session)) (c net.Conn, r *bufio.Reader) {
 	t.Helper()
-	s := New(Options{Handle: handle, Expects: func(Session) bool { return true }, Log: slog.New(slog.DiscardHandler), MaxHeader: 4 << 10})
+	s := New(Options{
+		Handle: handle, Expects: func(Session) bool { return true }, Log: slog.New(slog.DiscardHandler), Limits: Limits{MaxHeader: 4 << 10},
+	})
 	ours, theirs := net.Pipe()
 	var clock coarseClock
 	done := make(chan struct{})
@@ -259,7 +261,7 @@ func TestBodyLeavesWithItsHeader(t *testing.T) {
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		if plain.writes > 0 || k.body != nil {
+		if plain.writes > 0 || k.joined.body != nil {
 			t.Errorf("a body of %d bytes left in %d writes of its own", len(body), plain.writes)
 		}
 	}
@@ -272,13 +274,13 @@ func TestBodyLeavesWithItsHeader(t *testing.T) {
 	}()
 	left := &writesConn{Conn: ours}
 	k := newClientConn(left, netip.Addr{}, &clock, 0)
-	k.body = []byte("abc")
-	if _, err := k.Write([]byte("HTTP/1.1 200 OK\r\nA: b")); err != nil || left.writes != 1 || k.body == nil {
-		t.Errorf("half a header: %v, %d writes, body %q", err, left.writes, k.body)
+	k.joined.body = []byte("abc")
+	if _, err := k.Write([]byte("HTTP/1.1 200 OK\r\nA: b")); err != nil || left.writes != 1 || k.joined.body == nil {
+		t.Errorf("half a header: %v, %d writes, body %q", err, left.writes, k.joined.body)
 	}
 	k.idle()
-	if all := <-read; k.body != nil || all != "HTTP/1.1 200 OK\r\nA: b" { // it ends only when the connection does
-		t.Errorf("the client got %q, and %q is left", all, k.body)
+	if all := <-read; k.joined.body != nil || all != "HTTP/1.1 200 OK\r\nA: b" { // it ends only when the connection does
+		t.Errorf("the client got %q, and %q is left", all, k.joined.body)
 	}
 }
 

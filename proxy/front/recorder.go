@@ -25,7 +25,7 @@ func NewRecorder(head string, from net.Addr) (*Recorder, error) {
 		return nil, err
 	}
 	r := new(Recorder)
-	r.s = new(Server)
+	r.o = new(Options)
 	r.context.Init(&req, from, quietLogger{})
 	r.Reset()
 	return r, nil
@@ -34,7 +34,7 @@ func NewRecorder(head string, from net.Addr) (*Recorder, error) {
 // firstHeader is a response header as a server hands it to its handler.
 var firstHeader = sync.OnceValue(func() *fasthttp.ResponseHeader {
 	h := new(fasthttp.ResponseHeader)
-	s := New(Options{}).newHTTP1()
+	s := newHTTP1(new(Options), new(connections), new(farewell))
 	s.Handler = func(ctx *fasthttp.RequestCtx) { ctx.Response.Header.CopyTo(h) }
 	s.ExpectHandler, s.ConnState = nil, nil
 	ours, theirs := net.Pipe()

@@ -31,14 +31,6 @@ type upload struct {
 	closed atomic.Bool
 }
 
-// Body implements Session.
-func (h *http1) Body(limit int64) Body {
-	h.body = &upload{
-		ctx: h.ctx, r: h.ctx.RequestBodyStream(), conn: h.conn, length: h.req.Length, limit: limit, timeout: h.s.o.ProgressTimeout,
-	}
-	return h.body
-}
-
 // Read implements io.Reader.
 func (u *upload) Read(p []byte) (int, error) {
 	if u.err != nil {

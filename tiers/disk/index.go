@@ -85,7 +85,9 @@ func indexOptions(fs vfs.FS, budget int64, cache *pebble.Cache, mem int64, l *in
 		MaxManifestFileSize:         max(budget>>10, 256<<10),
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
 		MaxOpenFiles:                256,
-		Logger:                      l,
+		// What collects them in the background crashes the process when an open fails after it was begun.
+		DisableTableStats: true,
+		Logger:            l,
 		EventListener: &pebble.EventListener{
 			DataCorruption:  func(i pebble.DataCorruptionInfo) { l.fail(fmt.Errorf("damaged table %s: %w", i.Path, i.Details)) },
 			BackgroundError: l.background,

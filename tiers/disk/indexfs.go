@@ -45,6 +45,9 @@ func (f guardFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory)
 
 // OpenDir implements vfs.FS. A new log is followed by a sync of its directory.
 func (f guardFS) OpenDir(name string) (vfs.File, error) {
+	if f.ix.failure() != nil {
+		return nowhere()
+	}
 	d, err := f.FS.OpenDir(name)
 	if err != nil {
 		return nil, err
@@ -66,6 +69,15 @@ func (f guardFS) Rename(oldname, newname string) error {
 		return nil
 	}
 	return f.FS.Rename(oldname, newname)
+}
+
+// List implements vfs.FS. The directory of a generation that has failed may be gone, and an open that fails so late leaves
+// goroutines behind.
+func (f guardFS) List(dir string) ([]string, error) {
+	if f.ix.failure() != nil {
+		return nil, nil
+	}
+	return f.FS.List(dir)
 }
 
 // Unwrap implements vfs.FS.
