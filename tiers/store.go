@@ -75,6 +75,7 @@ type Store struct {
 	closed    bool
 	debts     debts
 	stop      chan struct{}
+	released  bool          // ReleaseDisk was called
 	diskKept  chan struct{} // closed when keepDisk has returned; nil without a disk tier
 
 	guards    guards
@@ -455,21 +456,12 @@ func (s *Store) diskStore() *disk.Store { return s.disk.Load() }
 
 // Close stops the tiers. No call may run or follow; Large objects and readers
 // of fills may still be read until they are closed.
-func (s *Store) Close() (err error) {
-	if s.diskKept != nil {
-		close(s.stop)
-		<-s.diskKept
+func (s *Store) Close() error {
+	if !s.released {
+		s.stopBehind()
 	}
-	s.behind.close()
 	s.ram.close()
-	s.swapping.Lock()
-	s.closed = true
-	d := s.disk.Swap(nil)
-	s.swapping.Unlock()
-	if d != nil {
-		s.parts.finish(s.opts.Disk.Dir, d)
-		err = d.Close()
-	}
+	err := s.closeDisk()
 	s.budget.Close()
 	return err
 }

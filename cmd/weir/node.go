@@ -54,8 +54,14 @@ type node struct {
 	proxy     *proxy.Proxy
 	listeners []*listen.Listener
 	adminAddr net.Addr
-	admin     *admin.Server
-	handler   *admin.Handler
+	// adminSocket belongs to admin, once that is started.
+	adminSocket *net.TCPListener
+	admin       *admin.Server
+	handler     *admin.Handler
+	notify      *notifier // nil: nobody wants to know
+	in          inherited
+	offer       *listen.Offer  // nil: this process cannot be taken over
+	handed      sync.WaitGroup // what a process that takes over waits for
 	// failed gets the error of a listener that stopped by itself.
 	failed chan error
 
@@ -83,7 +89,13 @@ type retiredPool struct {
 
 // start brings up everything that cfg describes. On error nothing is left.
 func start(ctx context.Context, path string, cfg *configs.Config, stderr io.Writer) (*node, error) {
+	return startWith(ctx, path, cfg, stderr, inherited{})
+}
+
+// startWith is start with what other processes left to this one.
+func startWith(ctx context.Context, path string, cfg *configs.Config, stderr io.Writer, in inherited) (*node, error) {
 	n := &node{
+		in:   in,
 		path: path, cfg: cfg, level: &slog.LevelVar{}, started: time.Now(), loadedAt: time.Now(),
 		failed: make(chan error, len(cfg.Listen)), pools: map[string]pool{},
 	}
@@ -115,6 +127,9 @@ func (n *node) open(ctx context.Context, stderr io.Writer) (err error) {
 	if err = n.listen(ctx); err != nil {
 		return err
 	}
+	if err = n.in.begin(ctx, n.log); err != nil {
+		return err
+	}
 	if err = n.openInvalidation(); err != nil {
 		return err
 	}
@@ -122,7 +137,7 @@ func (n *node) open(ctx context.Context, stderr io.Writer) (err error) {
 	if err = n.joinCluster(); err != nil {
 		return err
 	}
-	if err = n.openTiers(); err != nil {
+	if err = n.openTiers(ctx); err != nil {
 		return err
 	}
 	n.purger = n.purgeService()
@@ -143,7 +158,7 @@ func (n *node) open(ctx context.Context, stderr io.Writer) (err error) {
 		return err
 	}
 	n.wireMetrics()
-	return n.serve(ctx)
+	return n.serve()
 }
 
 // newLogger is the program's own log.
@@ -244,13 +259,40 @@ func (n *node) listen(ctx context.Context) error {
 		if l.TLS != nil {
 			c.CertFile, c.KeyFile = l.TLS.Cert, l.TLS.Key
 		}
-		ln, err := listen.Listen(ctx, c)
+		var ln *listen.Listener
+		err := n.in.patiently(ctx, n.log, syscall.EADDRINUSE, func() (err error) {
+			c.Socket = n.in.socket(l.Address)
+			ln, err = listen.Listen(ctx, c)
+			return err
+		})
 		if err != nil {
 			return listenFault("listen", err)
 		}
 		n.listeners = append(n.listeners, ln)
 	}
-	return nil
+	if err := n.listenAdmin(ctx); err != nil {
+		return err
+	}
+	return n.in.left(n.cfg)
+}
+
+// listenAdmin opens the socket of the admin plane.
+func (n *node) listenAdmin(ctx context.Context) error {
+	address := n.cfg.Admin.Listen
+	if n.adminSocket = n.in.socket(address); n.adminSocket != nil {
+		return nil
+	}
+	return n.in.patiently(ctx, n.log, syscall.EADDRINUSE, func() error {
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+		if err != nil {
+			if op, ok := errors.AsType[*net.OpError](err); ok {
+				err = op.Err // without the address, which comes anyway
+			}
+			return listenFault("admin.listen", fmt.Errorf("cannot listen on %s: %w", address, err))
+		}
+		n.adminSocket = ln.(*net.TCPListener)
+		return nil
+	})
 }
 
 // listenFault adds to an error that names the address which key of the
@@ -269,21 +311,14 @@ func listenFault(key string, err error) error {
 }
 
 // serve starts answering on all sockets.
-func (n *node) serve(ctx context.Context) error {
+func (n *node) serve() error {
 	var err error
 	n.handler, err = admin.NewHandler(admin.Options{Status: n, Ready: n, Metrics: n.metrics, Purges: purgeSource{n}, Events: &n.events, Audit: n.audit, Tokens: adminTokens(n.cfg)})
 	if err != nil {
 		return fmt.Errorf("cannot start the admin plane: %w", err)
 	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.cfg.Admin.Listen)
-	if err != nil {
-		if op, ok := errors.AsType[*net.OpError](err); ok {
-			err = op.Err // without the address, which comes anyway
-		}
-		return listenFault("admin.listen", fmt.Errorf("cannot listen on %s: %w", n.cfg.Admin.Listen, err))
-	}
-	n.adminAddr = ln.Addr()
-	n.admin = admin.Start(ln, n.handler, slog.NewLogLogger(n.log.Handler(), slog.LevelWarn))
+	n.adminAddr = n.adminSocket.Addr()
+	n.admin = admin.Start(n.adminSocket, n.handler, slog.NewLogLogger(n.log.Handler(), slog.LevelWarn))
 	for i, l := range n.listeners {
 		// Read here: a reload replaces the configuration.
 		proxied := n.cfg.Listen[i].ProxyProtocol
@@ -315,7 +350,15 @@ func (n *node) close() {
 	for _, l := range n.listeners {
 		_ = l.Close() // the proxy has closed it already, in an orderly stop
 	}
+	n.handed.Wait()
+	n.in.close()
+	if n.offer != nil {
+		n.offer.Close()
+	}
 	n.events.Close()
+	if n.admin == nil && n.adminSocket != nil {
+		_ = n.adminSocket.Close() // nothing was served on it
+	}
 	if n.admin != nil {
 		if err := n.admin.Shutdown(ctx); err != nil {
 			n.log.Warn("admin plane did not stop in time", "error", err)
@@ -331,7 +374,7 @@ func (n *node) close() {
 		n.bus.Close()
 	}
 	if n.purges != nil {
-		if err := n.purges.Close(); err != nil {
+		if err := n.purges.Close(); err != nil && !errors.Is(err, invalidation.ErrClosed) {
 			n.log.Error("cannot close the log of purges", "error", err)
 		}
 	}

@@ -45,7 +45,7 @@ func newNotifier() *notifier {
 
 // say sends assignments such as READY=1.
 func (n *notifier) say(lines ...string) {
-	if n.conn == nil {
+	if n == nil || n.conn == nil {
 		return
 	}
 	_ = n.conn.SetWriteDeadline(time.Now().Add(time.Second))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -24,7 +25,7 @@ const (
 
 // openTiers opens the tiers. The disk tier may come later: nothing that its device
 // does keeps the node from serving.
-func (n *node) openTiers() error {
+func (n *node) openTiers(ctx context.Context) error {
 	o := tiers.Options{
 		RAMSize: n.cfg.Tiers.RAM.Size, RAMMaxObject: n.cfg.Tiers.RAM.MaxObject,
 		Disk: diskOptions(n.cfg.Tiers.Disk), Log: n.log, DiskPatience: diskPatience, BeforeDisk: n.attachLog,
@@ -36,11 +37,15 @@ func (n *node) openTiers() error {
 		o.Disk.OnRead, o.Disk.OnWrite = n.metrics.DiskRead, n.metrics.DiskWrite
 	}
 	o.Policies = policyStorage(n.cfg)
-	o.InFlight = inFlight(n.cfg, n.log)
-	t, err := tiers.Open(o)
+	var t *tiers.Store
+	err := n.in.patiently(ctx, n.log, disk.ErrLocked, func() (err error) {
+		o.InFlight = inFlight(n.cfg, n.log) // Open closes it when it fails
+		t, err = tiers.Open(o)
+		return err
+	})
 	if errors.Is(err, disk.ErrLocked) {
 		return fmt.Errorf("another weir uses the disk tier's directory %s (from the key tiers.disk.path); "+
-			"each needs a directory of its own", o.Disk.Dir)
+			"each needs a directory of its own, or --take-over to have it once the other leaves", o.Disk.Dir)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot open the tiers: %w", err)

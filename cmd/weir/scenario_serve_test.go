@@ -53,7 +53,7 @@ func (l *watchedLog) awaitMatch(re *regexp.Regexp) bool {
 }
 
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
-	arguments(ts, neg, args, 2, 2, "serve NAME CONFIG")
+	arguments(ts, neg, args, 2, -1, "serve NAME CONFIG [FLAG...]")
 	name, w := args[0], worldOf(ts)
 	if old := w.weirs[name]; old != nil && !old.over() {
 		ts.Fatalf("%s runs already", name)
@@ -64,7 +64,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	if w.dns != nil {
 		prefix = []string{"env", nameServerEnv + "=" + w.dns.conn.LocalAddr().String()}
 	}
-	p, err := launchWeir(config, ts.MkAbs("."), prefix...)
+	p, err := launchWeirWith(args[2:], config, ts.MkAbs("."), prefix...)
 	ts.Check(err)
 	w.weirs[name] = p
 	line := p.awaitReady()
@@ -77,15 +77,30 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 // launchWeir runs weir serve in dir, by way of the command prefix, if any, which
 // must become it.
 func launchWeir(config, dir string, prefix ...string) (*process, error) {
+	return launchWeirWith(nil, config, dir, prefix...)
+}
+
+// launchPassed passes open files and further variables to the process.
+func launchPassed(files []*os.File, env []string, config, dir string, prefix ...string) (*process, error) {
+	return launchCommand(func(c *exec.Cmd) { c.ExtraFiles, c.Env = files, append(os.Environ(), env...) }, nil, config, dir, prefix...)
+}
+
+// launchWeirWith gives weir serve some flags too.
+func launchWeirWith(flags []string, config, dir string, prefix ...string) (*process, error) {
+	return launchCommand(func(*exec.Cmd) {}, flags, config, dir, prefix...)
+}
+
+func launchCommand(edit func(*exec.Cmd), flags []string, config, dir string, prefix ...string) (*process, error) {
 	binary, err := exec.LookPath("weir")
 	if err != nil {
 		return nil, err
 	}
 	p := &process{log: &watchedLog{}, exited: make(chan struct{}), config: config}
-	command := append(slices.Clone(prefix), binary, "serve", "-c", config)
+	command := append(append(slices.Clone(prefix), binary, "serve", "-c", config), flags...)
 	p.cmd = exec.Command(command[0], command[1:]...)
 	p.cmd.Dir = dir
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	edit(p.cmd)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -99,7 +114,7 @@ func launchWeir(config, dir string, prefix ...string) (*process, error) {
 
 var (
 	readyLine     = regexp.MustCompile(`(?m)^.*\bready\b.*\n`)
-	listenAddress = regexp.MustCompile(`(?:127\.0\.0\.1|\[::1\]|localhost):\d+`)
+	listenAddress = regexp.MustCompile(`(?:127\.\d+\.\d+\.\d+|\[::1\]|localhost):\d+`)
 )
 
 // awaitReady returns the line that says ready, "" when the process ended or

@@ -36,7 +36,7 @@ import (
 //	                         connections N
 //	saw O N WHAT ...         about the N-th request ("last" too): method M | target T | host RE | header NAME RE |
 //	                         head RE | body SIZE [of NAME] | outcome RE; "! saw" expects the opposite
-//	serve W CONFIG           starts weir serve on CONFIG, in which $VARIABLES are replaced; sets $W, $W_2, $W_admin
+//	serve W CONFIG [FLAG...] starts weir serve on CONFIG, in which $VARIABLES are replaced; sets $W, $W_2, $W_admin
 //	shutdown W | kill9 W     ends it: SIGTERM, with exit status 0, or SIGKILL ("stop" is testscript's, and ends the scenario)
 //	signal W TERM|...        sends a signal: TERM, INT, HUP, STOP or CONT; exited W [STATUS] waits for the end
 //	keep V RE                sets $V to what the group of RE is in the standard output of the last exec

@@ -151,7 +151,7 @@ func TestLameDuck(t *testing.T) {
 			calls++
 			return began.Add(time.Duration(calls-1) * signalEcho / 2)
 		}
-		err = waitAsLameDuck(over, failed, func() { reopened++ }, slog.New(slog.NewTextHandler(&log, nil)), c, now)
+		_, err = waitAsLameDuck(over, nil, failed, func() { reopened++ }, slog.New(slog.NewTextHandler(&log, nil)), c, now)
 		return len(c), reopened, err
 	}
 	// The first is an echo, the last would come too late.

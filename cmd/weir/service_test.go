@@ -19,7 +19,7 @@ func TestServiceUnit(t *testing.T) {
 	}
 	for _, want := range []string{
 		"\n[Install]\nWantedBy=multi-user.target\n", "\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n", "\nLimitNOFILE=65536\n",
-		"\nExecReload=/bin/kill -HUP $MAINPID\n", "\nStateDirectory=weir\n", "\nNoNewPrivileges=yes\n", "\nProtectSystem=strict\n",
+		"\nExecReload=/bin/kill -HUP $MAINPID\n", "\nStateDirectory=weir\n", "\nNoNewPrivileges=yes\n", "\nType=notify\n", "\nWatchdogSec=60\n", "\nProtectSystem=strict\n",
 	} {
 		if !strings.Contains(string(unit), want) {
 			t.Errorf("configs/weir.service does not hold %q", want)
@@ -48,6 +48,16 @@ func TestServiceUnit(t *testing.T) {
 		t.Errorf("%d command lines of weir, want those of ExecStart and ExecReload", commands)
 	}
 
+	sockets, err := os.ReadFile(filepath.Join(moduleRoot, "configs", "weir.socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\nListenStream=0.0.0.0:80\n", "\nListenStream=127.0.0.1:8081\n", "\n[Install]\nWantedBy=sockets.target\n"} {
+		if !strings.Contains(string(sockets), want) {
+			t.Errorf("configs/weir.socket does not hold %q", want)
+		}
+	}
+
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		return // what could be held without it was
@@ -57,7 +67,11 @@ func TestServiceUnit(t *testing.T) {
 	if err := os.WriteFile(file, bytes.ReplaceAll(unit, []byte(program), []byte(os.Args[0])), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", file).CombinedOutput()
+	other := filepath.Join(filepath.Dir(file), "weir.socket")
+	if err := os.WriteFile(other, sockets, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", file, other).CombinedOutput()
 	if err != nil || len(bytes.TrimSpace(out)) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}

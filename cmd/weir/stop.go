@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"weir/proxy/listen"
 )
 
 // How a weir stops: serving, then (with SIGTERM) the lame duck, in which readiness
@@ -26,15 +28,19 @@ const (
 
 // untilStopped reloads when told to, and drains when told to end, or when a
 // listener fails.
-func (n *node) untilStopped(ctx context.Context, signals <-chan os.Signal) error {
+func (n *node) untilStopped(ctx context.Context, signals <-chan os.Signal, status string) error {
 	for {
 		select {
 		case err := <-n.failed:
 			n.log.Error("a listener stopped", "error", err)
 			return errors.Join(err, n.finish(signals, 0))
+		case s := <-n.asked():
+			return n.giveOver(s, signals)
 		case s := <-signals:
 			if s == syscall.SIGHUP {
+				n.notify.reloading()
 				n.reload(ctx)
+				n.notify.ready(status)
 				continue
 			}
 			return n.stop(s, signals)
@@ -47,37 +53,45 @@ func (n *node) stop(s os.Signal, signals <-chan os.Signal) error {
 	lameDuck, drain := n.stopTimes()
 	if s != syscall.SIGTERM || lameDuck == 0 {
 		n.log.Info("draining; a second signal ends at once", "signal", s.String(), "timeout", drain)
+		n.notify.stopping("draining")
 		return n.finish(signals, 0)
 	}
 	n.leave("weir is about to stop, and serves everything until then")
 	n.proxy.Leave()
 	n.log.Info("about to stop: /readyz says 503, and everything is served; a second signal drains at once",
 		"signal", s.String(), "lame_duck", lameDuck)
+	n.notify.stopping("about to stop: everything is served for " + lameDuck.String())
 	over := time.NewTimer(lameDuck)
 	defer over.Stop()
-	err := waitAsLameDuck(over.C, n.failed, n.reopenLog, n.log, signals, time.Now)
+	successor, err := waitAsLameDuck(over.C, n.asked(), n.failed, n.reopenLog, n.log, signals, time.Now)
+	if successor != nil {
+		return n.giveOver(successor, signals)
+	}
+	n.notify.stopping("draining")
 	n.log.Info("draining; a second signal ends at once", "timeout", drain)
 	return errors.Join(err, n.finish(signals, goodbye))
 }
 
-// waitAsLameDuck returns when the time is over, at a second signal to end, or with
-// the error of a listener that failed.
-func waitAsLameDuck(over <-chan time.Time, failed <-chan error, reopen func(), log *slog.Logger, signals <-chan os.Signal, now func() time.Time) error {
+// waitAsLameDuck returns when the time is over, at a second signal to end, with the
+// error of a listener that failed, or with a process that takes over.
+func waitAsLameDuck(over <-chan time.Time, asked <-chan *listen.Successor, failed <-chan error, reopen func(), log *slog.Logger, signals <-chan os.Signal, now func() time.Time) (*listen.Successor, error) {
 	began := now()
 	for {
 		select {
 		case <-over:
-			return nil
+			return nil, nil
+		case s := <-asked:
+			return s, nil
 		case err := <-failed:
 			log.Error("a listener stopped", "error", err)
-			return err
+			return nil, err
 		case s := <-signals:
 			switch {
 			case s == syscall.SIGHUP:
 				reopen()
 				log.Warn("no reload while stopping; the access log was opened again", "signal", s.String())
 			case now().Sub(began) >= signalEcho:
-				return nil
+				return nil, nil
 			}
 		}
 	}
@@ -126,9 +140,10 @@ func (n *node) drain(idle time.Duration) error {
 	_, timeout := n.stopTimes()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	for _, l := range n.listeners {
-		_ = l.Close() // it has an error only when it is closed already
+	if n.offer != nil {
+		n.offer.Close() // there is nothing to take over any more
 	}
+	n.closeListeners()
 	n.proxy.SendAway(ctx, idle)
 	if err := n.proxy.Shutdown(ctx); err != nil {
 		// A cut transfer is not a fault of weir's: it was told to end.

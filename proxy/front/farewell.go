@@ -30,24 +30,40 @@ func (f *farewell) say(ctx *fasthttp.RequestCtx) {
 // at nothing but answers would otherwise need one for each request.
 func (s *Server) Leave() { s.farewell.before.Store(time.Now().UnixNano()) }
 
-// SendAway makes every answer end its connection, and gives clients so long to see
-// one: it returns when no connection is open, when d is over or when ctx ends. A
-// connection that is open then has been idle for d, or is being answered. It is
+// SendAway makes every answer end its connection, and gives clients time to see one:
+// it returns when the connections that are still open have been idle for d, or when
+// ctx ends. An answer whose header was sent before could not say that it is the last
+// of its connection, so that such a connection is open for d behind it, too. It is
 // for when the listeners are closed, before Shutdown.
 func (s *Server) SendAway(ctx context.Context, d time.Duration) {
 	s.farewell.before.Store(math.MaxInt64)
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
+	if d <= 0 {
+		return
+	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		if open, _ := s.Connections(); open == 0 {
-			return
-		}
+	for s.lingering(d) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// lingering reports whether a request is under way on any connection, or was until
+// less than d ago.
+func (s *Server) lingering(d time.Duration) (found bool) {
+	now := s.conns.clock.now()
+	s.conns.open.Range(func(key, _ any) bool {
+		k := key.(*clientConn)
+		switch phase(k.phase.Load()) {
+		case phaseNew, phaseIdle:
+			found = now-k.since.Load() < int64(d)
+		default:
+			found = true
+		}
+		return !found
+	})
+	return found
 }

@@ -162,7 +162,11 @@ func adopt(ln *net.TCPListener, c Config) error {
 	if err != nil {
 		return err
 	}
-	return control(raw, func(fd uintptr) error { return prepare(fd, c.ProgressTimeout) })
+	err = control(raw, func(fd uintptr) error { return prepare(fd, c.ProgressTimeout) })
+	if errors.Is(err, syscall.ENOPROTOOPT) || errors.Is(err, syscall.EOPNOTSUPP) {
+		err = fmt.Errorf("%w (is it of multipath TCP? valid is a socket of plain TCP: in systemd's unit no SocketProtocol=)", err)
+	}
+	return err
 }
 
 // control runs f on the socket behind raw.
@@ -181,6 +185,9 @@ func (l *Listener) SetTrusted(trusted []netip.Prefix) {
 	t := slices.Clone(trusted)
 	l.trusted.Store(&t)
 }
+
+// Socket is the listening socket, for an Offer. It stays the listener's.
+func (l *Listener) Socket() *net.TCPListener { return l.tcp }
 
 // Addr is the address listened on, with the port that was taken.
 func (l *Listener) Addr() net.Addr { return l.tcp.Addr() }

@@ -197,7 +197,7 @@ func (o *Offer) descriptors(fds *[]int, i int, f func() error) error {
 }
 
 // TakeOver asks the process of that name, which is the address of its admin plane,
-// for its sockets. It returns nil when there is none.
+// for its sockets. It returns nil when there is none, or it is leaving already.
 func TakeOver(ctx context.Context, name string) (*Predecessor, error) {
 	ctx, cancel := context.WithTimeout(ctx, greetTime)
 	defer cancel()
@@ -211,6 +211,9 @@ func TakeOver(ctx context.Context, name string) (*Predecessor, error) {
 	p := &Predecessor{conn: conn.(*net.UnixConn), Sockets: &Sockets{}}
 	if err := p.receive(); err != nil {
 		p.Close()
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+			return nil, nil // it is leaving already
+		}
 		return nil, fmt.Errorf("cannot take the sockets of the running weir: %w", err)
 	}
 	return p, nil
@@ -224,7 +227,7 @@ func (p *Predecessor) receive() error {
 	line, oob := make([]byte, len(lineSockets)+1), make([]byte, unix.CmsgSpace(4*maxSockets))
 	n, oobn, flags, _, err := p.conn.ReadMsgUnix(line, oob)
 	if err == nil && n == 0 {
-		err = io.ErrUnexpectedEOF
+		err = io.EOF
 	}
 	if err != nil {
 		return err
