@@ -33,6 +33,7 @@ func (b *bench) restart(ctx context.Context, s syscall.Signal) error {
 }
 
 func killed(ctx context.Context, b *bench, d *draw) error { return again(ctx, b, d, syscall.SIGKILL) }
+
 func terminated(ctx context.Context, b *bench, d *draw) error {
 	return again(ctx, b, d, syscall.SIGTERM)
 }
