@@ -197,8 +197,14 @@ func (t *TTL) staleIfUnreachable() int64 {
 // StaleFrom returns f as a soft purge leaves it: stale from now on at the
 // latest, and otherwise the same. What had a lifetime keeps a nanosecond of it,
 // as the sign that it may serve stale.
+//
+// The clock may have been set back since f was born, or the process have started on
+// one that was: what is younger than now allows is as old as it can be.
 func (f Freshness) StaleFrom(now int64) Freshness {
-	left := max(subSat(now, f.Born), 1)
+	left := subSat(now, f.Born)
+	if left < 1 {
+		f.Born, left = subSat(now, 1), 1
+	}
 	f.Lifetime, f.Stated = min(f.Lifetime, left), min(f.Stated, left)
 	return f
 }

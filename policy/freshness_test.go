@@ -162,6 +162,11 @@ func TestStaleFrom(t *testing.T) {
 	if late := f.StaleFrom(t0 + 500*second); late != f {
 		t.Error("a soft purge made a stale response fresher")
 	}
+	// The clock stood three seconds later when it came: it is stale all the same.
+	back := f.StaleFrom(t0 - 3*second)
+	if use := back.Reusable(&d, OnRequest, t0-3*second); use != UseStaleRevalidating {
+		t.Errorf("on a clock that was set back: %v, want %v", use, UseStaleRevalidating)
+	}
 	if last := f.LastUse(); last != t0+110*second {
 		t.Errorf("last use %d s after t0", (last-t0)/second)
 	}
