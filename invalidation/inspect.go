@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // View is what a log of purges said at the moment of Inspect.
@@ -19,7 +20,7 @@ type View struct {
 // Inspect reads the log in dir, which may be in use, and changes nothing. mark is
 // the file that Options.Mark names. The error is that of the device.
 func Inspect(dir, mark string) (*View, error) {
-	v := &View{n: &Node{o: Options{MaxScopes: defaultMaxScopes, Recent: 1, Mark: mark}}}
+	v := &View{n: &Node{o: Options{MaxScopes: defaultMaxScopes, Recent: 1, Mark: mark, Now: time.Now}}}
 	v.n.reset()
 	f, err := os.Open(filepath.Join(dir, logName))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -470,7 +471,7 @@ func FuzzLog(f *testing.F) {
 	f.Add(p.append(n.snapshot(nil, n.Incarnation(), n.state())))
 	mustClose(f, n)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		n := &Node{o: Options{Node: "x", MaxScopes: 100, Recent: 10}}
+		n := &Node{o: Options{Node: "x", MaxScopes: 100, Recent: 10, Now: time.Now}}
 		n.reset()
 		file := filepath.Join(t.TempDir(), "log")
 		must(t, os.WriteFile(file, b, 0o600))

@@ -37,8 +37,8 @@ func (n *Node) Read(o Origin, after uint64, maxBytes int) ([]Purge, error) {
 	if file != nil {
 		list, _, err = file.read(o, after, maxBytes)
 	}
-	if len(list) == 0 || list[0].ID.Number != after+1 {
-		// The log may be behind.
+	if n.LogState() != LogWritten && (len(list) == 0 || list[0].ID.Number != after+1) {
+		// The log is behind what is in memory.
 		if recent := n.readRecent(o, after, maxBytes); len(recent) > 0 && recent[0].ID.Number == after+1 {
 			list, err = recent, nil
 		}

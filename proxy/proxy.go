@@ -80,7 +80,8 @@ func New(o Options, cfg *Config) (*Proxy, error) {
 		o.MaxWaiters = (o.MaxConnections + 1) / 2
 	}
 	c.fetch = fetch.New(c.store, o.Metrics, o.Log, o.Now, o.MaxWaiters)
-	c.room, c.overload = shed.NewRoom(o.MaxConnections), shed.NewOverload(o.Log)
+	c.room = shed.NewRoom(o.MaxConnections)
+	c.overload = shed.NewOverload(c.room, o.Log)
 	c.pool.New = func() any {
 		return &exchange{core: c, view: new(policy.View), rangeRoom: make([]policy.ByteRange, 0, policy.MaxRanges)}
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,9 @@ func TestOverloadTurnsAway(t *testing.T) {
 		}
 	}
 	step("GET /a HTTP/1.1", 200, "stored", 1)
+	for range 64 * runtime.GOMAXPROCS(0) {
+		b.p.room.Enter() // a crowd
+	}
 	b.p.overload.Set(1)
 	step("GET /a HTTP/1.1", 200, "hit", 1)
 	step("GET /b HTTP/1.1", 503, "detail=overloaded", 1)

@@ -204,8 +204,13 @@ func TestOutages(t *testing.T) {
 		}
 		// Pauses between probes double from 100 ms to 2 s, and what is reset is sent once
 		// more within the budget.
-		if probes := 5 + int(*outageLength/(2*time.Second)) + 3*(1+int(*outageLength/(10*time.Second))); most > 1 || asked < 1 || asked > probes {
-			t.Errorf("%s: the origin was asked %d times, %d at once; want 1 to %d times, one at a time", row.name, asked, most, probes)
+		// A probe that hangs may be one from before, for as long as an outage of seconds is.
+		least := 1
+		if *outageLength < 5*time.Second && strings.HasPrefix(row.name, "hanging") {
+			least = 0
+		}
+		if probes := 5 + int(*outageLength/(2*time.Second)) + 3*(1+int(*outageLength/(10*time.Second))); most > 1 || asked < least || asked > probes {
+			t.Errorf("%s: the origin was asked %d times, %d at once; want %d to %d times, one at a time", row.name, asked, most, least, probes)
 		}
 	}
 }

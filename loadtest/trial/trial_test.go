@@ -85,7 +85,7 @@ func TestConfigurations(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", s.name, err)
 			}
-			back := strings.NewReplacer("listen: 127.0.0.1:1\nadmin: {listen: \"127.0.0.1:2\"}\n", "listen: 127.0.0.1:8080\n",
+			back := strings.NewReplacer("listen: 127.0.0.1:1\nadmin: {listen: \"127.0.0.1:2\"}\ntimeouts: {lame_duck: 0s}\n", "listen: 127.0.0.1:8080\n",
 				"/scratch/weir-data", "./weir-data", "127.0.0.1:3", "127.0.0.1:9000").Replace(text)
 			if back != c.text {
 				t.Errorf("%s, %s: more than the addresses was changed:\n%s", s.name, c.name, text)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"runtime/metrics"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,8 @@ import (
 // a goroutine that may run does run soon. See docs/decisions/0016.
 type Overload struct {
 	share atomic.Uint32 // in whole's parts
+	room  *Room
+	crowd int64 // while fewer wait for origins, nothing is turned away
 	log   *slog.Logger
 
 	mu   sync.Mutex    // protects done
@@ -23,16 +26,22 @@ type Overload struct {
 // whole is a share of 1.
 const whole = 1 << 16
 
-// NewOverload returns an Overload that turns nothing away until Start.
-func NewOverload(log *slog.Logger) *Overload {
-	return &Overload{log: log}
+// crowdOf is of how many requests that wait for origins, for each processor, there is a
+// crowd. Where goroutines wait for a processor and fewer do, something else keeps the
+// machine busy: a neighbour, or another program. To turn requests away would not help.
+const crowdOf = 32
+
+// NewOverload returns an Overload that turns nothing away until Start. Room knows how
+// many requests wait.
+func NewOverload(room *Room, log *slog.Logger) *Overload {
+	return &Overload{room: room, crowd: int64(crowdOf * runtime.GOMAXPROCS(0)), log: log}
 }
 
 // Sheds reports whether to turn this request away. It costs a load while there is no
 // overload.
 func (o *Overload) Sheds() bool {
 	s := o.share.Load()
-	return s > 0 && rand.Uint32N(whole) < s
+	return s > 0 && o.room.Waiting() >= o.crowd && rand.Uint32N(whole) < s
 }
 
 // Set makes the share that is turned away that one.

@@ -143,7 +143,8 @@ func TestControlTellsOnce(t *testing.T) {
 // time, until the share rises, and then with none, until it is 0 again.
 func TestOverloadIsNoticed(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	o := NewOverload(slog.New(slog.DiscardHandler))
+	room := NewRoom(0)
+	o := NewOverload(room, slog.New(slog.DiscardHandler))
 	o.Start(ctx)
 	defer o.Wait()
 	defer cancel()
@@ -164,6 +165,16 @@ func TestOverloadIsNoticed(t *testing.T) {
 		}()
 	}
 	until(t, func() bool { return o.Share() > 0.3 })
+	// Something else keeps the machine busy as long as there is no crowd.
+	for range crowdOf*runtime.GOMAXPROCS(0) - 1 {
+		room.Enter()
+	}
+	for range 100 {
+		if o.Sheds() {
+			t.Fatal("a request is turned away although few wait")
+		}
+	}
+	room.Enter()
 	until(t, o.Sheds)
 	stop.Store(true)
 	for range n {
