@@ -276,6 +276,9 @@ var planted = []plant{
 // TestPlantedFaults holds the model to finding what it is there for, within as
 // many histories as TestModel tries.
 func TestPlantedFaults(t *testing.T) {
+	if raceEnabled {
+		t.Skip("it is about what the model finds, not about races, and takes minutes then; make test runs it without the race detector as well")
+	}
 	for _, p := range planted {
 		t.Run(p.name, func(t *testing.T) {
 			for seed := range 10000 {
