@@ -15,8 +15,7 @@ func (x *exchange) refusal(code int, reason policy.Reason, text string) state {
 }
 
 func (x *exchange) notAllowed(text string) state {
-	s := x.refusal(http.StatusMethodNotAllowed, policy.ReasonMethod, text)
-	return s
+	return x.refusal(http.StatusMethodNotAllowed, policy.ReasonMethod, text)
 }
 
 func (x *exchange) malformed(fault string) state {

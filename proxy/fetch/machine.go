@@ -63,7 +63,7 @@ type Machine struct {
 	// arrived is what arrival returned last.
 	arrived atomic.Int64
 	skews   skews
-	holds   sync.Map // of *holds, by origin
+	holds   sync.Map // of *holds, by Upstream.Index
 	// maxFollowers bounds those who follow one flight; 0: nothing does.
 	maxFollowers int64
 }

@@ -44,57 +44,54 @@ type Permits interface{ Permits() int }
 // busy meanwhile. When they are more than three quarters of the permits the slowest is
 // ended, so that others always get some.
 type holds struct {
-	most   int
 	budget *spool.Budget
 
 	mu      sync.Mutex // protects waiting
 	waiting map[*tiers.Fill]time.Time
 }
 
-// holdsOf returns those of an origin; nil where its permits are not known.
+// holdsOf returns those of an origin. They are kept by its index, which a reload that
+// changes the origin leaves as it is: transfers from before keep its servers as busy as
+// others, and what was made for a configuration must not outlive it.
 func (m *Machine) holdsOf(up Upstream) *holds {
-	p, ok := up.Origin.(Permits)
-	if !ok {
-		return nil
-	}
-	if h, ok := m.holds.Load(up.Origin); ok {
+	if h, ok := m.holds.Load(up.Index); ok {
 		return h.(*holds)
 	}
-	h, _ := m.holds.LoadOrStore(up.Origin, &holds{most: p.Permits() * 3 / 4, budget: m.store.InFlight(), waiting: make(map[*tiers.Fill]time.Time)})
+	h, _ := m.holds.LoadOrStore(up.Index, &holds{budget: m.store.InFlight(), waiting: make(map[*tiers.Fill]time.Time)})
 	return h.(*holds)
 }
 
 // watch holds the fill to its share of the origin's permits.
 func (m *Machine) watch(up Upstream, f *tiers.Fill) {
-	h := m.holdsOf(up)
-	if h == nil {
-		return
+	p, ok := up.Origin.(Permits)
+	if !ok {
+		return // nobody knows how many it has
 	}
-	began := time.Now()
+	h, most, began := m.holdsOf(up), p.Permits()*3/4, time.Now()
 	f.Waits(func(waiting bool) {
-		if h.note(f, began, waiting) {
+		if h.note(f, began, waiting) > most {
 			// The fill that tells is locked, and others may be waiting to tell.
-			go h.cut()
+			go h.cut(most)
 		}
 	})
 }
 
-// note notes whether the fill waits, and reports whether too many do.
-func (h *holds) note(f *tiers.Fill, began time.Time, waiting bool) bool {
+// note notes whether the fill waits. When it does, note returns how many do.
+func (h *holds) note(f *tiers.Fill, began time.Time, waiting bool) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !waiting {
 		delete(h.waiting, f)
-		return false
+		return 0
 	}
 	h.waiting[f] = began
-	return len(h.waiting) > h.most
+	return len(h.waiting)
 }
 
-// cut ends the slowest of those that wait, unless there are few again.
-func (h *holds) cut() {
+// cut ends the slowest of those that wait, unless no more than most do by now.
+func (h *holds) cut(most int) {
 	h.mu.Lock()
-	if len(h.waiting) <= h.most {
+	if len(h.waiting) <= most {
 		h.mu.Unlock()
 		return
 	}
@@ -113,7 +110,7 @@ func (h *holds) cut() {
 	}
 	h.mu.Lock()
 	_, still := h.waiting[slowest]
-	cut := still && len(h.waiting) > h.most
+	cut := still && len(h.waiting) > most
 	if cut {
 		delete(h.waiting, slowest)
 	}

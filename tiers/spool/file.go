@@ -55,6 +55,11 @@ func (f *File) Append(p []byte) error {
 		f.mu.Unlock()
 		return ErrFull
 	}
+	if f.over {
+		// Blocks that were taken now would never be given back.
+		f.mu.Unlock()
+		return ErrFull
+	}
 	if f.failed || !f.s.Up() {
 		f.mu.Unlock()
 		return errSilent

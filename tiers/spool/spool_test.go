@@ -102,6 +102,10 @@ func TestSpoolIsBounded(t *testing.T) {
 	}
 	files[3].Release()
 	files[3].Release()
+	used := s.Used()
+	if err := files[3].Append(piece[:1]); !errors.Is(err, ErrFull) || s.Used() != used {
+		t.Errorf("a file that was released takes more, for good: %v, %d bytes used, were %d", err, s.Used(), used)
+	}
 	if err := extra.Append(piece); err != nil {
 		t.Errorf("what was given back is not used again: %v", err)
 	}
